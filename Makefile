@@ -1,0 +1,40 @@
+# Python 3.11 or newer and make are all that is needed: make demo, make test. Another Python: make PYTHON=python3.13 test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SET_UP := $(VENV)/.set-up
+# Files, not tests, are dealt out: one file's tests share a Ray or a database. More workers than cores gain nothing.
+PYTEST ?= -n 2 --dist loadfile
+
+.PHONY: demo test lint set-up constraints
+
+demo: $(SET_UP)  ## search digits at noise rate 0.4 and print what was found; recorded in .demo
+	$(BIN)/emphasis --home .demo run --dataset digits --noise-rate 0.4
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(SET_UP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+set-up: $(SET_UP)
+
+# uv installs several times faster than pip; where it cannot be had, pip does the same.
+$(SET_UP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; name one with make PYTHON=python3.13' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	{ $(BIN)/python -m pip install --quiet --constraint constraints.txt uv && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; } || \
+		$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Move constraints.txt to the newest versions; what the oldest supported Python can have, the newer ones can too.
+constraints: $(SET_UP)
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform linux --all-extras \
+		--no-header --no-annotate pyproject.toml > constraints.new
+	$(BIN)/uv --version | sed -E 's/uv ([^ ]*).*/uv==\1/' >> constraints.new
+	sort -fo constraints.txt constraints.new && rm constraints.new

@@ -1,0 +1,38 @@
+"""Sweeps: submit, schedule, record, recommend.
+
+Example:
+    >>> from search import SweepSpec, run_sweep, recommend
+    >>> outcome = run_sweep(SweepSpec(dataset="digits", noise_rate=0.4))
+    >>> recommend("digits", 0.4).recommended
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search.orchestrator import SweepOutcome
+    from search.orchestrator import resume_sweep
+    from search.orchestrator import run_sweep
+    from search.recommend import Recommendation
+    from search.recommend import recommend
+    from search.spec import SweepSpec
+
+__all__ = ["Recommendation", "SweepOutcome", "SweepSpec", "recommend", "resume_sweep", "run_sweep"]
+
+_WHERE = {
+    "Recommendation": "search.recommend",
+    "SweepOutcome": "search.orchestrator",
+    "SweepSpec": "search.spec",
+    "recommend": "search.recommend",
+    "resume_sweep": "search.orchestrator",
+    "run_sweep": "search.orchestrator",
+}
+
+
+def __getattr__(name: str) -> object:
+    # torch, Ray and SQLAlchemy take seconds to import; `emphasis --help` needs none of them.
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

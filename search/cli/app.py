@@ -1,0 +1,100 @@
+"""`emphasis`: its commands put together, and what is said and returned when one cannot do its work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from typing import Annotated
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from search.cli import recorded
+from search.cli import sweeping
+from search.cli.home import HomeOption
+from search.cli.home import given_home
+from search.cli.home import with_home
+from search.cli.streams import complain
+from trainers.errors import EmphasisError
+from trainers.errors import InvalidInput
+
+FAILED = 1
+BAD_INPUT = 2
+
+
+class Commands(TyperGroup):
+    """Commands that end in a message and an exit status: 0 done, 1 failed, 2 bad input."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override, unused-ignore]
+        """Run the command; every error that Emphasis raises on purpose is told without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except EmphasisError as error:
+            complain(with_home(str(error), given_home(ctx)))
+            raise typer.Exit(BAD_INPUT if isinstance(error, InvalidInput) else FAILED) from error
+        except KeyboardInterrupt:
+            complain("Interrupted.")
+            raise typer.Exit(FAILED) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"emphasis {importlib.metadata.version('emphasis')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="emphasis",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def emphasis(
+    ctx: typer.Context,
+    home: HomeOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Find the best (beta, lambda) of gradient rescaling for training under label noise.
+
+    A sweep trains many configurations on one dataset at one noise rate,
+    recommends the best, and shows cross entropy (CCE) on the same seeds
+    beside it. Everything is recorded in the home folder.
+
+    Examples:
+
+    \b
+      emphasis run --dataset digits --noise-rate 0.4
+      emphasis list
+      emphasis export --dataset digits --noise-rate 0.4
+      emphasis ui
+
+    Exit status: 0 done, 1 failed, 2 bad input.
+    """
+    ctx.obj = home
+
+
+app.command()(sweeping.run)
+app.command()(sweeping.validate)
+app.command()(sweeping.resume)
+app.command("list")(recorded.list_sweeps)
+app.command()(recorded.show)
+app.command()(recorded.export)
+app.command()(recorded.ui)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    # Names and paths may hold what a terminal's encoding lacks; a question mark beats a crash at the end.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()

@@ -1,0 +1,374 @@
+"""`emphasis run`, `validate` and `resume`: sweeps, from what the user writes to what was found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Annotated
+from typing import Any
+
+import typer
+
+from search.cli.home import HomeOption
+from search.cli.home import command
+from search.cli.home import given_home
+from search.cli.home import home_of
+from search.cli.home import with_home
+from search.cli.options import submitted_fields
+from search.cli.spec_text import spec_yaml
+from search.cli.streams import complain
+from search.cli.streams import output
+from search.cli.streams import say
+from search.errors import SweepFailed
+from search.errors import SweepInterrupted
+
+if TYPE_CHECKING:
+    from search.home import Home
+    from search.orchestrator import SweepOutcome
+    from search.preflight import Submission
+    from search.spec import SweepSpec
+    from search.status import SweepStatus
+
+_DATA = "Data and noise"
+_SEARCH = "Search"
+_TRAINING = "Training of each trial (default: the dataset's recipe)"
+_MACHINE = "Where it runs"
+
+
+def _option(name: str, help: str, panel: str, metavar: str | None = None) -> Any:
+    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+
+
+def run(
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="YAML file of fields; options override it.", show_default=False
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, _option("--dataset", "digits, cifar10, cifar100 or a .npz file.", _DATA, "NAME|FILE")
+    ] = None,
+    noise_rate: Annotated[
+        list[str] | None,
+        _option("--noise-rate", "Share of wrong labels; given twice, two sweeps are run.", _DATA, "R"),
+    ] = None,
+    data_dir: Annotated[
+        str | None, _option("--data-dir", "Folder of the dataset's files.", _DATA, "DIR")
+    ] = None,
+    download: Annotated[
+        bool | None, _option("--download/--no-download", "Fetch missing files.", _DATA)
+    ] = None,
+    limit_train: Annotated[
+        str | None, _option("--limit-train", "Train on N examples only, drawn by class.", _DATA, "N")
+    ] = None,
+    space: Annotated[
+        str | None,
+        _option(
+            "--space",
+            "kappa, box, paper-figures-6-9, paper-table-2, -3, -7, or YAML.",
+            _SEARCH,
+            "NAME|YAML",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, _option("--sampler", "tpe, random, grid, gp or cmaes.", _SEARCH, "NAME")
+    ] = None,
+    trials: Annotated[
+        str | None, _option("--trials", "Configurations to try: 30, or all of a grid.", _SEARCH, "N")
+    ] = None,
+    starting_points: Annotated[
+        bool | None,
+        _option("--starting-points/--no-starting-points", "Try the paper's settings first.", _SEARCH),
+    ] = None,
+    repeats: Annotated[
+        str | None, _option("--repeats", "Seeds for each configuration (1).", _SEARCH, "N")
+    ] = None,
+    confirm_top: Annotated[
+        str | None, _option("--confirm-top", "Best configurations to confirm (3).", _SEARCH, "N")
+    ] = None,
+    confirm_seeds: Annotated[
+        str | None,
+        _option("--confirm-seeds", "Fresh seeds for each of these and for CCE (3); 0: none.", _SEARCH, "N"),
+    ] = None,
+    seed: Annotated[
+        str | None, _option("--seed", "Everything drawn depends on it (0).", _SEARCH, "N")
+    ] = None,
+    transform: Annotated[
+        str | None, _option("--transform", "exp or identity: of the exponent.", _SEARCH, "NAME")
+    ] = None,
+    normalise: Annotated[
+        str | None,
+        _option("--normalise", "batch (weights sum to 1) or none (divide by size).", _SEARCH, "NAME"),
+    ] = None,
+    backbone: Annotated[
+        str | None, _option("--backbone", "mlp, resnet20, 32, 44, 56 or 110.", _TRAINING, "NAME")
+    ] = None,
+    epochs: Annotated[str | None, _option("--epochs", "Budget in epochs.", _TRAINING, "N")] = None,
+    iterations: Annotated[
+        str | None, _option("--iterations", "Budget in optimiser steps.", _TRAINING, "N")
+    ] = None,
+    batch_size: Annotated[str | None, _option("--batch-size", "Examples a step.", _TRAINING, "N")] = None,
+    learning_rate: Annotated[
+        str | None, _option("--learning-rate", "Initial learning rate.", _TRAINING, "X")
+    ] = None,
+    momentum: Annotated[str | None, _option("--momentum", "Of SGD.", _TRAINING, "X")] = None,
+    weight_decay: Annotated[
+        str | None, _option("--weight-decay", "L2 coefficient.", _TRAINING, "X")
+    ] = None,
+    dropout: Annotated[
+        str | None, _option("--dropout", "Rate before the classifier.", _TRAINING, "X")
+    ] = None,
+    augmentation: Annotated[
+        str | None, _option("--augmentation", "none or pad-crop-flip.", _TRAINING, "NAME")
+    ] = None,
+    precision: Annotated[
+        str | None, _option("--precision", "auto, fp32 or bf16.", _TRAINING, "NAME")
+    ] = None,
+    evaluate_every: Annotated[
+        str | None, _option("--evaluate-every", "Epochs between evaluations.", _TRAINING, "N")
+    ] = None,
+    concurrency: Annotated[
+        str | None, _option("--concurrency", "Trials at once; default: as many as fit.", _MACHINE, "N")
+    ] = None,
+    cpus: Annotated[str | None, _option("--cpus", "CPU cores of a trial (1).", _MACHINE, "X")] = None,
+    gpus: Annotated[
+        str | None, _option("--gpus", "GPUs of a trial (0): whole, or a share such as 1/3.", _MACHINE, "X")
+    ] = None,
+    max_failure_rate: Annotated[
+        str | None,
+        _option("--max-failure-rate", "Stop when more of the trials fail (0.5).", _MACHINE, "X"),
+    ] = None,
+    max_retries: Annotated[
+        str | None, _option("--max-retries", "Restarts of a trial whose process died (2).", _MACHINE, "N")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            envvar="RAY_ADDRESS",
+            metavar="ADDRESS",
+            help="Run on this Ray cluster instead of this machine.",
+            rich_help_panel=_MACHINE,
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, show the full spec and an estimate, and stop.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Search a dataset at a noise rate, confirm the best on fresh seeds, and recommend.
+
+    Examples:
+
+    \b
+      emphasis run --dataset digits --noise-rate 0.4
+      emphasis run --dataset digits --noise-rate 0.2 --noise-rate 0.6
+      emphasis run --dataset digits --noise-rate 0.4 --trials 40 --concurrency 2
+      emphasis run --dataset digits --noise-rate 0.4 --space paper-figures-6-9
+      emphasis run --dataset digits --noise-rate 0.4 \\
+          --space '{kind: box, beta: [0, 20], lam: [0, 1]}'
+      emphasis run --dataset cifar10 --data-dir ~/data --noise-rate 0.4 \\
+          --backbone resnet20 --epochs 30 --limit-train 5000
+      emphasis run --dataset my_arrays.npz --noise-rate 0.3 --dry-run
+      emphasis run sweep.yaml --noise-rate 0.6
+    """
+    fields = submitted_fields(
+        file,
+        {
+            "dataset": dataset,
+            "noise_rate": noise_rate,
+            "data_dir": data_dir,
+            "download": download,
+            "limit_train": limit_train,
+            "backbone": backbone,
+            "transform": transform,
+            "normalise": normalise,
+            "space": space,
+            "sampler": sampler,
+            "trials": trials,
+            "starting_points": starting_points,
+            "repeats": repeats,
+            "confirm.top": confirm_top,
+            "confirm.seeds": confirm_seeds,
+            "seed": seed,
+            "training.epochs": epochs,
+            "training.iterations": iterations,
+            "training.batch_size": batch_size,
+            "training.learning_rate": learning_rate,
+            "training.momentum": momentum,
+            "training.weight_decay": weight_decay,
+            "training.dropout": dropout,
+            "training.augmentation": augmentation,
+            "training.precision": precision,
+            "training.evaluate_every": evaluate_every,
+            "concurrency": concurrency,
+            "resources.cpus": cpus,
+            "resources.gpus": gpus,
+            "max_failure_rate": max_failure_rate,
+            "max_retries": max_retries,
+        },
+    )
+    folder = home_of(ctx, home)
+    submission = _checked(fields, folder, here=ray_address is None)
+    if dry_run:
+        _show_plan(submission.specs, folder)
+    else:
+        _run_each(ctx, submission.specs, folder, ray_address)
+
+
+def validate(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file of a sweep's fields.")],
+    home: HomeOption = None,
+) -> None:
+    """Check a sweep's file, its data and its network, without starting anything.
+
+    Everything that is wrong is listed at once, with what to do about it.
+    Processors are not looked at: the file may be meant for another machine.
+
+    Example:
+
+    \b
+      emphasis validate sweep.yaml
+
+    A sweep.yaml, complete as it stands:
+
+    \b
+      dataset: digits
+      noise_rate: [0.2, 0.4]        # one sweep each
+      trials: 40
+      training: {epochs: 30}
+    """
+    submission = _checked(submitted_fields(file, {}), home_of(ctx, home), here=False)
+    for spec in submission.specs:
+        count = spec.number_of_trials().total
+        say(f"{file}: {spec.dataset} at noise rate {spec.noise_rate:g}, {count} trials: valid")
+
+
+def resume(
+    ctx: typer.Context,
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep, or how it begins.")],
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            envvar="RAY_ADDRESS",
+            metavar="ADDRESS",
+            help="Run on this Ray cluster instead of this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Complete a sweep after a crash or Ctrl-C: only what is missing is run.
+
+    Example:
+
+    \b
+      emphasis list
+      emphasis resume digits-r40
+    """
+    folder = home_of(ctx, home)
+
+    def go(on_status: Callable[[SweepStatus], None]) -> SweepOutcome:
+        from search.orchestrator import resume_sweep
+
+        return resume_sweep(sweep, home=folder, ray_address=ray_address, on_status=on_status)
+
+    _follow(ctx, go)
+
+
+def _checked(fields: Mapping[str, Any], home: Home, here: bool) -> Submission:
+    """Read the sweeps and hold them against the world, of which processors belong to it only if it is here."""
+    # What is imported takes seconds, as a large dataset does: a terminal is told why nothing happens.
+    with output().status("reading the spec and the data"):
+        import shutil
+
+        from search.machine import this_machine
+        from search.preflight import check_submission
+
+        submission = check_submission(
+            fields,
+            cluster_resources=this_machine() if here else None,
+            free_disk_bytes=shutil.disk_usage(home.path).free,
+        )
+    for warning in submission.warnings:
+        complain(f"Warning: {warning}")
+    return submission
+
+
+def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
+    """Print each sweep as a YAML document that `emphasis run` takes back, its cost in comments above it."""
+    from search.estimate import estimate
+    from search.resolve import resolved
+    from search.store import Store
+    from search.trial import TaskSettings
+
+    with Store.open(home.store_url) as store:
+        for number, spec in enumerate(specs):
+            if number:
+                say("---")
+            for line in estimate(spec, store).lines():
+                say(f"# {line}")
+            task = TaskSettings.of(spec, home.path).load(spec.download)
+            say(spec_yaml(resolved(spec, task).to_json_dict()))
+
+
+def _run_each(
+    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None
+) -> None:
+    """Run the sweeps one after another; one that fails does not keep the next from running."""
+    failed = False
+    for number, spec in enumerate(specs):
+
+        def go(on_status: Callable[[SweepStatus], None], spec: SweepSpec = spec) -> SweepOutcome:
+            from search.orchestrator import run_sweep
+
+            return run_sweep(spec, home=home, ray_address=ray_address, on_status=on_status)
+
+        try:
+            _follow(ctx, go)
+        except SweepFailed as error:
+            complain(with_home(str(error), given_home(ctx)))
+            failed = True
+        except SweepInterrupted:
+            if left := [f"{later.noise_rate:g}" for later in specs[number + 1 :]]:
+                complain(f"Not started: noise rate {', '.join(left)}.")
+            raise
+    if failed:
+        raise typer.Exit(1)
+
+
+def _follow(ctx: typer.Context, go: Callable[[Callable[[SweepStatus], None]], SweepOutcome]) -> None:
+    from search.display import progress_display
+
+    console = output()
+    with progress_display(console) as display:
+        outcome = go(display.show)
+    _show_outcome(outcome, command(given_home(ctx)))
+
+
+def _show_outcome(outcome: SweepOutcome, emphasis: str) -> None:
+    from search.display import recommendation_lines
+    from search.reports.tables import leaderboard_table
+
+    sweep = outcome.sweep
+    if outcome.rows:
+        output().print(leaderboard_table(outcome.rows, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}"))
+    for line in recommendation_lines(outcome.recommendation):
+        say(line)
+    say()
+    say(f"figures  {outcome.figures}")
+    say(f"sweep    {emphasis} show {sweep.id}")
+    which = f"--dataset {shlex.quote(sweep.dataset)} --noise-rate {sweep.noise_rate}"
+    say(f"export   {emphasis} export {which}")
+    say(f"MLflow   {emphasis} ui")
+    if outcome.tracking_behind:
+        complain(f"Warning: {outcome.tracking_behind}")

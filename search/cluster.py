@@ -1,0 +1,152 @@
+"""Ray: starting it for one sweep or joining one that runs already, what it has, and whether it still runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+import psutil
+
+from search.machine import cores
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+# A sweep's objects are small dicts; Ray would reserve 30% of the memory.
+_OBJECT_STORE_BYTES = 128 * 2**20
+_SERVERS = ("raylet", "gcs_server")
+# Ray gives its servers 30 s to start, fixed in its code; a machine that is busy needs longer now and then.
+_MOST_STARTS = 4
+# A cluster's head may be started anew; Ray itself ends the process once it has been away for 60 s.
+_PATIENCE_WITH_A_CLUSTER = 45.0
+
+
+class Cluster:
+    """A running Ray that this process is connected to.
+
+    Args:
+        resources: What it has, e.g. ``{"CPU": 2.0, "GPU": 0.0}``.
+        servers: Its processes, where this process started them.
+        address: ``host:port`` of its head, where another did.
+    """
+
+    def __init__(
+        self,
+        resources: Mapping[str, float],
+        servers: Sequence[psutil.Process] = (),
+        address: str | None = None,
+    ) -> None:
+        self.resources = resources
+        self._servers = {server.name(): server for server in servers}
+        self._address = address
+        self._answered_at = time.monotonic()
+
+    def loss(self) -> str | None:
+        """What of it has ended, in words; None while it runs. May be asked often, and from any thread."""
+        for name, server in self._servers.items():
+            if not _runs(server):
+                return f"Ray ended: its process {name} ({server.pid}) was killed or crashed"
+        if self._address is not None:
+            if _answers(self._address):
+                self._answered_at = time.monotonic()
+            elif (silent := time.monotonic() - self._answered_at) >= _PATIENCE_WITH_A_CLUSTER:
+                return f"the Ray cluster at {self._address} has not answered for {silent:.0f} s"
+        return None
+
+
+@contextmanager
+def ray_cluster(address: str | None) -> Iterator[Cluster]:
+    """A running Ray for the time of the block.
+
+    Args:
+        address: Of a cluster to join; None takes RAY_ADDRESS, and without that starts Ray on this machine and
+            ends it afterwards. A Ray that this process is connected to already is used and left as it is.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
+    import ray
+
+    if ray.is_initialized():
+        yield Cluster(ray.cluster_resources(), address=ray.get_runtime_context().gcs_address)
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            _join_ray(address)
+            yield Cluster(ray.cluster_resources(), address=ray.get_runtime_context().gcs_address)
+        else:
+            servers = _start_ray()
+            yield Cluster(ray.cluster_resources(), servers)
+    finally:
+        ray.shutdown()
+
+
+def _join_ray(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        remedy = (
+            "Check that the cluster runs and can be reached from here; if it asks for a token, set "
+            "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."
+        )
+        raise InvalidInput(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
+
+
+def _start_ray() -> list[psutil.Process]:
+    """Start Ray on this machine; its servers."""
+    import ray
+
+    others = set(psutil.Process().children())
+    for attempt in range(1, _MOST_STARTS + 1):
+        try:
+            ray.init(
+                # "local" starts a new one, also where another user's Ray is running on this machine
+                address="local",
+                num_cpus=cores(),
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+            break
+        except BaseException as error:
+            _kill_all(set(psutil.Process().children()) - others)
+            # Ray says with a bare Exception that its servers have not started in time.
+            if attempt == _MOST_STARTS or not isinstance(error, Exception):
+                raise
+    started = set(psutil.Process().children()) - others
+    return [process for process in started if process.name() in _SERVERS]
+
+
+def _kill_all(parents: set[psutil.Process]) -> None:
+    for parent in parents:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in [*parent.children(recursive=True), parent]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        # Nobody collects the exit status of Ray's servers, so a dead one stays behind as a zombie.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
+            return True
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,206 @@
+"""A sweep as a person sees it: live on a terminal, in plain lines anywhere else; and what it found."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+from typing import Protocol
+from typing import Self
+
+from rich.console import Console
+from rich.console import Group
+from rich.console import RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.reports.tables import accuracy
+
+if TYPE_CHECKING:
+    from search.leaderboard import LeaderboardRow
+    from search.recommend import Recommendation
+    from search.status import SweepStatus
+
+_REFRESHES_PER_SECOND = 4
+_BAR_WIDTH = 48
+
+
+class Display(Protocol):
+    """Shows how a sweep stands, each time it is told."""
+
+    def show(self, status: SweepStatus) -> None:
+        """Show this status in place of, or after, the last."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def progress_display(console: Console) -> Display:
+    """The display that suits a console."""
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+class LiveDisplay:
+    """A few lines of a terminal that follow the sweep; its clock runs on between two statuses."""
+
+    def __init__(self, console: Console) -> None:
+        self._status: SweepStatus | None = None
+        self._shown_at = 0.0
+        self._live = Live(
+            console=console,
+            get_renderable=self._rendered,
+            refresh_per_second=_REFRESHES_PER_SECOND,
+            transient=True,
+        )
+
+    def show(self, status: SweepStatus) -> None:
+        """Show this status from now on."""
+        self._status, self._shown_at = status, time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def _rendered(self) -> RenderableType:
+        if self._status is None:
+            return Text("loading Ray, MLflow and the data")
+        return panel(self._status, seconds_since=time.monotonic() - self._shown_at)
+
+
+class PlainDisplay:
+    """One line for each finished trial or change of state, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[object, ...] | None = None
+
+    def show(self, status: SweepStatus) -> None:
+        """Write a line if this status says something that the last line did not."""
+        news = (status.sweep_id, status.state, status.message, status.progress.finished)
+        if news != self._last:
+            self._last = news
+            self._console.print(line(status), soft_wrap=True)
+            self._console.file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+def panel(status: SweepStatus, seconds_since: float = 0.0) -> RenderableType:
+    """A status as a few lines for a terminal.
+
+    Args:
+        status: The sweep.
+        seconds_since: Time since the status was taken; it moves the clocks on.
+    """
+    progress = status.progress
+    title = Text.assemble(
+        (status.dataset, "bold"), f", noise rate {status.noise_rate:g}   ", (status.sweep_id, "dim")
+    )
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(
+        ProgressBar(total=max(status.planned, 1), completed=progress.finished, width=_BAR_WIDTH),
+        Text(f"{progress.finished}/{status.planned} trials"),
+        Text(status.message, "dim"),
+    )
+    trials = Text.assemble(
+        "done ",
+        (f"{progress.done + progress.pruned}", "green"),
+        "   running ",
+        (f"{progress.running}", "cyan"),
+        "   failed ",
+        (f"{progress.failed}", "red" if progress.failed else ""),
+    )
+    elapsed = f"elapsed {duration(status.elapsed_seconds + seconds_since)}"
+    if status.remaining_seconds is not None:
+        elapsed += f"   remaining about {duration(max(status.remaining_seconds - seconds_since, 0.0))}"
+    return Group(
+        title, bar, trials, Text(f"best so far: {_best(status.best)}   {_baseline(status)}"), Text(elapsed)
+    )
+
+
+def line(status: SweepStatus) -> str:
+    """A status as one line for a log."""
+    progress = status.progress
+    trials = f"{progress.finished}/{status.planned} trials, {progress.running} running"
+    if progress.failed:
+        trials += f", {progress.failed} failed"
+    parts = [f"{status.dataset} r={status.noise_rate:g}", status.message, trials]
+    if status.best is not None:
+        parts += [f"best {_best(status.best)}"]
+    if status.baseline_objective is not None:
+        parts += [_baseline(status)]
+    parts += [duration(status.elapsed_seconds)]
+    if status.remaining_seconds is not None:
+        parts += [f"about {duration(status.remaining_seconds)} left"]
+    return " | ".join(part for part in parts if part)
+
+
+def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
+    """What a sweep recommends and how sure it is, for a terminal; or that it recommends nothing."""
+    if recommendation is None:
+        return ["No recommendation: no configuration of gradient rescaling trained to the full budget."]
+    word = "Recommended" if recommendation.provenance.finished else "Best so far"
+    point, found = recommendation.recommended, recommendation
+    lines = [
+        f"{word}: beta = {point.beta:.6g}, lambda = {point.lam:.6g} for {found.dataset} at noise rate "
+        f"{found.noise_rate:g} ({found.backbone})",
+        f"  intact accuracy {found.objective}, test accuracy {found.test_accuracy or '–'}",
+    ]
+    if found.baseline is not None:
+        lines.append(
+            f"  CCE beside it: intact {found.baseline.objective}, test {found.baseline.test_accuracy or '–'}"
+        )
+    if found.ties:
+        count = len(found.ties)
+        lines.append(f"  not told apart from {count} other{'' if count == 1 else 's'} (≈)")
+    if not found.provenance.confirmed:
+        lines.append(
+            "  Not confirmed on fresh seeds: the best of a search on its own seeds is too good on average."
+        )
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units: ``52 s``, ``4 min 10 s``, ``3 h 05 min``, ``2 d 04 h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def _best(row: LeaderboardRow | None) -> str:
+    if row is None:
+        return "none yet"
+    point = row.label if row.beta is None or row.lam is None else f"β={row.beta:.4g} λ={row.lam:.4g}"
+    seeds = " on fresh seeds" if row.confirmed else ""
+    return f"{point} intact accuracy {accuracy(row.objective)}{seeds}"
+
+
+def _baseline(status: SweepStatus) -> str:
+    if status.baseline_objective is None:
+        return "CCE: not yet measured"
+    return f"CCE {status.baseline_objective:.3f}"

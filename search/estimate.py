@@ -1,0 +1,186 @@
+"""What a sweep would cost, before it is run: its trials times the seconds that one of them takes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from search.machine import this_machine
+from search.machine import trials_at_once
+from search.spec import SweepSpec
+from search.spec import TrialCounts
+from search.store import Store
+from search.store import TrialState
+from search.trial import TaskSettings
+from trainers.datasets import Dataset
+from trainers.errors import InvalidInput
+from trainers.noise import corrupt_labels
+from trainers.recipes import training_task
+from trainers.supervision import make_supervision
+from trainers.training import Lane
+from trainers.training import TrainingTask
+from trainers.training import train
+
+# A timing: enough steps for about this long, on a part of the data that is evaluated in a moment.
+_TIMED_SECONDS = 1.0
+_MOST_TIMED_STEPS = 256
+_TIMED_TRAIN_EXAMPLES = 1024
+_TIMED_TEST_EXAMPLES = 256
+# The paper's GR on CIFAR-10; every supervision of this family costs the same.
+_TIMED_CONFIGURATION = {"beta": 12.0, "lam": 0.5}
+# More sweeps than this would tell the same.
+_RECORDED_SWEEPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """What a sweep would cost.
+
+    Args:
+        dataset: Name of the dataset.
+        noise_rate: Nominal noise rate.
+        trials: How many it runs, by phase.
+        concurrency: How many run at once.
+        seconds_per_trial: What one takes.
+        source: Where that number comes from, as a phrase.
+    """
+
+    dataset: str
+    noise_rate: float
+    trials: TrialCounts
+    concurrency: int
+    seconds_per_trial: float
+    source: str
+
+    @property
+    def seconds(self) -> float:
+        """The whole sweep's wall time, without the start of Ray and the figures."""
+        fresh = self.trials.confirm + self.trials.baseline
+        rounds = math.ceil(self.trials.search / self.concurrency) + math.ceil(fresh / self.concurrency)
+        return rounds * self.seconds_per_trial
+
+    def lines(self) -> list[str]:
+        """The estimate as a user reads it."""
+        from search.display import duration
+
+        trials = self.trials
+        return [
+            f"{self.dataset}, noise rate {self.noise_rate:g}",
+            f"trials: {trials.total} = {trials.search} search + {trials.confirm} confirm "
+            f"+ {trials.baseline} CCE baseline",
+            f"estimate: {duration(self.seconds)}, {self.concurrency} at once, "
+            f"{duration(self.seconds_per_trial)} a trial ({self.source})",
+        ]
+
+
+def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
+    """Estimate what a sweep costs on this machine.
+
+    The seconds of a trial are the median of the store's finished trials on the same dataset, network and
+    budget; without any, a few steps and an evaluation of the real task are timed.
+
+    Args:
+        spec: A sweep that passed its checks (`search.preflight`): its data is there.
+        store: Where earlier sweeps are recorded.
+
+    Raises:
+        InvalidInput: The data or a setting cannot be used.
+    """
+    task = TaskSettings.of(spec, Path()).load(spec.download)
+    recorded = _recorded_seconds(spec, task, store)
+    if recorded:
+        seconds = median(recorded)
+        source = f"median of {len(recorded)} recorded trial{'' if len(recorded) == 1 else 's'} like these"
+    else:
+        seconds, steps = _timed_seconds(task, spec)
+        source = f"from timing {steps} steps and an evaluation just now"
+    return CostEstimate(
+        dataset=task.dataset.name,
+        noise_rate=spec.noise_rate,
+        trials=spec.number_of_trials(),
+        concurrency=trials_at_once(spec, this_machine()),
+        seconds_per_trial=seconds,
+        source=source,
+    )
+
+
+def _recorded_seconds(spec: SweepSpec, task: TrainingTask, store: Store) -> list[float]:
+    """Training seconds of finished trials that did the same work on the same kind of device."""
+    seconds: list[float] = []
+    alike = [sweep for sweep in store.sweeps(dataset=task.dataset.name) if sweep.backbone == task.backbone]
+    for sweep in alike[:_RECORDED_SWEEPS]:
+        if not _same_work(spec, task, sweep.spec):
+            continue
+        done = store.trials(sweep.id, state=TrialState.DONE)
+        seconds += [trial.train_seconds for trial in done if trial.train_seconds is not None]
+    return seconds
+
+
+def _same_work(spec: SweepSpec, task: TrainingTask, recorded: Mapping[str, Any]) -> bool:
+    try:
+        other = SweepSpec.model_validate(recorded)
+        given = other.training.model_dump(exclude_none=True)
+        # On the data at hand: the recorded sweep's own may be gone, and need not be read to know its work.
+        work = training_task(task.dataset, backbone=task.backbone, device=task.device, **given)
+    except (InvalidInput, ValueError):  # written by another version
+        return False
+    resources = (spec.resources.cpus, spec.resources.gpus)
+    return (
+        other.limit_train == spec.limit_train
+        and (other.resources.cpus, other.resources.gpus) == resources
+        and _work_of(work) == _work_of(task)
+    )
+
+
+def _work_of(task: TrainingTask) -> tuple[object, ...]:
+    return task.iterations, task.batch_size, task.augmentation, task.precision, task.evaluate_every
+
+
+def _timed_seconds(task: TrainingTask, spec: SweepSpec) -> tuple[float, int]:
+    """Seconds of a whole trial, and how many steps were timed for it."""
+    part = _part_of(task)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, math.floor(spec.resources.cpus)))
+    try:
+        steps = 2
+        _train(task, part, steps, spec)  # the first steps of a process are slow
+        few = _train(task, part, steps, spec)
+        one_step = few / steps
+        timed = min(_MOST_TIMED_STEPS, max(2 * steps, round(_TIMED_SECONDS / max(one_step, 1e-6))))
+        many = _train(task, part, timed, spec)
+    finally:
+        torch.set_num_threads(threads)
+    a_step = max(many - few, 0.0) / (timed - steps)
+    an_evaluation = max(few - steps * a_step, 0.0) * _examples(task.dataset) / _examples(part)
+    evaluations = math.ceil(task.epochs / task.evaluate_every)
+    return task.iterations * a_step + evaluations * an_evaluation, timed
+
+
+def _train(task: TrainingTask, part: Dataset, steps: int, spec: SweepSpec) -> float:
+    """Seconds of some steps and one evaluation on a part of the data."""
+    few = replace(task, dataset=part, iterations=steps, milestones=(), evaluate_every=steps)
+    labels = corrupt_labels(spec.noise_model, part.y_train, spec.noise_rate, part.num_classes, 0)
+    lane = Lane("timing", make_supervision("gr", **_TIMED_CONFIGURATION), labels, seed=0)
+    started = time.perf_counter()
+    (result,) = train(few, [lane])
+    return result.seconds or time.perf_counter() - started  # without the set-up, unless it diverged
+
+
+def _part_of(task: TrainingTask) -> Dataset:
+    dataset = task.dataset
+    size = max(_TIMED_TRAIN_EXAMPLES, 2 * dataset.num_classes, task.batch_size)
+    part = dataset.limit_train(min(len(dataset.y_train), size))
+    test = min(len(part.y_test), _TIMED_TEST_EXAMPLES)
+    return replace(part, x_test=part.x_test[:test], y_test=part.y_test[:test])
+
+
+def _examples(dataset: Dataset) -> int:
+    return len(dataset.y_train) + len(dataset.y_test)

@@ -1,0 +1,119 @@
+"""The leader board of a sweep: its best configurations beside the CCE baseline, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from search.recommend import Choice
+from search.recommend import Estimate
+from search.recommend import Objective
+from search.recommend import Standing
+from search.recommend import pick
+from search.recommend import standings
+from search.store import Phase
+from search.store import TrialRecord
+from spaces.emphasis import kappa_of
+
+
+class Mark(StrEnum):
+    """What a row of the leader board is, besides its numbers."""
+
+    RECOMMENDED = "recommended"
+    TIE = "tie"
+    BASELINE = "baseline"
+    NONE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderboardRow:
+    """One configuration.
+
+    Args:
+        rank: 1 for the best; None for the baseline, which does not compete.
+        supervision: Name of the supervision.
+        label: How to name the configuration to a reader, e.g. ``gr(beta=12, lam=0.5)``.
+        beta: Emphasis spread, None where the supervision has none.
+        lam: Emphasis focus, None where the supervision has none.
+        kappa: Logarithm of the largest weight, None where the supervision has none.
+        objective: Final intact-training-set accuracy.
+        test_accuracy: Final test accuracy; None without a test set.
+        confirmed: Whether the numbers are from fresh seeds.
+        mark: Whether it is recommended, tied with it, or the baseline.
+    """
+
+    rank: int | None
+    supervision: str
+    label: str
+    beta: float | None
+    lam: float | None
+    kappa: float | None
+    objective: Objective
+    test_accuracy: Estimate | None
+    confirmed: bool
+    mark: Mark
+
+
+def leaderboard(trials: Sequence[TrialRecord], top: int = 10) -> list[LeaderboardRow]:
+    """The top configurations, those confirmed on fresh seeds first, and the CCE baseline as the last row.
+
+    A confirmed mean is not comparable with a mean of the search, whose best are too good on average; so they
+    are ranked apart, and a row says which it is. Test accuracy does not rank.
+
+    Args:
+        trials: All trials of the sweep, any state.
+        top: How many configurations to list, the baseline not counted; the first is the recommended one.
+    """
+    choice = pick(trials)
+    if choice is None:
+        return []
+    first = list(choice.candidates)
+    rest = standings(trials, Phase.CONFIRM) if choice.confirmed else []
+    rest += standings(trials, Phase.SEARCH)
+    listed = {(standing.supervision, standing.hyperparameters) for standing in first}
+    for standing in rest:
+        configuration = (standing.supervision, standing.hyperparameters)
+        if configuration not in listed and standing.supervision != "cce":
+            listed.add(configuration)
+            first.append(standing)
+    rows = [_row(rank, standing, choice) for rank, standing in enumerate(first[: max(top, 1)], start=1)]
+    return rows + ([_row(None, choice.baseline, choice)] if choice.baseline else [])
+
+
+def best_so_far(trials: Sequence[TrialRecord]) -> LeaderboardRow | None:
+    """The row that leads at this moment of a sweep; None while no GR trial has finished.
+
+    It is the best of the search until the confirm phase is over, and the recommended configuration then.
+    """
+    rows = leaderboard(trials, top=1)
+    return rows[0] if rows else None
+
+
+def _row(rank: int | None, standing: Standing, choice: Choice) -> LeaderboardRow:
+    values = ", ".join(f"{name}={_short(value)}" for name, value in standing.hyperparameters)
+    beta, lam = standing.beta, standing.lam
+    return LeaderboardRow(
+        rank=rank,
+        supervision=standing.supervision,
+        label=f"{standing.supervision}({values})" if values else standing.supervision,
+        beta=beta,
+        lam=lam,
+        kappa=None if beta is None or lam is None else kappa_of(beta, lam),
+        objective=standing.objective,
+        test_accuracy=standing.test_accuracy,
+        confirmed=all(trial.phase is not Phase.SEARCH for trial in standing.trials),
+        mark=_mark(standing, choice),
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _mark(standing: Standing, choice: Choice) -> Mark:
+    if standing is choice.winner:
+        return Mark.RECOMMENDED
+    if standing is choice.baseline:
+        return Mark.BASELINE
+    return Mark.TIE if any(standing is tie for tie in choice.ties) else Mark.NONE

@@ -1,0 +1,71 @@
+"""Who runs a sweep: a name that tells a living process from a dead one, even where its pid was reused."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+
+import psutil
+
+from search.store.records import SweepRecord
+from search.store.records import SweepState
+from search.store.records import utc_now
+
+SILENT_SECONDS = 60.0
+"""A process on another machine whose last heartbeat is older than this is taken for dead."""
+
+# A process's start is read from the kernel's clock ticks and its boot time, and the latter moves when the
+# system's clock is set right; no pid is given out twice within this many seconds.
+_SAME_START_SECONDS = 2.0
+
+
+def this_process() -> str:
+    """Name the present process as an owner: ``host:pid:createtime``, the last in seconds since 1970."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}"
+
+
+def is_alive(owner: str, heartbeat_at: datetime) -> bool:
+    """Whether an owner still lives.
+
+    On this machine the process table decides; a process of another one lives while its heartbeat is fresh.
+    A name that was not made by `this_process` is judged by its heartbeat too.
+
+    Args:
+        owner: As `this_process` named it.
+        heartbeat_at: When it last said that it lives (UTC).
+    """
+    process = _parse(owner)
+    if process is None or process.host != socket.gethostname():
+        return (utc_now() - heartbeat_at).total_seconds() <= SILENT_SECONDS
+    try:
+        found = psutil.Process(process.pid)
+        same = abs(found.create_time() - process.created) <= _SAME_START_SECONDS
+        return same and found.status() != psutil.STATUS_ZOMBIE  # a zombie's work is over
+    except psutil.NoSuchProcess:
+        return False
+
+
+def state_now(sweep: SweepRecord) -> SweepState:
+    """The state of a sweep as it is: one whose owner died without a word is interrupted, not running."""
+    if sweep.state is not SweepState.RUNNING:
+        return sweep.state
+    alive = sweep.owner is not None and is_alive(sweep.owner, sweep.heartbeat_at or sweep.created_at)
+    return SweepState.RUNNING if alive else SweepState.INTERRUPTED
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    host: str
+    pid: int
+    created: float
+
+
+def _parse(owner: str) -> _Process | None:
+    try:
+        host, pid, created = owner.rsplit(":", 2)
+        return _Process(host, int(pid), float(created))
+    except ValueError:
+        return None

@@ -1,0 +1,242 @@
+"""What a sweep runs next, derived from what the store says has been run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterable
+from enum import Enum
+from statistics import fmean
+from typing import NoReturn
+
+import numpy as np
+
+from search.errors import SweepFailed
+from search.sampler import ConfigurationSampler
+from search.spec import SweepSpec
+from search.store import Phase
+from search.store import Store
+from search.store import TrialRecord
+from search.store import TrialState
+from spaces import Configuration
+from spaces import starting_points
+
+# Fewer finished trials than this say nothing about the rate at which trials fail.
+_LEAST_FINISHED_TO_JUDGE = 6
+BASELINE = Configuration.of("cce")
+
+
+class Pause(Enum):
+    """Why no trial can be handed out."""
+
+    WAIT = "what is next depends on trials that still run"
+    COMPLETE = "nothing is left to run"
+
+
+class SweepPlan:
+    """Hands out the trials of a sweep, in three phases.
+
+    Search: the sampler's configurations, each with ``repeats`` seeds, the same for all. Baseline: CCE with
+    fresh seeds. Confirm: the best configurations of the search with those same fresh seeds, so that they are
+    compared pair by pair.
+
+    All is decided from the store's trials, so a plan made after a crash goes on where the last one was.
+
+    Args:
+        store: Where trials are added.
+        sweep_id: The sweep.
+        spec: What was asked for.
+        num_classes: Of the dataset; it chooses the starting points.
+        concurrency: Trials that run at once.
+    """
+
+    def __init__(
+        self, store: Store, sweep_id: str, spec: SweepSpec, num_classes: int, concurrency: int
+    ) -> None:
+        self._store, self._sweep_id, self._spec = store, sweep_id, spec
+        self._trials = {trial.id: trial for trial in store.trials(sweep_id)}
+        self._waiting = [trial.id for trial in self._trials.values() if not trial.state.finished]
+        self._configurations: defaultdict[int, list[str]] = defaultdict(list)
+        searched = [trial for trial in self._trials.values() if trial.phase is Phase.SEARCH]
+        for trial in searched:
+            self._configurations[trial.configuration].append(trial.id)
+        self._sampler = ConfigurationSampler(
+            spec.space,
+            spec.resolved_sampler,
+            seed=spec.seed,
+            concurrency=concurrency,
+            starting_points=starting_points(spec.noise_rate, num_classes) if spec.starting_points else (),
+            restored=len(self._configurations),
+        )
+        for index in sorted(self._configurations):
+            self._sampler.restore(index, self._trials[self._configurations[index][0]].params)
+        for index in sorted(self._configurations):
+            self._complete_repeats(index)
+            self._tell_if_finished(index)
+
+    def next(self) -> TrialRecord | Pause:
+        """A trial to start now, or why there is none.
+
+        Raises:
+            SweepFailed: More of the finished trials have failed than the spec's ``max_failure_rate``, or the
+                search leaves nothing to confirm.
+        """
+        self._refuse_too_many_failures(_LEAST_FINISHED_TO_JUDGE)
+        if not self._waiting and len(self._configurations) < self._spec.number_of_configurations:
+            self._propose()
+        if not self._waiting and self._spec.confirm.seeds:
+            self._add_baseline()
+        if self._waiting:
+            return self._trials[self._waiting.pop(0)]
+        if self._unfinished(Phase.SEARCH):
+            return Pause.WAIT
+        if self._spec.confirm.seeds:
+            self._add_confirmation()
+        if self._waiting:
+            return self._trials[self._waiting.pop(0)]
+        if any(not trial.state.finished for trial in self._trials.values()):
+            return Pause.WAIT
+        self._refuse_too_many_failures(1)
+        return Pause.COMPLETE
+
+    def update(self, trial: TrialRecord) -> None:
+        """Take in what the store now says of a trial."""
+        self._trials[trial.id] = trial
+        if trial.phase is Phase.SEARCH:
+            self._tell_if_finished(trial.configuration)
+
+    def trial(self, trial_id: str) -> TrialRecord:
+        """One trial, as the store last said."""
+        return self._trials[trial_id]
+
+    def is_complete(self) -> bool:
+        """Whether nothing is left to run; adds what is still to be run."""
+        if any(not trial.state.finished for trial in self._trials.values()):
+            return False
+        trial = self.next()
+        if isinstance(trial, Pause):
+            return trial is Pause.COMPLETE
+        self._waiting.insert(0, trial.id)
+        return False
+
+    def trials(self) -> Iterable[TrialRecord]:
+        """All trials of the sweep that exist so far."""
+        return self._trials.values()
+
+    def _propose(self) -> None:
+        proposal = self._sampler.ask()
+        for repeat in range(self._spec.repeats):
+            self._add(Phase.SEARCH, proposal.index, repeat, proposal.configuration, dict(proposal.params))
+
+    def _complete_repeats(self, index: int) -> None:
+        """Add the repeats that a crash kept from being added."""
+        present = [self._trials[trial_id] for trial_id in self._configurations[index]]
+        first = present[0]
+        configuration = _configuration_of(first)
+        for repeat in sorted(set(range(self._spec.repeats)) - {trial.repeat for trial in present}):
+            self._add(Phase.SEARCH, index, repeat, configuration, dict(first.params))
+
+    def _add_baseline(self) -> None:
+        if not self._of_phase(Phase.BASELINE, complete=self._spec.confirm.seeds):
+            for repeat in range(self._spec.confirm.seeds):
+                self._add(Phase.BASELINE, 0, repeat, BASELINE, {})
+
+    def _add_confirmation(self) -> None:
+        chosen = self._best_configurations(self._spec.confirm.top)
+        if not self._of_phase(Phase.CONFIRM, complete=len(chosen) * self._spec.confirm.seeds):
+            # Seed by seed, so that a sweep that is interrupted has compared all candidates equally.
+            for repeat in range(self._spec.confirm.seeds):
+                for index in chosen:
+                    first = self._trials[self._configurations[index][0]]
+                    configuration = _configuration_of(first)
+                    self._add(Phase.CONFIRM, index, repeat, configuration, dict(first.params))
+
+    def _best_configurations(self, count: int) -> list[int]:
+        """The configurations with the best mean objective in the search, best first; ties by number."""
+        means = {
+            index: objective
+            for index in self._configurations
+            if (objective := self._objective(index)) is not None
+            and self._trials[self._configurations[index][0]].supervision == self._spec.supervision
+        }
+        if not means:
+            self._fail(f"no configuration of {self._spec.supervision} was trained to the end")
+        return sorted(means, key=lambda index: (-means[index], index))[:count]
+
+    def _objective(self, index: int) -> float | None:
+        """Mean objective of a configuration whose every repeat was trained to the full budget."""
+        trials = [self._trials[trial_id] for trial_id in self._configurations[index]]
+        if any(trial.state is not TrialState.DONE for trial in trials):
+            return None
+        return fmean(trial.objective for trial in trials if trial.objective is not None)
+
+    def _tell_if_finished(self, index: int) -> None:
+        trials = [self._trials[trial_id] for trial_id in self._configurations[index]]
+        if all(trial.state.finished for trial in trials):
+            pruned = any(trial.state is TrialState.PRUNED for trial in trials)
+            self._sampler.tell(index, self._objective(index), pruned=pruned)
+
+    def _of_phase(self, phase: Phase, complete: int) -> bool:
+        """Whether all trials of a phase exist already."""
+        return sum(trial.phase is phase for trial in self._trials.values()) >= complete
+
+    def _unfinished(self, phase: Phase) -> bool:
+        return any(trial.phase is phase and not trial.state.finished for trial in self._trials.values())
+
+    def _add(
+        self, phase: Phase, index: int, repeat: int, configuration: Configuration, params: dict[str, float]
+    ) -> None:
+        noise_seed, seed = trial_seeds(self._spec.seed, phase, repeat)
+        trial = self._store.add_trial(
+            self._sweep_id,
+            phase=phase,
+            configuration=index,
+            repeat=repeat,
+            supervision=configuration.supervision,
+            hyperparameters=configuration.as_dict(),
+            params=params,
+            noise_rate=self._spec.noise_rate,
+            seed=seed,
+            noise_seed=noise_seed,
+        )
+        if trial.id not in self._trials:
+            self._trials[trial.id] = trial
+            self._waiting.append(trial.id)
+            if phase is Phase.SEARCH:
+                self._configurations[index].append(trial.id)
+
+    def _refuse_too_many_failures(self, least_finished: int) -> None:
+        finished = [trial for trial in self._trials.values() if trial.state.finished]
+        failed = sum(trial.state is TrialState.FAILED for trial in finished)
+        if len(finished) >= least_finished and failed > self._spec.max_failure_rate * len(finished):
+            rate = f"max_failure_rate = {self._spec.max_failure_rate:g}"
+            self._fail(f"{failed} of {len(finished)} finished trials failed, more than {rate}")
+
+    def _fail(self, problem: str) -> NoReturn:
+        reasons = Counter(
+            (trial.reason or "unknown").splitlines()[0]
+            for trial in self._trials.values()
+            if trial.state is TrialState.FAILED
+        )
+        said = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common(3))
+        remedy = (
+            "Narrow the space, lower training.learning_rate, or start a sweep with a higher max_failure_rate."
+        )
+        raise SweepFailed(self._sweep_id, f"{problem}: {said or 'all were stopped early'}. {remedy}")
+
+
+def trial_seeds(sweep_seed: int, phase: Phase, repeat: int) -> tuple[int, int]:
+    """(noise seed, training seed) of a repeat: the same for every configuration, fresh ones for confirming.
+
+    Args:
+        sweep_seed: The spec's seed.
+        phase: Confirm and baseline share seeds, since they are compared.
+        repeat: Counted from 0.
+    """
+    fresh = 0 if phase is Phase.SEARCH else 1
+    noise, training = np.random.SeedSequence([sweep_seed, fresh, repeat]).generate_state(2, np.uint32)
+    return int(noise), int(training)
+
+
+def _configuration_of(trial: TrialRecord) -> Configuration:
+    return Configuration(trial.supervision, tuple(trial.hyperparameters.items()))

@@ -1,0 +1,256 @@
+"""What a sweep needs of the world, looked at before anything starts: data, backbone, processors, disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.spec import SweepSpec
+from search.spec import read_specs
+from trainers.datasets import Dataset
+from trainers.datasets import check_dataset
+from trainers.datasets import load_dataset
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+from trainers.models import check_backbone
+from trainers.models import find_backbone
+from trainers.recipes import recipe_for
+
+MIB = 2**20
+# Estimates, not measurements: the store, MLflow's own tables and Ray's session; then, for each trial, its
+# epochs, metrics and noise mask.
+DISK_FOR_A_SWEEP = 256 * MIB
+DISK_FOR_A_TRIAL = 2 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What was found.
+
+    Args:
+        errors: What makes the sweep impossible.
+        warnings: What the user should know, a sentence each.
+    """
+
+    errors: tuple[FieldError, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Sweeps that are sound and can run, and what the user should know of them.
+
+    Args:
+        specs: One a noise rate.
+        warnings: A sentence each.
+    """
+
+    specs: tuple[SweepSpec, ...]
+    warnings: tuple[str, ...]
+
+
+def check(
+    spec: SweepSpec,
+    *,
+    cluster_resources: Mapping[str, float] | None = None,
+    free_disk_bytes: int | None = None,
+) -> Preflight:
+    """Refuse a sweep that this world cannot run.
+
+    Args:
+        spec: The sweep.
+        cluster_resources: What ``ray.cluster_resources()`` says; None leaves processors unchecked.
+        free_disk_bytes: Free space where the home folder lies; None leaves it unchecked.
+
+    Returns:
+        The warnings; ``errors`` is empty.
+
+    Raises:
+        InvalidInput: Everything that is in the way, at once.
+    """
+    found = examine([spec], cluster_resources=cluster_resources, free_disk_bytes=free_disk_bytes)
+    if found.errors:
+        raise InvalidInput(*found.errors)
+    return found
+
+
+def check_submission(
+    data: Mapping[str, Any],
+    *,
+    cluster_resources: Mapping[str, float] | None = None,
+    free_disk_bytes: int | None = None,
+) -> Submission:
+    """Read sweeps from a mapping and hold them against the world, so that all that is wrong is said at once.
+
+    Args:
+        data: As `search.spec.parse_specs` takes it.
+        cluster_resources: As for `check`.
+        free_disk_bytes: As for `check`.
+
+    Raises:
+        InvalidInput: Everything that is wrong with the fields, and everything that the world lacks.
+    """
+    reading = read_specs(data)
+    found = examine(
+        reading.specs,
+        cluster_resources=cluster_resources,
+        free_disk_bytes=free_disk_bytes,
+        unread=reading.unread,
+    )
+    if reading.errors or found.errors:
+        raise InvalidInput(*reading.errors, *found.errors)
+    return Submission(reading.specs, found.warnings)
+
+
+def examine(
+    specs: Sequence[SweepSpec],
+    *,
+    cluster_resources: Mapping[str, float] | None = None,
+    free_disk_bytes: int | None = None,
+    unread: frozenset[str] = frozenset(),
+) -> Preflight:
+    """Look at everything that sweeps need, without refusing anything.
+
+    Args:
+        specs: Sweeps that differ in nothing but their noise rate; at least one.
+        cluster_resources: As for `check`.
+        free_disk_bytes: As for `check`.
+        unread: Fields whose values say nothing (`search.spec.Reading`); what rests on them is left out.
+    """
+    spec = specs[0]
+    errors: list[FieldError] = []
+    warnings: list[str] = []
+    dataset = _dataset(spec, errors) if unread.isdisjoint(("dataset", "data_dir", "download")) else None
+    if "backbone" not in unread:
+        _check_backbone(spec, dataset, errors)
+    if dataset is not None:
+        _check_against_data(spec, dataset, unread, errors)
+        if "noise_rate" not in unread:
+            warnings += [text for each in specs if (text := _noise_warning(each, dataset))]
+    if cluster_resources is not None:
+        _check_resources(spec, cluster_resources, unread, errors)
+    if free_disk_bytes is not None and unread.isdisjoint(("trials", "repeats", "confirm", "space")):
+        _check_disk(specs, free_disk_bytes, errors)
+    return Preflight(tuple(errors), tuple(warnings))
+
+
+def _dataset(spec: SweepSpec, errors: list[FieldError]) -> Dataset | None:
+    try:
+        # Cheap first: names, files, checksums; only what passes is read into memory (or fetched).
+        check_dataset(spec.dataset, spec.data_dir, spec.download)
+        return load_dataset(spec.dataset, spec.data_dir, spec.download)
+    except InvalidInput as error:
+        errors.extend(error.errors)
+        return None
+
+
+def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[FieldError]) -> None:
+    try:
+        if dataset is not None:
+            recipe = recipe_for(dataset)
+            check_backbone(spec.backbone or recipe.backbone, dataset.example_shape)
+        elif spec.backbone is not None:
+            find_backbone(spec.backbone)
+    except InvalidInput as error:
+        errors.extend(error.errors)
+
+
+def _check_against_data(
+    spec: SweepSpec, dataset: Dataset, unread: frozenset[str], errors: list[FieldError]
+) -> None:
+    available = len(dataset.y_train)
+    if spec.limit_train is not None and spec.limit_train > available:
+        errors.append(
+            FieldError(
+                "limit_train",
+                spec.limit_train,
+                f"{dataset.name} has {available:,} training examples",
+                "Give fewer, or leave it out to use all.",
+            )
+        )
+    if spec.limit_train is not None and spec.limit_train < dataset.num_classes:
+        errors.append(
+            FieldError(
+                "limit_train",
+                spec.limit_train,
+                f"leaves some of the {dataset.num_classes} classes without an example",
+                f"Give {dataset.num_classes} or more.",
+            )
+        )
+    augmentation = spec.training.augmentation
+    if augmentation == "pad-crop-flip" and len(dataset.example_shape) != 3:
+        errors.append(
+            FieldError(
+                "training.augmentation",
+                augmentation,
+                f"the examples of {dataset.name} are vectors, not images",
+                "Give none, or leave it out.",
+            )
+        )
+
+
+def _noise_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
+    classes = dataset.num_classes
+    limit = (classes - 1) / classes
+    if spec.noise_rate < limit:
+        return None
+    return (
+        f"noise_rate = {spec.noise_rate:g}: with {classes} classes, labels that are wrong at a rate of "
+        f"{limit:.3g} or more say nothing of the right class, or point away from it. Expect chance or less."
+    )
+
+
+def _check_resources(
+    spec: SweepSpec, cluster: Mapping[str, float], unread: frozenset[str], errors: list[FieldError]
+) -> None:
+    fits = math.inf
+    for name, resource in (("cpus", "CPU"), ("gpus", "GPU")):
+        asked = float(getattr(spec.resources, name))
+        there = float(cluster.get(resource, 0.0))
+        if asked == 0.0 or not unread.isdisjoint(("resources", f"resources.{name}")):
+            continue
+        if asked > there or there == 0.0:
+            has = f"{there:g} {resource}{'' if there == 1 else 's'}" if there else f"no {resource}"
+            remedy = (
+                f"Give {there:g} or less" if there else f"Give {name}: 0" if name == "gpus" else "Add nodes"
+            )
+            errors.append(
+                FieldError(
+                    f"resources.{name}",
+                    getattr(spec.resources, name),
+                    f"Ray has {has}, so no trial could ever start",
+                    f"{remedy}, or run on a cluster that has more.",
+                )
+            )
+        # Each whole GPU holds n trials of 1/n, whatever 1/n is in binary.
+        fits = min(fits, there * round(1 / asked) if name == "gpus" and asked < 1 else there // asked)
+    if spec.concurrency is None or "concurrency" in unread or math.isinf(fits) or fits < 1:
+        return
+    if spec.concurrency > fits:
+        each = f"{spec.resources.cpus:g} CPUs"
+        each += f" and {spec.resources.gpus:g} GPUs" if spec.resources.gpus else ""
+        errors.append(
+            FieldError(
+                "concurrency",
+                spec.concurrency,
+                f"Ray has room for {int(fits)} trials of {each} at once",
+                f"Give {int(fits)} or less, or fewer resources a trial.",
+            )
+        )
+
+
+def _check_disk(specs: Sequence[SweepSpec], free_bytes: int, errors: list[FieldError]) -> None:
+    trials = sum(spec.number_of_trials().total for spec in specs)
+    needed = DISK_FOR_A_SWEEP + trials * DISK_FOR_A_TRIAL
+    if free_bytes < needed:
+        errors.append(
+            FieldError(
+                "home",
+                f"{free_bytes / MIB:,.0f} MiB free",
+                f"{trials:,} trials may need {needed / MIB:,.0f} MiB",
+                "Free some space, or give another folder with --home or EMPHASIS_HOME.",
+            )
+        )

@@ -1,0 +1,591 @@
+"""Which (beta, lambda) a sweep recommends, how sure it is, and what else it cannot tell apart.
+
+Everything but `recommend` and `recommendations` is a pure function of records that the store returned: the
+same records give the same recommendation, during a sweep, after it, and years later.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean
+from statistics import stdev
+from typing import Any
+
+from scipy import stats  # type: ignore[import-untyped, unused-ignore]
+
+from search.home import Home
+from search.store import Phase
+from search.store import Store
+from search.store import SweepRecord
+from search.store import SweepState
+from search.store import TrialRecord
+from search.store import TrialState
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+OBJECTIVE_NAME = "intact_train_accuracy"
+HOW_MEASURED = "final epoch, eval mode, un-augmented; objective: intact labels of the training set"
+SIGNIFICANCE = 0.05
+NOISE_RATE_TOLERANCE = 1e-9
+# Accuracies are ratios of counts: differences below this are rounding, not a difference of one example.
+_ROUNDING = 1e-12
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over seeds.
+
+    Args:
+        mean: Sample mean, an accuracy in [0, 1].
+        sem: Standard error of the mean (sample standard deviation / sqrt(n)); None for a single seed.
+        n: Number of seeds, >= 1.
+    """
+
+    mean: float
+    sem: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Estimate from one value a seed; raises ValueError when there is none."""
+        if not values:
+            raise ValueError("values is empty: an estimate needs at least one seed.")
+        n = len(values)
+        return cls(fmean(values), stdev(values) / math.sqrt(n) if n > 1 else None, n)
+
+    def as_dict(self) -> JSON:
+        """JSON-ready form, as exported."""
+        return {"mean": self.mean, "sem": self.sem, "n": self.n}
+
+    def __str__(self) -> str:
+        spread = "" if self.sem is None else f" ± {self.sem:.3f}"
+        return f"{self.mean:.3f}{spread} (n={self.n})"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective(Estimate):
+    """The estimate that guides the search, under its name."""
+
+    name: str = OBJECTIVE_NAME
+
+    def as_dict(self) -> JSON:
+        """JSON-ready form, as exported."""
+        return {"name": self.name, "mean": self.mean, "sem": self.sem, "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One configuration with the finished trials of one phase: its accuracies over seeds.
+
+    Args:
+        supervision: Name of the supervision.
+        hyperparameters: Its hyper-parameters, (name, value) sorted by name.
+        trials: Finished trials in the order of their numbers, one a pair of seeds.
+        objective: Final intact-training-set accuracy over the trials.
+        test_accuracy: Final test accuracy over the same trials; None where there is no test set.
+    """
+
+    supervision: str
+    hyperparameters: tuple[tuple[str, Any], ...]
+    trials: tuple[TrialRecord, ...]
+    objective: Objective
+    test_accuracy: Estimate | None
+
+    @property
+    def is_gradient_rescaling(self) -> bool:
+        """Whether it has a (beta, lambda) that could be recommended."""
+        return self.supervision == "gr"
+
+    @property
+    def beta(self) -> float | None:
+        """Emphasis spread, None where the supervision has none."""
+        return dict(self.hyperparameters).get("beta")
+
+    @property
+    def lam(self) -> float | None:
+        """Emphasis focus, None where the supervision has none."""
+        return dict(self.hyperparameters).get("lam")
+
+    @property
+    def objective_by_seeds(self) -> dict[tuple[int, int], float]:
+        """Final intact accuracy by (initialisation seed, noise seed)."""
+        return {(trial.seed, trial.noise_seed): _objective(trial) for trial in self.trials}
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedPoint:
+    """The hyper-parameters to train with: `GradientRescaling(beta, lam, transform, normalise)`."""
+
+    beta: float
+    lam: float
+    transform: str
+    normalise: str
+
+    def as_dict(self) -> JSON:
+        """JSON-ready form, as exported."""
+        return {
+            "beta": self.beta,
+            "lambda": self.lam,
+            "transform": self.transform,
+            "normalise": self.normalise,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the usual loss reaches on the same seeds."""
+
+    supervision: str
+    objective: Objective
+    test_accuracy: Estimate | None
+
+    def as_dict(self) -> JSON:
+        """JSON-ready form, as exported."""
+        return {
+            "supervision": self.supervision,
+            "objective": self.objective.as_dict(),
+            "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A configuration that the sweep cannot tell apart from the recommended one."""
+
+    beta: float
+    lam: float
+    objective: Objective
+    test_accuracy: Estimate | None
+
+    def as_dict(self) -> JSON:
+        """JSON-ready form, as exported."""
+        return {
+            "beta": self.beta,
+            "lambda": self.lam,
+            "objective": self.objective.as_dict(),
+            "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the numbers of a recommendation come from.
+
+    Args:
+        sweep_id: The sweep.
+        created: When it was submitted.
+        finished: When it ended; None while it runs.
+        confirmed: True if the numbers are from fresh seeds that played no part in the search; False if they
+            are the search's own, of which the best is too good on average.
+        candidates: How many configurations the recommended one was the best of, on these seeds.
+        measured: How the accuracies were taken.
+        epochs: Epochs of training behind each of them.
+        limit_train: Training examples, where the sweep used only a part of them.
+        seeds: Initialisation seeds of the recommended configuration's trials.
+        noise_seeds: Seeds of their label noise, in the same order.
+        noise_hashes: Fingerprints of their corrupted labels, in the same order.
+        realised_noise_rates: Shares of labels really changed, in the same order.
+        baseline_seeds: Initialisation seeds of the baseline's trials.
+        data_hash: Fingerprint of the dataset.
+        versions: Versions of what computed it.
+    """
+
+    sweep_id: str
+    created: datetime
+    finished: datetime | None
+    confirmed: bool
+    candidates: int
+    measured: str
+    epochs: int
+    limit_train: int | None
+    seeds: tuple[int, ...]
+    noise_seeds: tuple[int, ...]
+    noise_hashes: tuple[str | None, ...]
+    realised_noise_rates: tuple[float | None, ...]
+    baseline_seeds: tuple[int, ...]
+    data_hash: str
+    versions: Mapping[str, Any]
+
+    def as_dict(self) -> JSON:
+        """JSON-ready form, as exported; times in ISO 8601."""
+        return {
+            "sweep_id": self.sweep_id,
+            "created": self.created.isoformat(),
+            "finished": self.finished.isoformat() if self.finished else None,
+            "confirmed": self.confirmed,
+            "candidates": self.candidates,
+            "measured": self.measured,
+            "epochs": self.epochs,
+            "limit_train": self.limit_train,
+            "seeds": list(self.seeds),
+            "noise_seeds": list(self.noise_seeds),
+            "noise_hashes": list(self.noise_hashes),
+            "realised_noise_rates": list(self.realised_noise_rates),
+            "baseline_seeds": list(self.baseline_seeds),
+            "data_hash": self.data_hash,
+            "versions": dict(self.versions),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The (beta, lambda) that a sweep recommends; its fields are those of the exported object.
+
+    Args:
+        dataset: Name of the dataset.
+        noise_rate: Nominal noise rate.
+        noise_model: Name of the label noise model.
+        backbone: Name of the network.
+        recommended: What to train with.
+        objective: Its final intact-training-set accuracy.
+        test_accuracy: Its final test accuracy: reported, never used to choose; None without a test set.
+        baseline: CCE on the same seeds; None if the sweep has no finished CCE trial.
+        ties: Configurations that cannot be told apart from it, best first; see `choose` for the rule.
+        provenance: Where the numbers come from.
+    """
+
+    dataset: str
+    noise_rate: float
+    noise_model: str
+    backbone: str
+    recommended: RecommendedPoint
+    objective: Objective
+    test_accuracy: Estimate | None
+    baseline: Baseline | None
+    ties: tuple[Tie, ...]
+    provenance: Provenance
+
+    def as_dict(self) -> JSON:
+        """JSON-ready form: one object of `emphasis export --format json`."""
+        return {
+            "dataset": self.dataset,
+            "noise_rate": self.noise_rate,
+            "noise_model": self.noise_model,
+            "backbone": self.backbone,
+            "recommended": self.recommended.as_dict(),
+            "objective": self.objective.as_dict(),
+            "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
+            "baseline": self.baseline.as_dict() if self.baseline else None,
+            "ties": [tie.as_dict() for tie in self.ties],
+            "provenance": self.provenance.as_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The recommended configuration and what it was chosen from, as standings.
+
+    Args:
+        winner: Best mean objective.
+        ties: What cannot be told apart from it, best first.
+        candidates: Everything it was chosen from, best first; the winner is the first.
+        baseline: CCE on the winner's seeds, None without a finished CCE trial.
+        confirmed: Whether these are trials of the confirm phase.
+    """
+
+    winner: Standing
+    ties: tuple[Standing, ...]
+    candidates: tuple[Standing, ...]
+    baseline: Standing | None
+    confirmed: bool
+
+
+def standings(trials: Iterable[TrialRecord], *phases: Phase) -> list[Standing]:
+    """Group the trials of the given phases that trained to the full budget by configuration, best mean first.
+
+    A configuration is its supervision and hyper-parameters. Two trials of one configuration on the same seeds
+    are the same measurement, so only the first counts. Pruned and failed trials never appear.
+    """
+    groups: dict[tuple[str, tuple[tuple[str, Any], ...]], dict[tuple[int, int], TrialRecord]] = defaultdict(
+        dict
+    )
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if trial.phase in phases and _is_complete(trial):
+            configuration = (trial.supervision, tuple(sorted(trial.hyperparameters.items())))
+            groups[configuration].setdefault((trial.seed, trial.noise_seed), trial)
+    found = [_standing(*configuration, tuple(group.values())) for configuration, group in groups.items()]
+    return sorted(
+        found, key=lambda standing: -standing.objective.mean
+    )  # stable: of equals, the earlier trial
+
+
+def pick(trials: Sequence[TrialRecord]) -> Choice | None:
+    """Pick the best configuration from a sweep's trials; None while no GR trial has finished.
+
+    The rule is stated in `choose`.
+    """
+    confirm = [trial for trial in trials if trial.phase is Phase.CONFIRM]
+    # A round of fresh seeds that is under way has measured only some of the candidates.
+    under_way = {trial.repeat for trial in confirm if not trial.state.finished}
+    rounds = [trial for trial in confirm if trial.repeat not in under_way]
+    candidates = _equally_measured(standings(rounds, Phase.CONFIRM))
+    confirmed = bool(candidates)
+    if not confirmed:
+        candidates = _equally_measured(standings(trials, Phase.SEARCH))
+    if not candidates:
+        return None
+    winner, others = candidates[0], candidates[1:]
+    ties = tuple(other for other in others if not told_apart(winner, other))
+    return Choice(winner, ties, tuple(candidates), _baseline(trials, winner), confirmed)
+
+
+def told_apart(one: Standing, other: Standing) -> bool:
+    """Whether the objectives of two configurations differ beyond what their seeds explain.
+
+    Two-sided paired t-test at the 5% level on the differences over the seeds that both were trained on,
+    without correction for the number of comparisons. With fewer than two common seeds nothing can be told
+    apart.
+    """
+    mine, theirs = one.objective_by_seeds, other.objective_by_seeds
+    common = sorted(mine.keys() & theirs.keys())
+    if len(common) < 2:
+        return False
+    differences = [mine[seeds] - theirs[seeds] for seeds in common]
+    if stdev(differences) < _ROUNDING:  # the t statistic would be x/0: every seed says the same
+        # On a small training set two seeds agree by chance, since accuracies are whole examples.
+        return len(common) > 2 and abs(fmean(differences)) > _ROUNDING
+    return bool(stats.ttest_1samp(differences, 0.0).pvalue < SIGNIFICANCE)
+
+
+def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation | None:
+    """Recommend the (beta, lambda) of one sweep.
+
+    The rule:
+
+    * Only GR configurations that trained to the full budget can be recommended: never a pruned or a failed
+      trial. A configuration that lost some of its seeds (diverged there, say) is not compared with ones that
+      kept all of theirs, since a mean over the seeds that went well flatters it.
+    * The best mean final intact-training-set accuracy over the fresh seeds of the confirm phase wins. Test
+      accuracy is reported and never guides.
+    * Ties are the candidates that cannot be told apart from the winner: a two-sided paired t-test over the
+      common seeds does not reject equality at the 5% level, or there are fewer than two common seeds. With
+      few seeds the test has little power, so a tie means "not shown to be worse", not "equal".
+    * The baseline is CCE on the winner's seeds; if it has none of them, on its own, which `provenance` lists.
+    * While the confirm phase runs, the fresh seeds count on which every candidate has ended. Without any
+      (`confirm.seeds` = 0, or too early) the repeats of the search are used; `provenance.confirmed` is False.
+
+    Args:
+        sweep: The sweep.
+        trials: All trials of the sweep, any state.
+
+    Returns:
+        The recommendation, or None while no GR trial has trained to the full budget.
+    """
+    choice = pick(trials)
+    if choice is None:
+        return None
+    winner, spec = choice.winner, sweep.spec
+    tried = winner.trials
+    return Recommendation(
+        dataset=sweep.dataset,
+        noise_rate=sweep.noise_rate,
+        noise_model=_noise_model(sweep),
+        backbone=sweep.backbone,
+        recommended=RecommendedPoint(
+            **_point(winner), transform=spec.get("transform", "exp"), normalise=spec.get("normalise", "batch")
+        ),
+        objective=winner.objective,
+        test_accuracy=winner.test_accuracy,
+        baseline=_as_baseline(choice.baseline),
+        ties=tuple(
+            Tie(**_point(tie), objective=tie.objective, test_accuracy=tie.test_accuracy)
+            for tie in choice.ties
+        ),
+        provenance=Provenance(
+            sweep_id=sweep.id,
+            created=sweep.created_at,
+            finished=sweep.finished_at,
+            confirmed=choice.confirmed,
+            candidates=len(choice.candidates),
+            measured=HOW_MEASURED,
+            epochs=max(trial.final.epoch for trial in tried if trial.final is not None),
+            limit_train=spec.get("limit_train"),
+            seeds=tuple(trial.seed for trial in tried),
+            noise_seeds=tuple(trial.noise_seed for trial in tried),
+            noise_hashes=tuple(trial.noise_hash for trial in tried),
+            realised_noise_rates=tuple(trial.realised_noise_rate for trial in tried),
+            baseline_seeds=tuple(trial.seed for trial in choice.baseline.trials) if choice.baseline else (),
+            data_hash=sweep.data_hash,
+            versions=dict(sweep.versions),
+        ),
+    )
+
+
+def recommendations(
+    store: Store, dataset: str | None = None, noise_rate: float | None = None, backbone: str | None = None
+) -> list[Recommendation]:
+    """Recommendations of the newest finished sweep for each (dataset, noise rate, noise model, backbone).
+
+    Args:
+        store: Where the sweeps are.
+        dataset: Only this dataset, by name; a path to an ``.npz`` file means its last part.
+        noise_rate: Only this nominal noise rate.
+        backbone: Only this backbone.
+
+    Returns:
+        At least one recommendation, ordered by dataset, noise rate, noise model and backbone.
+
+    Raises:
+        InvalidInput: There is none; the message names what there is.
+    """
+    wanted = _dataset_name(dataset)
+    found: dict[tuple[str, float, str, str], Recommendation] = {}
+    for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
+        if not _matches(sweep, wanted, noise_rate, backbone):
+            continue
+        group = (sweep.dataset, round(sweep.noise_rate, 9), _noise_model(sweep), sweep.backbone)
+        if group in found:
+            continue
+        recommendation = choose(sweep, store.trials(sweep.id))
+        if recommendation is not None:
+            found[group] = recommendation
+    if not found:
+        raise _nothing_found(store.sweeps(), wanted, noise_rate, backbone)
+    return [found[group] for group in sorted(found)]
+
+
+def recommend(
+    dataset: str, noise_rate: float, *, home: Path | str | None = None, backbone: str | None = None
+) -> Recommendation:
+    """The (beta, lambda) to use for a dataset at a noise rate, from the newest finished sweep.
+
+    Example:
+        >>> found = recommend("digits", 0.4)  # doctest: +SKIP
+        >>> GradientRescaling(beta=found.recommended.beta, lam=found.recommended.lam)  # doctest: +SKIP
+
+    Args:
+        dataset: Name of the dataset; a path to an ``.npz`` file means its last part.
+        noise_rate: Nominal noise rate, in [0, 1).
+        home: Home folder; by default ``EMPHASIS_HOME``, else ``.emphasis`` in the user's home directory.
+        backbone: Network; by default whichever the newest finished sweep used.
+
+    Raises:
+        InvalidInput: No finished sweep answers it; the message names what there is.
+    """
+    store = Store.open(Home.resolve(home).store_url)
+    try:
+        found = recommendations(store, dataset, noise_rate, backbone)
+        newest = {
+            sweep.id: age for age, sweep in enumerate(_newest_first(store.sweeps(state=SweepState.DONE)))
+        }
+    finally:
+        store.close()
+    return min(found, key=lambda recommendation: newest[recommendation.provenance.sweep_id])
+
+
+def _is_complete(trial: TrialRecord) -> bool:
+    return (
+        trial.state is TrialState.DONE
+        and trial.final is not None
+        and trial.objective is not None
+        and math.isfinite(trial.objective)
+    )
+
+
+def _objective(trial: TrialRecord) -> float:
+    assert trial.objective is not None  # by _is_complete
+    return trial.objective
+
+
+def _standing(
+    supervision: str, hyperparameters: tuple[tuple[str, Any], ...], trials: tuple[TrialRecord, ...]
+) -> Standing:
+    objective = Estimate.of([_objective(trial) for trial in trials])
+    tests = [trial.final.test for trial in trials if trial.final and math.isfinite(trial.final.test)]
+    return Standing(
+        supervision=supervision,
+        hyperparameters=hyperparameters,
+        trials=trials,
+        objective=Objective(objective.mean, objective.sem, objective.n),
+        test_accuracy=Estimate.of(tests) if tests else None,
+    )
+
+
+def _equally_measured(found: Sequence[Standing]) -> list[Standing]:
+    rescaled = [standing for standing in found if standing.is_gradient_rescaling]
+    most = max((standing.objective.n for standing in rescaled), default=0)
+    return [standing for standing in rescaled if standing.objective.n == most]
+
+
+def _baseline(trials: Sequence[TrialRecord], winner: Standing) -> Standing | None:
+    # A grid may hold CCE as one of its cells: then the search phase has the baseline on the search's seeds.
+    tried = [trial for trial in trials if trial.supervision == "cce" and _is_complete(trial)]
+    shared = [trial for trial in tried if (trial.seed, trial.noise_seed) in winner.objective_by_seeds]
+    found = standings(shared or tried, Phase.BASELINE) or standings(shared or tried, Phase.SEARCH)
+    return found[0] if found else None
+
+
+def _as_baseline(standing: Standing | None) -> Baseline | None:
+    if standing is None:
+        return None
+    return Baseline(standing.supervision, standing.objective, standing.test_accuracy)
+
+
+def _point(standing: Standing) -> dict[str, Any]:
+    # A GR configuration has both.
+    assert standing.beta is not None
+    assert standing.lam is not None
+    return {"beta": standing.beta, "lam": standing.lam}
+
+
+def _noise_model(sweep: SweepRecord) -> str:
+    return str(sweep.spec.get("noise_model", "symmetric"))
+
+
+def _dataset_name(dataset: str | None) -> str | None:
+    return Path(dataset).name if dataset is not None and dataset.endswith(".npz") else dataset
+
+
+def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:
+    return sorted(sweeps, key=lambda sweep: (sweep.finished_at or sweep.created_at, sweep.id), reverse=True)
+
+
+def _matches(sweep: SweepRecord, dataset: str | None, noise_rate: float | None, backbone: str | None) -> bool:
+    return (
+        (dataset is None or sweep.dataset == dataset)
+        and (noise_rate is None or abs(sweep.noise_rate - noise_rate) <= NOISE_RATE_TOLERANCE)
+        and (backbone is None or sweep.backbone == backbone)
+    )
+
+
+def _nothing_found(
+    sweeps: Sequence[SweepRecord], dataset: str | None, noise_rate: float | None, backbone: str | None
+) -> InvalidInput:
+    wanted = {"dataset": dataset, "noise_rate": noise_rate, "backbone": backbone}
+    given = {field: value for field, value in wanted.items() if value is not None}
+    unfinished = [
+        sweep
+        for sweep in sweeps
+        if sweep.state is not SweepState.DONE and _matches(sweep, dataset, noise_rate, backbone)
+    ]
+    finished = sorted(
+        {(s.dataset, s.noise_rate, s.backbone) for s in sweeps if s.state is SweepState.DONE},
+    )
+    if unfinished:
+        listed = ", ".join(f"{sweep.id} ({sweep.state.value})" for sweep in unfinished[:5])
+        remedy = f"Not finished yet: {listed}; `emphasis resume SWEEP` completes one"
+    elif finished:
+        remedy = "There is: " + "; ".join(
+            f"{name} at noise_rate {rate:g} with {network}" for name, rate, network in finished[:20]
+        )
+        remedy += f"; and {len(finished) - 20} more" if len(finished) > 20 else ""
+    else:
+        remedy = (
+            "There are no finished sweeps here; start one with `emphasis run --dataset NAME --noise-rate R`"
+        )
+    problem = "no finished sweep recommends anything for it"
+    field = next(iter(given), "dataset")
+    return InvalidInput(FieldError(", ".join(given) or field, _shown(given), problem, remedy + "."))
+
+
+def _shown(given: Mapping[str, object]) -> object:
+    return next(iter(given.values())) if len(given) == 1 else tuple(given.values()) or None

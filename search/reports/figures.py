@@ -1,0 +1,101 @@
+"""Write what a sweep found into a folder: figures, the leader board and the export file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from search.export import export
+from search.leaderboard import leaderboard
+from search.recommend import choose
+from search.recommend import pick
+from search.reports.appearance import DPI
+from search.reports.appearance import name
+from search.reports.leaderboard_chart import leaderboard_chart
+from search.reports.learning_dynamics import learning_dynamics
+from search.reports.objective_map import objective_map
+from search.reports.tables import leaderboard_markdown
+from search.reports.weight_curves import weight_curves
+from search.store import Store
+from search.store import SweepRecord
+from search.store import TrialRecord
+
+
+def write_figures(store: Store, sweep_id: str, folder: Path) -> list[Path]:
+    """Write a sweep's figures (PNG), ``leaderboard.md`` and ``recommendation.json``.
+
+    Each file is written under a temporary name and renamed, so a reader never sees half of one, and writing
+    again replaces it. Before the first trial has finished only the objective map is written.
+
+    Args:
+        store: Where the sweep is.
+        sweep_id: The sweep, or a unique beginning of its id.
+        folder: Where to write; made if missing.
+
+    Returns:
+        The files written, the recommendation first.
+
+    Raises:
+        InvalidInput: There is no such sweep.
+    """
+    sweep = store.sweep(sweep_id)
+    trials = store.trials(sweep.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [*_write_texts(sweep, trials, folder)]
+    for title, figure in _figures(store, sweep, trials):
+        path = folder / f"{title}.png"
+        with _replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=DPI)
+        written.append(path)
+    return written
+
+
+def _write_texts(sweep: SweepRecord, trials: Sequence[TrialRecord], folder: Path) -> Iterator[Path]:
+    recommendation = choose(sweep, trials)
+    if recommendation is None:
+        return
+    title = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}"
+    texts = {
+        "recommendation.json": export([recommendation], "json"),
+        "leaderboard.md": leaderboard_markdown(leaderboard(trials), title),
+    }
+    for file_name, text in texts.items():
+        path = folder / file_name
+        with _replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        yield path
+
+
+def _figures(store: Store, sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Iterator[tuple[str, Figure]]:
+    yield "objective_map", objective_map(sweep, trials)
+    choice, recommendation = pick(trials), choose(sweep, trials)
+    if choice is None or recommendation is None:
+        return
+    baseline = choice.baseline.trials if choice.baseline else ()
+    yield (
+        "learning_dynamics",
+        learning_dynamics(
+            sweep,
+            name(choice.winner),
+            [store.epochs(trial.id) for trial in choice.winner.trials],
+            name(choice.baseline) if choice.baseline else "CCE",
+            [store.epochs(trial.id) for trial in baseline],
+        ),
+    )
+    yield "weight_curves", weight_curves(recommendation)
+    yield "leaderboard", leaderboard_chart(sweep, leaderboard(trials))
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""The leader board drawn: accuracies with their standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from matplotlib.figure import Figure
+
+from search.leaderboard import LeaderboardRow
+from search.leaderboard import Mark
+from search.reports.appearance import BASELINE
+from search.reports.appearance import GUIDE
+from search.reports.appearance import RECOMMENDED
+from search.reports.appearance import heading
+from search.reports.appearance import new_figure
+from search.reports.appearance import quiet
+from search.store import SweepRecord
+
+
+def leaderboard_chart(sweep: SweepRecord, rows: Sequence[LeaderboardRow]) -> Figure:
+    """Intact accuracy (filled, it ranks) and test accuracy (open) of the top configurations and the baseline.
+
+    Args:
+        sweep: The sweep.
+        rows: The leader board, best first, the baseline last.
+    """
+    figure = new_figure(8, 1.9 + 0.34 * max(len(rows), 3))
+    axes = quiet(figure.add_subplot(), grid="x")
+    places = list(range(len(rows)))
+    for measure, offset, face, label in (
+        ("objective", -0.13, None, "intact training labels"),
+        ("test_accuracy", 0.13, "white", "test"),
+    ):
+        for place, row in zip(places, rows, strict=True):
+            estimate = getattr(row, measure)
+            if estimate is None:
+                continue
+            colour = _colour(row)
+            axes.errorbar(
+                estimate.mean,
+                place + offset,
+                xerr=estimate.sem or None,
+                color=colour,
+                marker="o" if not face else "s",
+                markersize=6,
+                markerfacecolor=face or colour,
+                capsize=3,
+                linestyle="none",
+                gid=measure,
+            )
+        axes.plot([], [], "o" if not face else "s", color=GUIDE, markerfacecolor=face or GUIDE, label=label)
+    for place, (above, below) in enumerate(pairwise(rows)):
+        if above.confirmed != below.confirmed:  # means over different seeds: not to be read across the line
+            axes.axhline(place + 0.5, color=GUIDE, linewidth=0.8, linestyle=":")
+    axes.set_yticks(places, [_label(row) for row in rows], fontsize=10)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("final accuracy, mean ± standard error over seeds", fontsize=11)
+    figure.legend(loc="outside lower left", ncols=2, fontsize=10, frameon=False)
+    heading(figure, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}: leader board")
+    return figure
+
+
+def _colour(row: LeaderboardRow) -> str:
+    return {Mark.RECOMMENDED: RECOMMENDED, Mark.BASELINE: BASELINE}.get(row.mark, GUIDE)
+
+
+def _label(row: LeaderboardRow) -> str:
+    named = row.label
+    if row.beta is not None and row.lam is not None:
+        named = f"{row.supervision.upper()}(β={row.beta:.3g}, λ={row.lam:.3g})"
+    sign = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ "}.get(row.mark, "")
+    kind = "fresh" if row.confirmed else "search"
+    seeds = f"{row.objective.n} {kind} seed{'s' if row.objective.n > 1 else ''}"
+    return f"{sign}{named if row.mark is not Mark.BASELINE else row.supervision.upper()}, {seeds}"

@@ -1,0 +1,160 @@
+"""Which configuration to try next: an Optuna study in memory, rebuilt from the store when a sweep begins."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.distributions import IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.samplers import CmaEsSampler
+from optuna.samplers import GPSampler
+from optuna.samplers import RandomSampler
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState
+
+from search.spec import Sampler
+from spaces import Configuration
+from spaces import SearchSpace
+
+# An Optuna study starts to model after this many results; fewer and TPE's densities are guesses.
+_LEAST_STARTUP_TRIALS = 10
+# How often a model may propose what was proposed before until a point is drawn instead.
+_MOST_REPETITIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A configuration to try.
+
+    Attributes:
+        index: Number of the configuration inside the sweep, from 0.
+        configuration: What to train.
+        params: The point in the sampler's coordinates; empty for a grid.
+    """
+
+    index: int
+    configuration: Configuration
+    params: Mapping[str, float]
+
+
+class ConfigurationSampler:
+    """Proposes configurations, each once, and learns from their objectives.
+
+    The sampler "grid" walks the cells in order; every other one is of Optuna, over the space's coordinates,
+    and proposes the starting points first. The study lives in memory: the store is what survives, and
+    `restore` replays it.
+
+    Args:
+        space: What may be proposed.
+        sampler: "tpe", "random", "grid", "gp" or "cmaes".
+        seed: Of the sampler. With one trial at a time the same seed proposes the same configurations.
+        concurrency: Trials that run at once; a model waits for at least twice as many results.
+        starting_points: Tried first, in order; those outside the space are dropped.
+        restored: How many configurations `restore` will replay. It enters the seed, or a resumed random
+            search would propose its first points again.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        sampler: Sampler,
+        *,
+        seed: int,
+        concurrency: int,
+        starting_points: Sequence[Configuration] = (),
+        restored: int = 0,
+    ) -> None:
+        self._space = space
+        self._grid = space.grid() if sampler == "grid" else None
+        self._next_index = 0
+        self._running: dict[int, optuna.Trial] = {}
+        self._proposed: set[Configuration] = set()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        stream, other_stream = map(int, np.random.SeedSequence([seed, restored]).generate_state(2))
+        startup = max(_LEAST_STARTUP_TRIALS, 2 * concurrency)
+        self._study = optuna.create_study(
+            direction="maximize", sampler=_make_sampler(sampler, stream, startup)
+        )
+        self._draws = optuna.create_study(sampler=RandomSampler(seed=other_stream))
+        points = [space.params(configuration) for configuration in starting_points]
+        self._starting_points = [point for point in points if point is not None]
+
+    @property
+    def _distributions(self) -> dict[str, BaseDistribution]:
+        return self._space.distributions()
+
+    def ask(self) -> Proposal:
+        """The next configuration; it counts as running until `tell`."""
+        index = self._next_index
+        self._next_index += 1
+        if self._grid is not None:
+            return Proposal(index, self._grid[index], {})
+        if index < len(self._starting_points):
+            self._study.enqueue_trial(self._starting_points[index])
+        trial = self._ask_something_new()
+        self._running[index] = trial
+        configuration = self._space.configuration(trial.params)
+        self._proposed.add(configuration)
+        return Proposal(index, configuration, dict(trial.params))
+
+    def _ask_something_new(self) -> optuna.Trial:
+        # The same configuration with the same seeds has the same objective: a model that is sure of its
+        # best point, or a draw from few cells, would spend the budget on what is known.
+        for _ in range(_MOST_REPETITIONS):
+            trial = self._study.ask(self._distributions)
+            if self._space.configuration(trial.params) not in self._proposed:
+                return trial
+            self._study.tell(trial, state=TrialState.FAIL)
+        self._study.enqueue_trial(self._draw_something_new())
+        return self._study.ask(self._distributions)
+
+    def _draw_something_new(self) -> dict[str, float]:
+        left = [cell for cell in self._space.grid() or () if cell not in self._proposed]
+        if left:
+            cell = self._draws.ask({"left": IntDistribution(0, len(left) - 1)}).params["left"]
+            return self._space.params(left[cell]) or {}
+        return self._draws.ask(self._distributions).params
+
+    def tell(self, index: int, objective: float | None, *, pruned: bool = False) -> None:
+        """Report a proposal's objective.
+
+        Args:
+            index: Of the proposal.
+            objective: Its mean objective; None if it failed, which teaches the model nothing.
+            pruned: It was stopped early: its objective is not one of the full budget.
+        """
+        if self._grid is not None:
+            return
+        trial = self._running.pop(index)
+        if pruned:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        elif objective is None or not np.isfinite(objective):
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial, objective)
+
+    def restore(self, index: int, params: Mapping[str, float]) -> None:
+        """Make a proposal of an earlier run of the sweep running again; `tell` then finishes it."""
+        self._next_index = max(self._next_index, index + 1)
+        if self._grid is None:
+            self._study.enqueue_trial(dict(params))
+            self._running[index] = self._study.ask(self._distributions)
+            self._proposed.add(self._space.configuration(params))
+
+
+def _make_sampler(name: Sampler, seed: int, startup: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if name == "tpe":
+            return TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=startup)
+        if name == "gp":
+            return GPSampler(seed=seed, n_startup_trials=startup)
+        if name == "cmaes":
+            return CmaEsSampler(seed=seed, n_startup_trials=startup)
+        return RandomSampler(seed=seed)

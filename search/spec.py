@@ -1,0 +1,565 @@
+"""SweepSpec: what a user submits, one dataset and one noise rate; and how it is read from mapping or file."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+from typing import Any
+from typing import Literal
+
+import yaml
+from pydantic import AfterValidator
+from pydantic import BaseModel
+from pydantic import BeforeValidator
+from pydantic import ConfigDict
+from pydantic import Field
+from pydantic import SerializeAsAny
+from pydantic import ValidationError
+from pydantic import ValidationInfo
+from pydantic import field_validator
+from pydantic import model_validator
+from pydantic_core import InitErrorDetails
+from pydantic_core import PydanticCustomError
+
+from search.field_errors import dotted
+from search.field_errors import field_errors
+from search.field_errors import location
+from spaces import AnySpace
+from spaces import KappaSpace
+from spaces import refusal
+from spaces.paper import as_fields
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+Sampler = Literal["tpe", "random", "grid", "gp", "cmaes"]
+
+DEFAULT_TRIALS = 30
+"""Configurations that a search of a continuous space tries unless told otherwise."""
+
+_CONTINUOUS_SAMPLERS = ("gp", "cmaes")
+
+
+def _no_truth_value(value: Any) -> Any:
+    # YAML reads yes, no, on and off as booleans, and Python counts those as 1 and 0.
+    if isinstance(value, bool):
+        raise refusal("value", value, "is a truth value, not a number", "Give a number.")
+    return value
+
+
+def _fraction(value: Any) -> Any:
+    if isinstance(value, str) and "/" in value:
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            return value
+    return value
+
+
+def _whole_or_share(gpus: float) -> float:
+    if gpus == 0.0 or gpus == round(gpus):
+        return gpus
+    if gpus < 1.0 and abs(1.0 / gpus - round(1.0 / gpus)) < 1e-6:
+        return gpus
+    nearest = f"1/{round(1 / gpus)}" if gpus < 1.0 else f"{round(gpus)}"
+    raise refusal(
+        "gpus",
+        gpus,
+        "is neither a whole number of GPUs nor 1/n of one",
+        f"Give a whole number, or an equal share such as 0.5, 0.25 or '1/3'; the nearest is {nearest}.",
+    )
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
+Positive = Annotated[Whole, Field(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What is wrong between fields, and which fields were read to find it."""
+
+    field: str
+    value: object
+    problem: str
+    remedy: str
+    reads: tuple[str, ...]
+
+
+def _raise_all(section: str, problems: list[_Problem]) -> None:
+    """Raise every problem at once; pydantic keeps them apart."""
+    prefix = f"{section}." if section else ""
+    lines: list[InitErrorDetails] = []
+    for each in problems:
+        reads = tuple(prefix + name for name in each.reads)
+        error = refusal(prefix + each.field, each.value, each.problem, each.remedy, reads=reads)
+        assert isinstance(error, PydanticCustomError)
+        lines.append(InitErrorDetails(type=error, loc=(each.field,), input=each.value))
+    if lines:
+        raise ValidationError.from_exception_data(section or "SweepSpec", lines)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Training(_Section):
+    """How each trial trains. None everywhere means: as the dataset's recipe says (``trainers.recipes``).
+
+    Args:
+        epochs: Budget in passes over the training set, or
+        iterations: Budget in optimiser steps; not both.
+        batch_size: Examples a step, >= 2 (batch normalisation needs two).
+        learning_rate: Initial learning rate.
+        momentum: Of SGD.
+        weight_decay: L2 coefficient.
+        dropout: Rate before the classifier.
+        milestones: Where the learning rate drops, ascending, in ``milestone_unit``.
+        milestone_unit: "fraction" of the budget, "epochs" or "iterations".
+        decay_factor: What the learning rate is multiplied by at each milestone.
+        augmentation: "none" or "pad-crop-flip" (images only).
+        precision: "auto", "fp32" or "bf16".
+        evaluate_every: Epochs between evaluations; the end is always evaluated.
+    """
+
+    epochs: Positive | None = None
+    iterations: Positive | None = None
+    batch_size: Annotated[Whole, Field(ge=2)] | None = None
+    learning_rate: Annotated[Number, Field(gt=0)] | None = None
+    momentum: Annotated[Number, Field(ge=0, lt=1)] | None = None
+    weight_decay: Annotated[Number, Field(ge=0)] | None = None
+    dropout: Annotated[Number, Field(ge=0, lt=1)] | None = None
+    milestones: tuple[Annotated[Number, Field(gt=0)], ...] | None = None
+    milestone_unit: Literal["fraction", "epochs", "iterations"] = "fraction"
+    decay_factor: Annotated[Number, Field(gt=0, le=1)] | None = None
+    augmentation: Literal["none", "pad-crop-flip"] | None = None
+    precision: Literal["auto", "fp32", "bf16"] | None = None
+    evaluate_every: Positive | None = None
+
+    @model_validator(mode="after")
+    def _across_fields(self) -> Training:
+        _raise_all("training", self._problems())
+        return self
+
+    def _problems(self) -> list[_Problem]:
+        problems = []
+        if self.epochs is not None and self.iterations is not None:
+            problems.append(
+                _Problem(
+                    "iterations",
+                    self.iterations,
+                    f"epochs = {self.epochs} is given too",
+                    "Keep one of the two budgets.",
+                    ("epochs", "iterations"),
+                )
+            )
+        if self.milestones is None:
+            return problems
+        reads: tuple[str, ...] = ("milestones", "milestone_unit")
+        given = list(self.milestones)
+        unit = self.milestone_unit
+        if given != sorted(set(given)):
+            problems.append(
+                _Problem(
+                    "milestones", given, "are not ascending", f"Write {sorted(set(given))}.", ("milestones",)
+                )
+            )
+        if unit == "fraction" and any(milestone >= 1 for milestone in given):
+            remedy = (
+                "Give shares of the budget, e.g. [0.5, 0.75], or set milestone_unit to epochs or iterations."
+            )
+            problems.append(_Problem("milestones", given, "are not all below 1", remedy, reads))
+        if unit != "fraction" and any(milestone != round(milestone) for milestone in given):
+            remedy = "Give whole numbers, or milestone_unit: fraction."
+            problems.append(_Problem("milestones", given, f"are not whole {unit}", remedy, reads))
+        budget = {"epochs": self.epochs, "iterations": self.iterations}.get(unit)
+        if budget is not None and any(milestone >= budget for milestone in given):
+            remedy = f"Give milestones below {budget}, or a larger budget."
+            problem = (
+                f"reach to the end of the budget ({budget} {unit}) or past it, where nothing is left to train"
+            )
+            problems.append(_Problem("milestones", given, problem, remedy, (*reads, unit)))
+        return problems
+
+
+class Confirm(_Section):
+    """What is repeated with fresh seeds after the search, since the winner of one seed is often luck.
+
+    Args:
+        top: How many of the best configurations.
+        seeds: Fresh seeds for each of them and for the CCE baseline; 0 leaves the confirmation out.
+    """
+
+    top: Positive = 3
+    seeds: Annotated[Whole, Field(ge=0)] = 3
+
+
+class Resources(_Section):
+    """What one trial gets.
+
+    Args:
+        cpus: CPU cores, > 0.
+        gpus: Whole GPUs, or an equal share 1/n of one (``0.5``, ``"1/3"``): n trials then run on it at once.
+    """
+
+    cpus: Annotated[Number, Field(gt=0)] = 1.0
+    gpus: Annotated[Number, BeforeValidator(_fraction), Field(ge=0), AfterValidator(_whole_or_share)] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCounts:
+    """How many trials a sweep runs, by phase."""
+
+    search: int
+    confirm: int
+    baseline: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.search + self.confirm + self.baseline
+
+
+class SweepSpec(_Section):
+    """A sweep: the best (beta, lambda) of one dataset at one noise rate is searched for.
+
+    Args:
+        dataset: ``digits``, ``cifar10``, ``cifar100``, the path of a ``.npz`` file, or a plugin's name.
+        noise_rate: Probability that a training label is changed, in [0, 1).
+        data_dir: Folder of the data, where the dataset needs one.
+        download: Whether missing files may be fetched.
+        limit_train: Train on this many examples only, drawn evenly over the classes.
+        noise_model: How labels are changed.
+        backbone: The network; None for the recipe's.
+        supervision: What is searched.
+        transform: g in w(p) = g(beta p^lam (1 - p)).
+        normalise: Divisor of the gradient: "batch" the sum of the weights, "none" the number of examples.
+        space: What is searched over: a name, ``{kind: kappa|box|grid, ...}`` or a list of cells.
+        sampler: None for "grid" on a grid and "tpe" elsewhere.
+        trials: Configurations to search; None for every cell of a grid and 30 elsewhere.
+        starting_points: Whether the paper's settings for the nearest noise rate are tried first.
+        training: Budget and optimiser.
+        repeats: Seeds per configuration in the search.
+        confirm: Repetition of the best with fresh seeds.
+        concurrency: Trials at once; None for as many as the resources allow.
+        resources: Of one trial.
+        seed: Of the sampler, noise, initialisation and everything else drawn.
+        max_failure_rate: The sweep stops when more than this share of its trials fail, in (0, 1].
+        max_retries: How often a trial is started again after its process died.
+    """
+
+    dataset: Annotated[str, Field(min_length=1)]
+    noise_rate: Annotated[Number, Field(ge=0, lt=1)]
+    data_dir: Path | None = None
+    download: bool = False
+    limit_train: Positive | None = None
+    noise_model: Literal["symmetric"] = "symmetric"
+    backbone: Annotated[str, Field(min_length=1)] | None = None
+    supervision: Literal["gr"] = "gr"
+    transform: Literal["exp", "identity"] = "exp"
+    normalise: Literal["batch", "none"] = "batch"
+    space: SerializeAsAny[AnySpace] = Field(default_factory=KappaSpace)
+    sampler: Sampler | None = None
+    trials: Positive | None = None
+    starting_points: bool = True
+    training: Training = Training()
+    repeats: Positive = 1
+    confirm: Confirm = Confirm()
+    concurrency: Positive | None = None
+    resources: Resources = Resources()
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    max_failure_rate: Annotated[Number, Field(gt=0, le=1)] = 0.5
+    max_retries: Annotated[Whole, Field(ge=0)] = 2
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _written_short(cls, value: Any, info: ValidationInfo) -> Any:
+        return as_fields(value, info.data.get("noise_rate"))
+
+    @model_validator(mode="after")
+    def _across_fields(self) -> SweepSpec:
+        _raise_all("", self._problems())
+        return self
+
+    @property
+    def resolved_sampler(self) -> Sampler:
+        """The sampler, chosen by the space where none is named."""
+        return self.sampler or ("tpe" if self.space.grid() is None else "grid")
+
+    @property
+    def number_of_configurations(self) -> int:
+        """How many configurations are searched."""
+        cells = self.space.grid()
+        return self.trials or (DEFAULT_TRIALS if cells is None else len(cells))
+
+    def number_of_trials(self) -> TrialCounts:
+        """Count the trials: the search's, the confirming ones and the baseline's."""
+        confirmable = self.number_of_configurations
+        cells = self.space.grid()
+        if cells is not None:
+            confirmable = min(confirmable, sum(cell.supervision == self.supervision for cell in cells))
+        return TrialCounts(
+            search=self.number_of_configurations * self.repeats,
+            confirm=min(self.confirm.top, confirmable) * self.confirm.seeds,
+            baseline=self.confirm.seeds,
+        )
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Return plain JSON; ``SweepSpec.model_validate`` reads it back."""
+        return self.model_dump(mode="json")
+
+    def _problems(self) -> list[_Problem]:
+        problems = []
+        cells = self.space.grid()
+        if self.sampler == "grid" and cells is None:
+            remedy = (
+                "Give a grid, e.g. space: paper-figures-6-9 or {kind: grid, beta: [4, 8], lam: [0.5, 1]}, "
+                "or sampler: tpe."
+            )
+            problem = f"needs a grid, and the space is continuous ({self.space.kind})"
+            problems.append(_Problem("sampler", self.sampler, problem, remedy, ("sampler", "space")))
+        if self.sampler in _CONTINUOUS_SAMPLERS and cells is not None:
+            problem = "needs a continuous space, and this one is a grid"
+            remedy = "Give sampler: grid, random or tpe, or space: kappa."
+            problems.append(_Problem("sampler", self.sampler, problem, remedy, ("sampler", "space")))
+        if cells is not None and all(cell.supervision != self.supervision for cell in cells):
+            problem = f"has no cell of {self.supervision}, so nothing could be recommended"
+            remedy = "Add cells of it, e.g. points: [{beta: 8, lam: 0.5}]."
+            problems.append(
+                _Problem("space", self.space.description, problem, remedy, ("space", "supervision"))
+            )
+        if cells is None or self.trials is None:
+            return problems
+        reads = ("trials", "sampler", "space")
+        if self.trials > len(cells):
+            remedy = "Leave trials out to try every cell; repeats gives each of them more seeds."
+            problem = f"exceeds the {len(cells)} cells of the grid"
+            problems.append(_Problem("trials", self.trials, problem, remedy, reads))
+        elif self.trials < len(cells) and self.resolved_sampler == "grid":
+            remedy = (
+                f"Leave trials out to try every cell, or give sampler: random to draw {self.trials} of them."
+            )
+            problem = f"leaves out cells of the grid, which has {len(cells)}"
+            problems.append(_Problem("trials", self.trials, problem, remedy, reads))
+        return problems
+
+
+REMEDIES: dict[str, str] = {
+    "dataset": "Give digits, cifar10, cifar100 or the path of a .npz file.",
+    "noise_rate": "Give the share of wrong labels, from 0 up to but not including 1, e.g. 0.4.",
+    "data_dir": "Give the folder that holds the data.",
+    "download": "Give true or false.",
+    "limit_train": "Give a number of training examples, e.g. 5000, or leave it out to use all.",
+    "noise_model": "Give symmetric.",
+    "backbone": "Give the name of a network, e.g. resnet20, or leave it out for the dataset's own.",
+    "supervision": "Give gr.",
+    "transform": "Give exp or identity.",
+    "normalise": "Give batch or none.",
+    "space": "Give a name such as kappa or paper-figures-6-9, or a mapping with kind: kappa, box or grid.",
+    "space.beta": "Give [low, high] for a box and a list of numbers for a grid, e.g. [0, 40].",
+    "space.lam": "Give [low, high], or a list of numbers for a grid, e.g. [0, 3].",
+    "space.lambda": "Give [low, high], or a list of numbers for a grid, e.g. [0, 3].",
+    "space.kind": "Give kappa, box or grid.",
+    "space.kappa": "Give [low, high], e.g. [0, 6].",
+    "space.points": "Give a list of cells, e.g. [{beta: 8, lam: 0.5}, {beta: 12, lam: 0.5}].",
+    "space.beta_by_lambda": "Give a list of betas for each lambda, e.g. {0.5: [4, 8], 1: [8, 12]}.",
+    "space.extra": "Give a list such as [{supervision: cce}].",
+    "sampler": "Give tpe, random, grid, gp or cmaes, or leave it out.",
+    "trials": "Give the number of configurations to try, e.g. 30, or leave it out.",
+    "starting_points": "Give true or false.",
+    "training": "Give a mapping, e.g. training: {epochs: 30}.",
+    "training.epochs": "Give a whole number of epochs, e.g. 30.",
+    "training.iterations": "Give a whole number of optimiser steps, e.g. 30000.",
+    "training.batch_size": "Give a whole number of examples from 2 upwards, e.g. 128.",
+    "training.learning_rate": "Give a number above 0, e.g. 0.1.",
+    "training.momentum": "Give a number from 0 up to but not including 1, e.g. 0.9.",
+    "training.weight_decay": "Give a number from 0 upwards, e.g. 1e-4.",
+    "training.dropout": "Give a number from 0 up to but not including 1, e.g. 0.2.",
+    "training.milestones": "Give an ascending list of numbers above 0, e.g. [0.5, 0.75].",
+    "training.milestone_unit": "Give fraction, epochs or iterations.",
+    "training.decay_factor": "Give a number above 0 and up to 1, e.g. 0.1.",
+    "training.augmentation": "Give none or pad-crop-flip.",
+    "training.precision": "Give auto, fp32 or bf16.",
+    "training.evaluate_every": "Give a whole number of epochs, e.g. 1.",
+    "repeats": "Give a whole number of seeds per configuration from 1 upwards.",
+    "confirm": "Give a mapping, e.g. confirm: {top: 3, seeds: 3}.",
+    "confirm.top": "Give how many of the best configurations to repeat, from 1 upwards.",
+    "confirm.seeds": "Give a whole number of fresh seeds; 0 leaves the confirmation out.",
+    "concurrency": "Give how many trials may run at once, from 1 upwards, or leave it out.",
+    "resources": "Give a mapping, e.g. resources: {cpus: 1, gpus: 0.5}.",
+    "resources.cpus": "Give a number of CPU cores above 0, e.g. 1.",
+    "resources.gpus": "Give a whole number of GPUs or an equal share of one, e.g. 1, 0.5 or '1/3'.",
+    "seed": "Give a whole number from 0 upwards.",
+    "max_failure_rate": "Give a share above 0 and up to 1, e.g. 0.5.",
+    "max_retries": "Give a whole number from 0 upwards.",
+}
+
+_SECTIONS = ("training", "confirm", "resources")
+# Stands in for a required field that is wrong, so that the others can be judged; nothing is run with it.
+_PLACEHOLDERS: dict[str, Any] = {"dataset": "digits", "noise_rate": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read of a submitted mapping, and what is wrong with the rest.
+
+    Args:
+        specs: One a noise rate; where ``errors`` is not empty, wrong fields stand at their defaults.
+        errors: Everything wrong.
+        unread: The fields that were wrong or missing, by dotted name; what ``specs`` say of them counts for
+            nothing.
+    """
+
+    specs: tuple[SweepSpec, ...]
+    errors: tuple[FieldError, ...]
+    unread: frozenset[str]
+
+
+def read_specs(data: Mapping[str, Any]) -> Reading:
+    """Read as much of the sweeps as can be read, and say everything that is wrong with the rest.
+
+    Args:
+        data: Fields of `SweepSpec`; ``noise_rate`` may be a list, which makes one sweep each.
+    """
+    rates = data.get("noise_rate")
+    if not isinstance(rates, list | tuple):
+        return _read_one(data, "noise_rate")
+    if not rates:
+        wrong = FieldError("noise_rate", [], "has no noise rate", REMEDIES["noise_rate"])
+        rest = _read_one({**data, "noise_rate": _PLACEHOLDERS["noise_rate"]}, "noise_rate")
+        return Reading(rest.specs, (wrong, *rest.errors), rest.unread | {"noise_rate"})
+    readings = [_read_one({**data, "noise_rate": rate}, f"noise_rate[{i}]") for i, rate in enumerate(rates)]
+    # What is wrong with the other fields is the same at every noise rate, and said once.
+    errors = {str(error): error for reading in readings for error in reading.errors}
+    specs = tuple(spec for reading in readings for spec in reading.specs)
+    for index, rate in enumerate(rates):
+        if rate in rates[:index]:
+            wrong = FieldError(f"noise_rate[{index}]", rate, "is given twice", "Give each noise rate once.")
+            errors[str(wrong)] = wrong
+    return Reading(
+        specs, tuple(errors.values()), frozenset().union(*(reading.unread for reading in readings))
+    )
+
+
+def parse_specs(data: Mapping[str, Any]) -> list[SweepSpec]:
+    """Read sweeps from a mapping, one for each noise rate it names.
+
+    Args:
+        data: Fields of `SweepSpec`; ``noise_rate`` may be a list.
+
+    Raises:
+        InvalidInput: With everything that is wrong: field, value, problem and remedy.
+
+    Example:
+        >>> [spec.noise_rate for spec in parse_specs({"dataset": "digits", "noise_rate": [0.2, 0.6]})]
+        [0.2, 0.6]
+    """
+    reading = read_specs(data)
+    if reading.errors:
+        raise InvalidInput(*reading.errors)
+    return list(reading.specs)
+
+
+def read_spec_file(path: Path | str) -> dict[str, Any]:
+    """Return the fields that a YAML file gives, not yet checked.
+
+    Raises:
+        InvalidInput: The file cannot be read, is no YAML, names a field twice, or holds no mapping.
+    """
+    shown = str(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise _wrong_file(
+            shown, f"cannot be read: {reason}", "Give the path of a readable YAML file."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _wrong_file(shown, "is not UTF-8 text", "Give a YAML file.") from error
+    try:
+        data = yaml.load(text, Loader=_OneValueAField)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise _wrong_file(shown, f"is no valid YAML{where}: {reason}", "Correct it there.") from error
+    if not isinstance(data, dict):
+        what = "is empty" if data is None else f"holds a {type(data).__name__}, not fields"
+        raise _wrong_file(
+            shown, what, "Write fields, e.g. 'dataset: digits' and 'noise_rate: 0.4', a line each."
+        )
+    return {str(name): value for name, value in data.items()}
+
+
+def load_specs(path: Path | str) -> list[SweepSpec]:
+    """Read sweeps from a YAML file; see `parse_specs`.
+
+    Raises:
+        InvalidInput: The file cannot be read, or its fields are wrong: all of them at once.
+    """
+    return parse_specs(read_spec_file(path))
+
+
+class _OneValueAField(yaml.SafeLoader):
+    """Plain data only, and no field twice: YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key.value} is given twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _wrong_file(path: str, problem: str, remedy: str) -> InvalidInput:
+    return InvalidInput(FieldError("file", path, problem, remedy))
+
+
+def _read_one(data: Mapping[str, Any], rate_field: str) -> Reading:
+    """Read one sweep, setting wrong fields aside until the rest is right.
+
+    Pydantic looks at what fields say of each other only once each is right by itself. Setting the wrong ones
+    aside and reading again finds those problems too; one that rests on a field set aside is dropped.
+    """
+    remaining: dict[str, Any] = {str(name): value for name, value in data.items()}
+    errors: list[FieldError] = []
+    unread: set[str] = set()
+    while True:
+        try:
+            spec = SweepSpec.model_validate(remaining)
+        except ValidationError as error:
+            found = field_errors(error, SweepSpec, REMEDIES)
+            aside: set[str] = set()
+            for details, wrong in zip(error.errors(include_url=False), found, strict=True):
+                if unread.isdisjoint(details.get("ctx", {}).get("reads", ())):
+                    errors.append(_renamed(wrong, rate_field))
+                aside.add(_set_aside(remaining, location(details)))
+            unread |= aside
+        else:
+            return Reading((spec,), tuple(errors), frozenset(unread))
+
+
+def _set_aside(remaining: dict[str, Any], path: tuple[int | str, ...]) -> str:
+    """Take the field at a path out of the data, or put a placeholder if it is required; return its name."""
+    top = str(path[0])
+    section = remaining.get(top)
+    if top in _SECTIONS and len(path) > 1 and isinstance(section, Mapping):
+        remaining[top] = {name: value for name, value in section.items() if str(name) != str(path[1])}
+        return dotted(path[:2])
+    remaining.pop(top, None)
+    if top in _PLACEHOLDERS:
+        remaining[top] = _PLACEHOLDERS[top]
+    return top
+
+
+def _renamed(error: FieldError, rate_field: str) -> FieldError:
+    if error.field != "noise_rate":
+        return error
+    return FieldError(rate_field, error.value, error.problem, error.remedy)

@@ -1,0 +1,260 @@
+"""What the store remembers, as frozen values that stay true after the database is closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field
+from datetime import UTC
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+def utc_now() -> datetime:
+    """The present moment as an aware UTC datetime, the only kind the store keeps."""
+    return datetime.now(UTC)
+
+
+class SweepState(StrEnum):
+    """Where a sweep stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class TrialState(StrEnum):
+    """Where a trial stands; done, pruned and failed are final."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial has its final result and will never change."""
+        return self in (TrialState.DONE, TrialState.PRUNED, TrialState.FAILED)
+
+
+class AttemptState(StrEnum):
+    """How one execution of a trial went; lost means that its process ended without a result."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+class Phase(StrEnum):
+    """Why a trial was run: to search, to confirm the best with fresh seeds, or CCE with the same seeds."""
+
+    SEARCH = "search"
+    CONFIRM = "confirm"
+    BASELINE = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracies:
+    """One evaluation: eval mode, un-augmented; NaN where a label set does not exist.
+
+    Args:
+        epoch: Epoch after which it was taken, from 1.
+        test: Accuracy on the test set, in [0, 1].
+        corrupted_train: Accuracy on the training set against the labels that were trained on, in [0, 1].
+        intact_train: Accuracy on the training set against the intact labels, in [0, 1].
+    """
+
+    epoch: int
+    test: float
+    corrupted_train: float
+    intact_train: float
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord:
+    """One sweep: one dataset at one noise rate.
+
+    Args:
+        id: Unique name of the sweep.
+        spec: The resolved SweepSpec as JSON.
+        dataset: Name of the dataset.
+        noise_rate: Nominal noise rate, in [0, 1).
+        backbone: Name of the network.
+        supervision: Name of the supervision that is searched.
+        state: Where it stands.
+        message: Why it is in that state, where there is something to say.
+        data_hash: Fingerprint of the dataset's arrays.
+        versions: Versions of what ran it (emphasis, torch, git commit, ...).
+        created_at: When it was submitted (UTC).
+        started_at: When it was first claimed (UTC).
+        finished_at: When it became done or failed (UTC).
+        owner: ``host:pid:createtime`` of the process that runs it, None while nobody does.
+        heartbeat_at: When the owner last said that it lives (UTC).
+    """
+
+    id: str
+    spec: dict[str, Any]
+    dataset: str
+    noise_rate: float
+    backbone: str
+    supervision: str
+    state: SweepState
+    message: str | None
+    data_hash: str
+    versions: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    owner: str | None
+    heartbeat_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One configuration trained with one seed.
+
+    Args:
+        id: Unique name, made from the sweep's id and the number.
+        sweep_id: The sweep it belongs to.
+        number: 0, 1, 2, ... in the order in which the sweep's trials were added.
+        phase: Why it was run.
+        configuration: Index of the configuration inside the sweep; repeats share it.
+        repeat: 0, 1, ...: which repetition of that configuration in that phase.
+        supervision: Name of the supervision.
+        hyperparameters: The supervision's values, e.g. beta and lam.
+        params: Where the sampler placed it, in the search space's own coordinates.
+        noise_rate: Nominal noise rate, in [0, 1).
+        seed: Seed of initialisation, order and augmentation.
+        noise_seed: Seed of the label noise.
+        state: Where it stands.
+        reason: Why it failed or was pruned.
+        objective: Final intact training accuracy; None without a finite one.
+        final: The last evaluation.
+        best: The evaluation with the highest test accuracy.
+        noise_hash: Fingerprint of the corrupted labels.
+        realised_noise_rate: Fraction of labels that were really changed.
+        train_seconds: Time spent training.
+        started_at: When its first attempt started (UTC).
+        finished_at: When its result was recorded (UTC).
+        attempts: How many times it was started.
+    """
+
+    id: str
+    sweep_id: str
+    number: int
+    phase: Phase
+    configuration: int
+    repeat: int
+    supervision: str
+    hyperparameters: dict[str, Any]
+    params: dict[str, Any]
+    noise_rate: float
+    seed: int
+    noise_seed: int
+    state: TrialState
+    reason: str | None
+    objective: float | None
+    final: Accuracies | None
+    best: Accuracies | None
+    noise_hash: str | None
+    realised_noise_rate: float | None
+    train_seconds: float | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """What one epoch of one trial reported.
+
+    Args:
+        trial_id: The trial.
+        epoch: From 1.
+        iteration: Optimiser steps so far.
+        train_loss: Mean loss of the epoch; None where it was not finite.
+        learning_rate: Learning rate at the end of the epoch; NaN where it was not finite.
+        test_accuracy: In [0, 1]; None where the epoch was not evaluated.
+        corrupted_train_accuracy: In [0, 1]; None where the epoch was not evaluated.
+        intact_train_accuracy: In [0, 1]; None where the epoch was not evaluated.
+        seconds: Training seconds so far; NaN where unknown.
+        recorded_at: When it was reported (UTC).
+    """
+
+    trial_id: str
+    epoch: int
+    iteration: int
+    train_loss: float | None
+    learning_rate: float
+    test_accuracy: float | None
+    corrupted_train_accuracy: float | None
+    intact_train_accuracy: float | None
+    seconds: float
+    recorded_at: datetime = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One execution of a trial by one process.
+
+    Args:
+        trial_id: The trial.
+        number: From 1.
+        host: Machine it ran on.
+        pid: Process it ran in.
+        state: How it went.
+        reason: Why it failed or was lost.
+        started_at: UTC.
+        finished_at: UTC; None while it runs.
+    """
+
+    trial_id: str
+    number: int
+    host: str
+    pid: int
+    state: AttemptState
+    reason: str | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingRecord:
+    """How far MLflow's projection of one sweep or trial has come.
+
+    Args:
+        subject_id: Id of the sweep or trial.
+        run_id: Its MLflow run.
+        epochs_recorded: The last epoch that MLflow has.
+        closed: Whether the run has its final state in MLflow.
+    """
+
+    subject_id: str
+    run_id: str
+    epochs_recorded: int = 0
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many trials of a sweep are in each state."""
+
+    waiting: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    pruned: int = 0
+
+    @property
+    def total(self) -> int:
+        """All trials that were added so far."""
+        return self.waiting + self.running + self.finished
+
+    @property
+    def finished(self) -> int:
+        """Trials with a final result, good or bad."""
+        return self.done + self.failed + self.pruned

@@ -1,0 +1,75 @@
+"""Looking at the record: the command that serves MLflow's pages, and links into them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from search.tracking.environment import MLFLOW_SETTINGS
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+
+def is_server(tracking_uri: str) -> bool:
+    """Whether the URI names a running MLflow server rather than a database that we open ourselves."""
+    return tracking_uri.startswith(("http://", "https://"))
+
+
+def without_password(uri: str) -> str:
+    """Return a URI as it may be shown: with ``***`` for a password."""
+    try:
+        return make_url(uri).render_as_string(hide_password=True)
+    except ArgumentError:  # a folder, or a name such as "databricks": no password in it
+        return uri
+
+
+def ui_command(
+    tracking_uri: str, artifact_root: Path | None = None, host: str = "127.0.0.1", port: int = 5000
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command that serves MLflow's pages over the recorded sweeps.
+
+    Args:
+        tracking_uri: Database that the sweeps are recorded in, e.g. ``sqlite:////home/me/.emphasis/mlflow.db``.
+        artifact_root: Folder of the figures and exported files; None leaves the choice to MLflow.
+        host: Address to listen on. The pages have no log-in, so the default is this machine only.
+        port: TCP port to listen on.
+
+    Returns:
+        The command line, and the whole environment to run it in (telemetry and MLflow's job runner off).
+
+    Raises:
+        InvalidInput: The tracking URI is a server already; its own pages show the record.
+    """
+    if is_server(tracking_uri):
+        raise InvalidInput(
+            FieldError(
+                "tracking_uri",
+                tracking_uri,
+                "the sweeps are recorded by an MLflow server, which has its own pages",
+                f"Open {tracking_uri} in a browser.",
+            )
+        )
+    command = [sys.executable, "-m", "mlflow", "server"]
+    if artifact_root is not None:
+        # Both options: where new experiments would put files, and where uploads to this server would. Without
+        # the second MLflow makes a folder of its own wherever the command happens to be started.
+        command += ["--default-artifact-root", artifact_root.resolve().as_uri()]
+        command += ["--artifacts-destination", str(artifact_root.resolve())]
+    command += ["--host", host, "--port", str(port), "--workers", "1"]
+    # The database goes by the environment because its password would be in every list of processes.
+    return command, {**MLFLOW_SETTINGS, **os.environ, "MLFLOW_BACKEND_STORE_URI": tracking_uri}
+
+
+def run_url(address: str, experiment_id: str, run_id: str) -> str:
+    """Return the page of one run.
+
+    Args:
+        address: Where MLflow's pages are served, e.g. ``http://127.0.0.1:5000``.
+        experiment_id: MLflow's id of the experiment.
+        run_id: MLflow's id of the run.
+    """
+    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"

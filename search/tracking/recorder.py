@@ -1,0 +1,173 @@
+"""Recording in the background: a thread that brings MLflow up to the store on news."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from search.store import Store
+from search.store.records import SweepState
+from search.tracking.interface import without_password
+from search.tracking.projection import Projection
+from search.tracking.projection import Summarise
+
+
+class Recorder:
+    """Records sweeps in MLflow without ever holding up or failing the sweep.
+
+    Args:
+        store: Where sweeps and trials are recorded; the record is made from it.
+        tracking_uri: SQLAlchemy URL of MLflow's database, or ``http(s)://`` of an MLflow server.
+        artifact_root: Folder for figures and files where the database is our own; not used with a server.
+        summarise: Gives what a stopped sweep found, from its id.
+        interval: Least time between two passes, in seconds; news in between is recorded together.
+        first_retry: Wait after a failed pass, in seconds; doubled after every further one.
+        longest_retry: Longest wait between two passes, in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tracking_uri: str,
+        *,
+        artifact_root: Path | None = None,
+        summarise: Summarise | None = None,
+        interval: float = 2.0,
+        first_retry: float = 1.0,
+        longest_retry: float = 60.0,
+    ) -> None:
+        self.projection = Projection(store, tracking_uri, artifact_root, summarise)
+        self._store = store
+        self._address = without_password(tracking_uri)
+        self._interval = interval
+        self._first_retry = first_retry
+        self._longest_retry = longest_retry
+        self._changed = threading.Condition()
+        self._pending: dict[str, list[Path]] = {}  # sweep id -> folders to upload
+        self._working_on: set[str] = set()
+        self._waiters = 0
+        self._closing = False
+        self._abandoned = False
+        self._failures = 0
+        self._last_error: str | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """Ids of the sweeps that have news which is not in MLflow yet."""
+        with self._changed:
+            return tuple(sorted({*self._pending, *self._working_on}))
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last pass failed; None when it did not."""
+        with self._changed:
+            return self._last_error
+
+    def notify(self, sweep_id: str) -> None:
+        """Say that the store has news of a sweep. Returns at once; never raises."""
+        self._enqueue(sweep_id)
+
+    def record_artifacts(self, sweep_id: str, folder: Path) -> None:
+        """Have a folder of figures and files uploaded to the sweep's parent run. Returns at once."""
+        self._enqueue(sweep_id, folder)
+
+    def catch_up(self) -> None:
+        """Have every stopped sweep recorded whose record an earlier process could not finish."""
+        for sweep in self._store.sweeps():
+            stopped = sweep.state in (SweepState.DONE, SweepState.FAILED, SweepState.INTERRUPTED)
+            if stopped and not self.projection.is_closed(sweep.id):
+                self._enqueue(sweep.id)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything is in MLflow, trying at once and then often.
+
+        Args:
+            timeout: Longest wait, in seconds.
+
+        Returns:
+            Whether everything is recorded. If not, the recorder goes on trying.
+        """
+        with self._changed:
+            self._waiters += 1
+            self._failures = 0
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._pending and not self._working_on, timeout)
+            finally:
+                self._waiters -= 1
+
+    def close(self, timeout: float = 30.0) -> bool:
+        """Record what is left, then stop.
+
+        Args:
+            timeout: Longest wait, in seconds.
+
+        Returns:
+            Whether everything is recorded. What is not can be recorded from the store by a later process.
+        """
+        recorded = self.flush(timeout)
+        with self._changed:
+            self._closing = True
+            self._abandoned = not recorded
+            self._changed.notify_all()
+        if recorded and self._thread is not None:
+            self._thread.join()
+        return recorded
+
+    def _enqueue(self, sweep_id: str, folder: Path | None = None) -> None:
+        with self._changed:
+            folders = self._pending.setdefault(sweep_id, [])
+            if folder is not None and folder not in folders:
+                folders.append(folder)
+            if self._thread is None and not self._closing:
+                # A daemon: a tracking server that does not answer must not keep the process from ending.
+                self._thread = threading.Thread(target=self._work, name="emphasis-recorder", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        started = -float("inf")
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending or self._closing)
+                self._rest(started)
+                if self._closing and (self._abandoned or not self._pending):
+                    return
+                batch, self._pending = self._pending, {}
+                self._working_on = set(batch)
+            started = time.monotonic()
+            failed: dict[str, list[Path]] = {}
+            error = None
+            for sweep_id, folders in batch.items():
+                try:
+                    uploads: list[Path | None] = [*folders] or [None]
+                    for folder in uploads:
+                        self.projection.sync_sweep(sweep_id, folder)
+                except Exception as problem:  # whatever it is, the sweep goes on; the record is tried again
+                    failed[sweep_id] = folders
+                    error = f"{type(problem).__name__} from MLflow at {self._address}: {problem}"
+            with self._changed:
+                for sweep_id, folders in failed.items():
+                    self._pending[sweep_id] = [*folders, *self._pending.get(sweep_id, [])]
+                self._failures = self._failures + 1 if failed else 0
+                self._last_error = error
+                self._working_on = set()
+                self._changed.notify_all()
+
+    def _rest(self, started: float) -> None:
+        """Wait for the next pass to be due; called and returning with the lock held."""
+        failures = self._failures
+        now = time.monotonic()
+        due = started + self._interval
+        if failures:
+            due = now + min(self._first_retry * 2 ** min(failures - 1, 30), self._longest_retry)
+        due_for_waiters = now + self._first_retry
+        while not self._closing:
+            if self._waiters and self._failures == 0:
+                return  # nobody who waits has seen a failure yet
+            wait = (min(due, due_for_waiters) if self._waiters else due) - time.monotonic()
+            if wait <= 0:
+                return
+            self._changed.wait(wait)

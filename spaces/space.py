@@ -1,0 +1,348 @@
+"""Search spaces: continuous ranges and explicit grids over the hyper-parameters of a supervision.
+
+A space has two sides. Its *coordinates* are what a sampler draws (``distributions``); a *configuration* is
+what is trained and recorded. ``configuration`` and ``params`` lead from one to the other and back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from itertools import product
+from typing import Annotated
+from typing import Any
+from typing import ClassVar
+from typing import Literal
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.distributions import FloatDistribution
+from pydantic import AfterValidator
+from pydantic import AliasChoices
+from pydantic import BaseModel
+from pydantic import BeforeValidator
+from pydantic import ConfigDict
+from pydantic import Field
+from pydantic import model_validator
+
+from spaces.configuration import Configuration
+from spaces.configuration import checked_configuration
+from spaces.emphasis import beta_of
+from spaces.emphasis import kappa_of
+from spaces.refusal import refusal
+
+SIGNIFICANT_DIGITS = 6
+"""Digits that sampled values are recorded with: finer than any measured effect, short enough to copy."""
+
+
+def _no_truth_value(value: Any) -> Any:
+    # YAML reads yes, no, on and off as booleans, and Python counts those as 1 and 0.
+    if isinstance(value, bool):
+        raise refusal("value", value, "is a truth value, not a number", "Give a number.")
+    return value
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    low, high = bounds
+    if low < 0.0:
+        raise refusal("range", bounds, "starts below 0", "Give [low, high] with 0 <= low <= high.")
+    if low > high:
+        raise refusal("range", bounds, "starts above its end", f"Write it as [{high:g}, {low:g}].")
+    return bounds
+
+
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
+Magnitude = Annotated[Number, Field(ge=0)]
+Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
+"""Closed range [low, high] with 0 <= low <= high; a range of one value keeps that hyper-parameter fixed."""
+
+_LAM = AliasChoices("lam", "lambda")
+
+
+class SearchSpace(BaseModel, ABC):
+    """What may be searched. Spaces are data: they are read from YAML, stored as JSON and never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str
+
+    @abstractmethod
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return the sampler's coordinates by name."""
+
+    @abstractmethod
+    def configuration(self, params: Mapping[str, float]) -> Configuration:
+        """Return the configuration at these coordinates.
+
+        Raises:
+            ValueError: a coordinate is missing or outside the space.
+        """
+
+    @abstractmethod
+    def params(self, configuration: Configuration) -> dict[str, float] | None:
+        """Return the coordinates of a configuration, or None when it lies outside the space."""
+
+    def grid(self) -> list[Configuration] | None:
+        """Return the configurations of a finite space in the order they are tried; None if continuous."""
+        return None
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """The space in one line."""
+
+
+class ContinuousSpace(SearchSpace):
+    """A box of named float dimensions for one supervision.
+
+    A subclass names its dimensions; where these are not the hyper-parameters themselves it also says how to
+    get from one to the other (``_to_hyperparameters`` and ``_to_dimensions``).
+    """
+
+    supervision: str
+
+    @abstractmethod
+    def dimensions(self) -> dict[str, tuple[float, float]]:
+        """Return the range of each coordinate by name."""
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return one uniform distribution a dimension."""
+        return {name: FloatDistribution(low, high) for name, (low, high) in self.dimensions().items()}
+
+    def configuration(self, params: Mapping[str, float]) -> Configuration:
+        """Return the configuration at these coordinates, its values cut to ``SIGNIFICANT_DIGITS``.
+
+        Raises:
+            ValueError: a coordinate is missing or outside its range.
+        """
+        dimensions = self.dimensions()
+        inside = self._inside(params) if params.keys() >= dimensions.keys() else None
+        if inside is None:
+            ranges = ", ".join(f"{name} in [{low:g}, {high:g}]" for name, (low, high) in dimensions.items())
+            raise refusal("params", dict(params), "lies outside the search space", f"Give {ranges}.")
+        return Configuration(self.supervision, tuple(self._to_hyperparameters(inside).items()))
+
+    def params(self, configuration: Configuration) -> dict[str, float] | None:
+        """Return the coordinates of a configuration, or None when it lies outside the space."""
+        if configuration.supervision != self.supervision:
+            return None
+        dimensions = self._to_dimensions(configuration.as_dict())
+        return None if dimensions is None else self._inside(dimensions)
+
+    def _inside(self, values: Mapping[str, float]) -> dict[str, float] | None:
+        """Return ``values`` on the dimensions, pulled onto a bound they miss by no more than rounding."""
+        inside: dict[str, float] = {}
+        for name, (low, high) in self.dimensions().items():
+            if name not in values:
+                return None
+            slack = high * 10.0**-SIGNIFICANT_DIGITS * 5
+            if not low - slack <= values[name] <= high + slack:
+                return None
+            inside[name] = min(max(float(values[name]), low), high)
+        return inside
+
+    def _to_hyperparameters(self, dimensions: dict[str, float]) -> dict[str, float]:
+        return {name: _recorded(value) for name, value in dimensions.items()}
+
+    def _to_dimensions(self, hyperparameters: dict[str, float]) -> dict[str, float] | None:
+        return hyperparameters if hyperparameters.keys() == self.dimensions().keys() else None
+
+
+class KappaSpace(ContinuousSpace):
+    """GR over lam and kappa = beta * c(lam), the logarithm of the largest weight: the default.
+
+    Good configurations lie in one band of kappa whatever lam (``spaces.emphasis``, README "What we measured"):
+    in these coordinates they form a band parallel to an axis.
+
+    Args:
+        lam: Range of the emphasis focus.
+        kappa: Range of the logarithm of the largest weight.
+    """
+
+    kind: Literal["kappa"] = "kappa"
+    supervision: Literal["gr"] = "gr"
+    lam: Range = Field(default=(0.0, 3.0), validation_alias=_LAM)
+    kappa: Range = (0.0, 6.0)
+
+    def dimensions(self) -> dict[str, tuple[float, float]]:
+        """Return the ranges of lam and kappa."""
+        return {"lam": self.lam, "kappa": self.kappa}
+
+    @property
+    def description(self) -> str:
+        """The space in one line."""
+        return (
+            f"gr, lam in {_interval(self.lam)}, kappa (log of the largest weight) in {_interval(self.kappa)}"
+        )
+
+    def _to_hyperparameters(self, dimensions: dict[str, float]) -> dict[str, float]:
+        # beta is taken at the recorded lam, so that the two recorded numbers give kappa back.
+        lam = _recorded(dimensions["lam"])
+        return {"beta": _recorded(beta_of(dimensions["kappa"], lam)), "lam": lam}
+
+    def _to_dimensions(self, hyperparameters: dict[str, float]) -> dict[str, float] | None:
+        if hyperparameters.keys() != {"beta", "lam"}:
+            return None
+        beta, lam = hyperparameters["beta"], hyperparameters["lam"]
+        return {"lam": lam, "kappa": kappa_of(beta, lam)} if beta >= 0.0 and lam >= 0.0 else None
+
+
+class BoxSpace(ContinuousSpace):
+    """GR over beta and lam themselves.
+
+    Args:
+        beta: Range of the emphasis spread. The default holds the paper's choices and the good ones on digits.
+        lam: Range of the emphasis focus.
+    """
+
+    kind: Literal["box"] = "box"
+    supervision: Literal["gr"] = "gr"
+    beta: Range = (0.0, 40.0)
+    lam: Range = Field(default=(0.0, 3.0), validation_alias=_LAM)
+
+    def dimensions(self) -> dict[str, tuple[float, float]]:
+        """Return the ranges of beta and lam."""
+        return {"beta": self.beta, "lam": self.lam}
+
+    @property
+    def description(self) -> str:
+        """The space in one line."""
+        return f"gr, beta in {_interval(self.beta)}, lam in {_interval(self.lam)}"
+
+
+class Extra(BaseModel):
+    """One more cell of a grid, of any supervision: ``{supervision: cce}``.
+
+    Args:
+        supervision: Its name.
+        hyperparameters: Its hyper-parameters by name; none for CCE.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    supervision: str
+    hyperparameters: dict[str, Magnitude] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> Extra:
+        checked_configuration(self.supervision, self.hyperparameters)
+        return self
+
+
+class GridSpace(SearchSpace):
+    """A finite list of configurations: cells given in one of three ways, and extras.
+
+    Args:
+        points: Cells one by one: ``[{beta: 8, lam: 0.5}, ...]``.
+        beta_by_lambda: Betas for each lam: ``{0.5: [4, 8], 1: [8, 12]}``.
+        beta: Together with ``lam``: every beta with every lam.
+        lam: See ``beta``.
+        extra: Cells of other supervisions, or of GR outside the grid; tried last.
+        supervision: The supervision of ``points``.
+        name: What the grid is called, where it has a name.
+    """
+
+    COORDINATE: ClassVar[str] = "cell"
+
+    kind: Literal["grid"] = "grid"
+    supervision: str = "gr"
+    name: str | None = None
+    points: tuple[dict[str, Magnitude], ...] | None = None
+    beta_by_lambda: dict[Magnitude, tuple[Magnitude, ...]] | None = None
+    beta: tuple[Magnitude, ...] | None = None
+    lam: tuple[Magnitude, ...] | None = Field(default=None, validation_alias=_LAM)
+    extra: tuple[Extra, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct_cells(self) -> GridSpace:
+        product_given = self.beta is not None or self.lam is not None
+        ways = [self.points is not None, self.beta_by_lambda is not None, product_given]
+        if sum(ways) > 1:
+            raise refusal(
+                "space",
+                sorted(self.model_fields_set),
+                "gives its cells in more than one way",
+                "Keep one of: points, beta_by_lambda, or beta with lam.",
+            )
+        if product_given and (self.beta is None or self.lam is None):
+            missing = "beta" if self.beta is None else "lam"
+            raise refusal(
+                "space",
+                sorted(self.model_fields_set),
+                f"has no {missing}",
+                "Give a list for beta and one for lam.",
+            )
+        if (self.beta_by_lambda is not None or product_given) and self.supervision != "gr":
+            raise refusal("supervision", self.supervision, "has no beta and lam", "Give its cells as points.")
+        cells = self.grid()
+        if not cells:
+            raise refusal(
+                "space",
+                sorted(self.model_fields_set),
+                "has no cells",
+                "Give points, beta_by_lambda, beta with lam, or extra.",
+            )
+        twice = next((cell for cell in cells if cells.count(cell) > 1), None)
+        if twice is not None:
+            raise refusal("space", twice.key, "is a cell that the grid has twice", "Remove one of them.")
+        return self
+
+    def grid(self) -> list[Configuration]:
+        """Return every cell: the grid first, then the extras."""
+        if self.points is not None:
+            cells = [checked_configuration(self.supervision, point) for point in self.points]
+        else:
+            pairs: list[tuple[float, float]] = []
+            if self.beta_by_lambda is not None:
+                pairs = [(beta, lam) for lam, betas in self.beta_by_lambda.items() for beta in betas]
+            elif self.beta is not None and self.lam is not None:
+                pairs = [(beta, lam) for lam, beta in product(self.lam, self.beta)]
+            cells = [
+                checked_configuration(self.supervision, {"beta": beta, "lam": lam}) for beta, lam in pairs
+            ]
+        return cells + [checked_configuration(each.supervision, each.hyperparameters) for each in self.extra]
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return one categorical coordinate, the number of the cell: cells need not share an axis."""
+        return {self.COORDINATE: CategoricalDistribution(tuple(range(len(self.grid()))))}
+
+    def configuration(self, params: Mapping[str, float]) -> Configuration:
+        """Return the cell with this number.
+
+        Raises:
+            ValueError: there is no such cell.
+        """
+        cells = self.grid()
+        number = params.get(self.COORDINATE)
+        if number is None or number not in range(len(cells)):
+            raise refusal(
+                "params", dict(params), "is no cell of the grid", f"Give cell from 0 to {len(cells) - 1}."
+            )
+        return cells[int(number)]
+
+    def params(self, configuration: Configuration) -> dict[str, float] | None:
+        """Return the number of the cell, or None when the grid does not have it."""
+        cells = self.grid()
+        return {self.COORDINATE: cells.index(configuration)} if configuration in cells else None
+
+    @property
+    def description(self) -> str:
+        """The space in one line."""
+        cells = self.grid()
+        counts = Counter(cell.supervision for cell in cells)
+        parts = ", ".join(f"{count} {supervision}" for supervision, count in counts.items())
+        return f"{self.name or 'grid'}: {len(cells)} {'cell' if len(cells) == 1 else 'cells'} ({parts})"
+
+
+AnySpace = Annotated[KappaSpace | BoxSpace | GridSpace, Field(discriminator="kind")]
+"""Any space, as a field of a pydantic model: ``kind`` tells which."""
+
+
+def _recorded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def _interval(bounds: tuple[float, float]) -> str:
+    return f"[{bounds[0]:g}, {bounds[1]:g}]"

@@ -1,0 +1,155 @@
+"""Record the objective over (lambda, kappa) on digits: what a search on digits climbs.
+
+Each cell of a grid is one GR configuration, trained with the recipe of digits once a seed; noise and
+initialisation differ from seed to seed and are the same in every cell. Every run's final accuracies are
+written. lambda is 0 to 3 and kappa 0 to 6, as in `KappaSpace`; rows whose beta of 40, the largest of
+`BoxSpace`, lies at a larger kappa go on, more coarsely, up to there, so that the two spaces can be compared
+on one surface.
+
+An interrupted recording goes on where it was. One process, one thread, about 1.5 s a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spaces import beta_of
+from spaces import kappa_of
+from tests.benchmarks.provenance import RESULTS
+from tests.benchmarks.provenance import provenance
+from tests.benchmarks.provenance import write_result
+from trainers.datasets import load_dataset
+from trainers.noise import corrupt_labels
+from trainers.recipes import training_task
+from trainers.supervision import make_supervision
+from trainers.training import Lane
+from trainers.training import TrainingTask
+from trainers.training import train
+
+LAMBDAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+# Below 2 the objective hardly moves.
+KAPPAS = (0.0, 1.0, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0)
+KAPPAS_BEYOND = (8.0, 11.0, 20.0)
+LARGEST_BETA = 40.0
+FIRST_NOISE_SEED = 1000
+
+Run = dict[str, Any]
+
+
+def cells() -> list[tuple[float, float]]:
+    """Every (lambda, kappa) of the grid."""
+    rows = []
+    for lam in LAMBDAS:
+        end = round(kappa_of(LARGEST_BETA, lam), 6)
+        beyond = [*(kappa for kappa in KAPPAS_BEYOND if kappa < 0.9 * end), end] if end > KAPPAS[-1] else []
+        rows += [(lam, kappa) for kappa in (*KAPPAS, *beyond)]
+    return rows
+
+
+def surface_path(noise_rate: float) -> Path:
+    """Where the surface at a noise rate is kept."""
+    return RESULTS / f"digits_surface_r{round(100 * noise_rate)}.json"
+
+
+def train_cell(task: TrainingTask, noise_rate: float, lam: float, kappa: float, seed: int) -> Run:
+    """Train one cell with one seed; final accuracies are None where it diverged."""
+    started = time.process_time()
+    data = task.dataset
+    labels = corrupt_labels("symmetric", data.y_train, noise_rate, data.num_classes, FIRST_NOISE_SEED + seed)
+    beta = beta_of(kappa, lam)
+    supervision = make_supervision("gr", beta=beta, lam=lam, normalise="batch")
+    (result,) = train(task, [Lane("cell", supervision, labels, seed)])
+    final = result.final
+    accuracies = (final.intact_train, final.test, final.corrupted_train) if final else (None, None, None)
+    rounded = [None if accuracy is None else round(accuracy, 6) for accuracy in accuracies]
+    return {
+        "lam": lam,
+        "kappa": kappa,
+        "beta": round(beta, 6),
+        "seed": seed,
+        **dict(zip(("intact_train", "test", "corrupted_train"), rounded, strict=True)),
+        "ending": result.ending.value,
+        "cpu_seconds": round(time.process_time() - started, 2),
+    }
+
+
+def record(noise_rate: float, seeds: int, epochs: int | None) -> None:
+    """Train what the file at `surface_path` does not hold yet, and keep it up to date."""
+    dataset = load_dataset("digits")
+    task = training_task(dataset, epochs=epochs, evaluate_every=1_000_000, device="cpu")
+    measured = {
+        "what": "final accuracies of GR on digits, one run a record; no early stopping",
+        "dataset": "digits",
+        "data_hash": dataset.fingerprint,
+        "noise_model": "symmetric",
+        "noise_rate": noise_rate,
+        "noise_seed": f"{FIRST_NOISE_SEED} + seed",
+        "normalise": "batch",
+        "recipe": {
+            "backbone": task.backbone,
+            "epochs": task.epochs,
+            "batch_size": task.batch_size,
+            "learning_rate": task.learning_rate,
+            "momentum": task.momentum,
+            "weight_decay": task.weight_decay,
+            "milestones": list(task.milestones),
+            "decay_factor": task.decay_factor,
+        },
+    }
+    path = surface_path(noise_rate)
+    runs: list[Run] = []
+    if path.exists():
+        recorded = json.loads(path.read_text())
+        if recorded["measured"] != measured:
+            raise SystemExit(f"{path} was recorded with other settings; remove it to record it anew.")
+        runs = recorded["runs"]
+    done = {(run["lam"], run["kappa"], run["seed"]) for run in runs}
+    # Seed by seed, so that an interrupted recording still is a whole surface.
+    missing = [(lam, kappa, s) for s, (lam, kappa) in product(range(seeds), cells()) if (lam, kappa, s) not in done]
+    print(f"r = {noise_rate}: {len(runs)} runs recorded, {len(missing)} to go", flush=True)
+    header = provenance()
+    started = time.monotonic()
+    for number, (lam, kappa, seed) in enumerate(missing, start=1):
+        runs.append(train_cell(task, noise_rate, lam, kappa, seed))
+        write_result(path, {"provenance": header, "measured": measured, "runs": runs})
+        if number % 10 == 0 or number == len(missing):
+            elapsed = time.monotonic() - started
+            remaining = elapsed / number * (len(missing) - number)
+            last = f"lam {lam:g}, kappa {kappa:g}, seed {seed}: intact {runs[-1]['intact_train']}"
+            print(f"{number}/{len(missing)}  {elapsed:.0f} s, {remaining:.0f} s left  {last}", flush=True)
+    _print_table(runs)
+
+
+def _print_table(runs: list[Run]) -> None:
+    kappas = sorted({run["kappa"] for run in runs})
+    print("\nfinal intact accuracy, mean over seeds\n")
+    print("lam \\ kappa " + "".join(f"{kappa:6.3g}" for kappa in kappas))
+    for lam in sorted({run["lam"] for run in runs}):
+        row = f"{lam:11g} "
+        for kappa in kappas:
+            values = [r["intact_train"] or 0.0 for r in runs if (r["lam"], r["kappa"]) == (lam, kappa)]
+            row += f"{sum(values) / len(values):6.3f}" if values else "     ."
+        print(row)
+
+
+def main() -> None:
+    """Record the surfaces that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--noise-rate", type=float, action="append", help="default 0.4; repeatable")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, help="in place of the recipe's, to try this script out")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for noise_rate in arguments.noise_rate or [0.4]:
+        record(noise_rate, arguments.seeds, arguments.epochs)
+
+
+if __name__ == "__main__":
+    main()

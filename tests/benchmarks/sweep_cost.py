@@ -1,0 +1,94 @@
+"""What a sweep costs beside its training: wall time against training time, and the memory of all its processes.
+
+    python -m tests.benchmarks.sweep_cost             # the digits default: the demo
+    python -m tests.benchmarks.sweep_cost --long      # 12 trials of about half a minute each
+
+The sweep is run by the command line in a process of its own. Training time is what the trials recorded, divided by the
+concurrency; memory is the proportional set size (PSS: a page shared by k processes counts 1/k in each) of the whole
+process tree, looked at every five seconds, since a look is not free.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from search.home import Home
+from search.store import Store
+from tests.benchmarks.provenance import RESULTS
+from tests.benchmarks.provenance import provenance
+from tests.benchmarks.provenance import write_result
+
+DEFAULT = ("--dataset", "digits", "--noise-rate", "0.4")
+LONG = (*DEFAULT, "--epochs", "1200", "--trials", "8", "--confirm-top", "1", "--confirm-seeds", "2")
+CONCURRENCY = 2
+
+
+def main() -> None:
+    """Run one sweep and print its costs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--long", action="store_true", help="trials of about half a minute instead of the default")
+    long = parser.parse_args().long
+    options = (*(LONG if long else DEFAULT), "--concurrency", str(CONCURRENCY))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", "from search.cli import main; main()", "--home", folder, "run", *options]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        peak, most = 0, 0
+        while process.poll() is None:  # reading the PSS of twenty processes costs a tenth of a second
+            used, count = memory(process.pid)
+            peak, most = max(peak, used), max(most, count)
+            time.sleep(5.0)
+        wall = time.perf_counter() - started
+        if process.returncode:
+            raise SystemExit(process.returncode)
+        with Store.open(Home.resolve(Path(folder)).store_url) as store:
+            (sweep,) = store.sweeps()
+            seconds = [trial.train_seconds or 0.0 for trial in store.trials(sweep.id)]
+            # Ray's start, the imports and the figures lie outside of the trials.
+            tried = [(t.started_at, t.finished_at) for t in store.trials(sweep.id) if t.started_at and t.finished_at]
+    training = sum(seconds) / CONCURRENCY
+    searching = (max(end for _, end in tried) - min(start for start, _ in tried)).total_seconds()
+    result = {
+        "provenance": provenance(),
+        "options": " ".join(options),
+        "trials": len(seconds),
+        "mean_seconds_per_trial": round(sum(seconds) / len(seconds), 2),
+        "wall_seconds": round(wall, 1),
+        "searching_seconds": round(searching, 1),
+        "training_seconds_per_slot": round(training, 1),
+        "wall_over_training": round(wall / training, 3),
+        "peak_pss_gib": round(peak / 2**30, 2),
+        "most_processes": most,
+    }
+    for name, value in result.items():
+        if name != "provenance":
+            print(f"{name:28} {value}")
+    write_result(RESULTS / f"sweep_cost_{'long' if long else 'digits'}.json", result)
+
+
+def memory(pid: int) -> tuple[int, int]:
+    """PSS in bytes of a process and everything below it, and how many processes that is."""
+    total = count = 0
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0, 0
+    for process in tree:
+        try:
+            total += process.memory_full_info().pss
+            count += 1
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return total, count
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Images a second that the solo engine trains, against a plain float32 loop as users write it.
+
+    python -m tests.benchmarks.training_throughput
+    python -m tests.benchmarks.training_throughput --data-dir DIR --images 2560
+
+ResNet-20, batch 128, SGD with momentum and weight decay, pad-crop-flip. Ours is `trainers.training.train` as a sweep
+calls it. The plain loop is eager, NCHW, float32: torchvision's transforms on each image, a DataLoader, cross entropy
+and torch.optim.SGD; once without workers and once with two, since either can be the faster. All sides have all cores
+and take turns, an epoch each; the first turn is not counted. Random images of CIFAR's shape do as well as real ones
+for time; ``--data-dir`` takes real ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tests.benchmarks.provenance import RESULTS
+from tests.benchmarks.provenance import provenance
+from tests.benchmarks.provenance import write_result
+from trainers.datasets import Dataset
+from trainers.datasets import load_dataset
+from trainers.engines.precision import has_fast_bf16
+from trainers.models import build_model
+from trainers.noise import symmetric_noise
+from trainers.supervision import CategoricalCrossEntropy
+from trainers.training import Decision
+from trainers.training import EpochReport
+from trainers.training import Lane
+from trainers.training import TrainingTask
+from trainers.training import train
+
+BACKBONE, BATCH_SIZE = "resnet20", 128
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
+# Those that decide which arithmetic is the fast one.
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+class PlainLoop:
+    """Training as it is usually written.
+
+    Args:
+        data: Images (N, 3, H, W), uint8.
+        workers: Processes of the DataLoader.
+    """
+
+    def __init__(self, data: Dataset, workers: int) -> None:
+        from torchvision import transforms
+
+        side = data.example_shape[1]
+        transform = transforms.Compose(
+            [
+                transforms.RandomCrop(side, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(data.mean.tolist(), data.std.tolist()),
+            ]
+        )
+        images = data.x_train.permute(0, 2, 3, 1).contiguous().numpy()
+        self._loader = torch.utils.data.DataLoader(
+            _Images(images, data.y_train.tolist(), transform),
+            batch_size=BATCH_SIZE,
+            shuffle=True,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+        self._network = build_model(BACKBONE, data.example_shape, data.num_classes)
+        self._criterion = nn.CrossEntropyLoss()
+        self._optimiser = torch.optim.SGD(
+            self._network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+        )
+
+    def epoch(self) -> None:
+        """One pass over the images."""
+        self._network.train()
+        for images, labels in self._loader:
+            self._optimiser.zero_grad()
+            loss = self._criterion(self._network(images), labels)
+            loss.backward()
+            self._optimiser.step()
+            loss.item()  # for the progress line that such loops print
+
+
+class _Images(torch.utils.data.Dataset[Any]):
+    """What torchvision.datasets.CIFAR10 does for an image."""
+
+    def __init__(self, images: np.ndarray, labels: Sequence[int], transform: Callable[[Any], Any]) -> None:
+        self._images, self._labels, self._transform = images, labels, transform
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        from PIL import Image
+
+        return self._transform(Image.fromarray(self._images[index])), self._labels[index]
+
+
+def measure(data: Dataset, repeats: int) -> dict[str, list[float]]:
+    """Images a second of every side, one number a repeat, taken in turns."""
+    plain = {f"plain, {workers} workers": PlainLoop(data, workers) for workers in (0, 2)}
+    ours = f"trainers, {'bf16' if has_fast_bf16(torch.device('cpu')) else 'fp32'}"
+    rates: dict[str, list[float]] = {name: [] for name in (ours, *plain)}
+    examples = len(data.y_train)
+    so_far = 0.0
+
+    def take_turns(report: EpochReport) -> Decision:
+        nonlocal so_far
+        seconds = {ours: report.seconds - so_far}
+        so_far = report.seconds
+        for name, loop in plain.items():
+            started = time.perf_counter()
+            loop.epoch()
+            seconds[name] = time.perf_counter() - started
+        if report.epoch > 1:
+            for name, taken in seconds.items():
+                rates[name].append(examples / taken)
+            print("  ".join(f"{name}: {rates[name][-1]:.0f}/s" for name in rates), flush=True)
+        return Decision.STOP if report.epoch > repeats else Decision.CONTINUE
+
+    task = TrainingTask(
+        data,
+        BACKBONE,
+        # Stopped before its end, which would be evaluated.
+        iterations=(repeats + 2) * (examples // BATCH_SIZE),
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        momentum=MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        augmentation="pad-crop-flip",
+        evaluate_every=repeats + 2,
+        device="cpu",
+    )
+    labels = symmetric_noise(data.y_train, 0.0, data.num_classes, 0)
+    train(task, [Lane("throughput", CategoricalCrossEntropy(), labels, 0)], take_turns)
+    return rates
+
+
+def random_images(examples: int) -> Dataset:
+    """Noise of CIFAR's shape."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (examples, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    y = torch.arange(examples) % 10
+    return Dataset.from_tensors("random", x, y, x[:BATCH_SIZE], y[:BATCH_SIZE], 10)
+
+
+def processor_flags() -> list[str]:
+    """Which of FLAGS this processor has; empty where Linux does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
+    return [flag for flag in FLAGS if flag in flags]
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=1280, help="images an epoch, a multiple of 128")
+    parser.add_argument("--repeats", type=int, default=5, help="counted epochs of each side, at least 5")
+    parser.add_argument("--data-dir", type=Path, help="folder with cifar-10-batches-py, for real images")
+    parser.add_argument("--output", type=Path, help="result file; by default named after the processor")
+    options = parser.parse_args()
+    if options.images % BATCH_SIZE or options.images < BATCH_SIZE or options.repeats < 5:
+        parser.error("give a multiple of 128 images and at least 5 repeats")
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    if options.data_dir is None:
+        data = random_images(options.images)
+    else:
+        data = load_dataset("cifar10", options.data_dir).limit_train(options.images)
+    load_before = os.getloadavg()[0]
+    rates = measure(data, options.repeats)
+
+    ours, *others = rates
+    baseline = max(others, key=lambda name: float(np.median(rates[name])))
+    ratios = np.divide(rates[ours], rates[baseline])
+    sides = [
+        {"side": name, **_quartiles(values), "all": [round(value, 1) for value in values]}
+        for name, values in rates.items()
+    ]
+    for side in sides:
+        print(f"{side['side']:>18}: {side['median']} images/s, quartiles {side['quartiles']}")
+    ratio = {"against": baseline, **_quartiles(ratios, 3)}
+    print(f"ratio against the faster, {baseline}: {ratio['median']}, quartiles {ratio['quartiles']}")
+    flags = processor_flags()
+    name = next((flag for flag in reversed(FLAGS) if flag in flags), "cpu")
+    output = options.output or RESULTS / f"training_throughput_{name}.json"
+    content = {
+        **provenance(),
+        "flags": flags,
+        "load_before": round(load_before, 2),
+        "data": data.name,
+        "images_an_epoch": len(data.y_train),
+        "backbone": BACKBONE,
+        "batch_size": BATCH_SIZE,
+        "images_a_second": sides,
+        "ratio": ratio,
+    }
+    write_result(output, content)
+    print(f"written to {output}")
+
+
+def _quartiles(values: Sequence[float] | np.ndarray, digits: int = 1) -> dict[str, Any]:
+    low, middle, high = (round(float(value), digits) for value in np.percentile(values, (25, 50, 75)))
+    return {"median": middle, "quartiles": [low, high]}
+
+
+if __name__ == "__main__":
+    main()

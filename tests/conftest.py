@@ -1,0 +1,52 @@
+"""Fixtures that more than one package's tests use."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_UNPACKER = Path(__file__).resolve().parents[2] / "shared" / "data" / "unpack_cifar.py"
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir() -> Path:
+    """Folder with the official CIFAR-10 python files, unpacked once a machine; read it, never write to it."""
+    if not _UNPACKER.is_file():
+        pytest.skip("the packed CIFAR-10 images (../shared/data) are not here")
+    root = Path(tempfile.gettempdir()) / f"emphasis-tests-cifar10-{getpass.getuser()}"
+    root.mkdir(exist_ok=True)
+    # The unpacker leaves whole files alone, so under the lock a worker either finds all of them or is the one
+    # to write what is missing, also after an interrupted run.
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, str(_UNPACKER), str(root)]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Install, for one test, a package with entry points: what pip leaves behind, without a build."""
+    folder = tmp_path / "site-packages"
+    information = folder / "emphasis_example-1.0.dist-info"
+
+    def install(group: str, entries: dict[str, str], **modules: str) -> None:
+        information.mkdir(parents=True)
+        metadata = "Metadata-Version: 2.1\nName: emphasis-example\nVersion: 1.0\n"
+        (information / "METADATA").write_text(metadata)
+        lines = "".join(f"{name} = {target}\n" for name, target in entries.items())
+        (information / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+        for name, text in modules.items():
+            (folder / f"{name}.py").write_text(text)
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.syspath_prepend(folder)
+
+    return install

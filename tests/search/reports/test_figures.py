@@ -1,0 +1,243 @@
+"""Figures carry the sweep's data, and files appear whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.image import imread
+from recorded_sweeps import RecordedSweep
+from recorded_sweeps import RecordSweep
+
+from search.leaderboard import leaderboard
+from search.recommend import choose
+from search.recommend import recommendations
+from search.reports.appearance import DPI
+from search.reports.appearance import RECOMMENDED
+from search.reports.figures import write_figures
+from search.reports.leaderboard_chart import leaderboard_chart
+from search.reports.learning_dynamics import learning_dynamics
+from search.reports.objective_map import objective_map
+from search.reports.weight_curves import weight_curves
+from search.store import Store
+from search.store import TrialState
+from trainers.supervision import GradientRescaling
+
+
+def points(axes: Axes, gid: str) -> set[tuple[float, float]]:
+    drawn = [artist for artist in axes.collections if artist.get_gid() == gid]
+    assert all(isinstance(artist, PathCollection) for artist in drawn)
+    return {(float(x), float(y)) for artist in drawn for x, y in np.asarray(artist.get_offsets())}
+
+
+def test_objective_map_shows_every_configuration_the_star_and_the_ties(
+    confirmed_sweep: RecordedSweep,
+) -> None:
+    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    searched = {
+        (trial.hyperparameters["lam"], trial.hyperparameters["beta"])
+        for trial in confirmed_sweep.trials
+        if trial.phase == "search" and trial.state is TrialState.DONE
+    }
+    assert points(axes, "configurations") == searched
+    assert points(axes, "recommended") == {(1, 16)}
+    assert points(axes, "ties") == {(0.5, 8)}
+
+
+def test_objective_map_colours_points_by_the_objective_of_the_search(confirmed_sweep: RecordedSweep) -> None:
+    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    (drawn,) = [artist for artist in axes.collections if artist.get_gid() == "configurations"]
+    values = np.asarray(drawn.get_array())
+    offsets = [tuple(map(float, offset)) for offset in np.asarray(drawn.get_offsets())]
+    assert values[offsets.index((0.5, 12.0))] == pytest.approx(0.99)
+    assert values[offsets.index((1.0, 16.0))] == pytest.approx(0.95)
+
+
+def test_objective_map_interpolates_inside_the_trials_and_nowhere_else(
+    confirmed_sweep: RecordedSweep,
+) -> None:
+    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    (drawn,) = [artist for artist in axes.collections if artist.get_gid() == "interpolated"]
+    values = np.ma.asarray(drawn.get_array())
+    objectives = [
+        t.objective for t in confirmed_sweep.trials if t.phase == "search" and t.objective is not None
+    ]
+    assert 0 < values.count() < values.size
+    assert min(objectives) - 1e-9 <= values.min()
+    assert values.max() <= max(objectives) + 1e-9
+
+
+def test_objective_map_of_a_few_trials_does_not_guess_between_them(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    for number in range(5):
+        sweep.searched((float(number), 0.5 * number), 0.9)
+    axes = objective_map(sweep.record, sweep.trials).axes[0]
+    assert not [artist for artist in axes.collections if artist.get_gid() == "interpolated"]
+
+
+def test_objective_map_of_trials_on_one_line_is_drawn_without_background(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(spec={"space": {"kind": "grid", "points": []}})
+    for number in range(12):
+        sweep.searched((2.0 * number, 1.0), 0.5 + 0.03 * number)
+    axes = objective_map(sweep.record, sweep.trials).axes[0]
+    assert len(points(axes, "configurations")) == 12
+    assert not [artist for artist in axes.collections if artist.get_gid() == "interpolated"]
+    assert not [line for line in axes.lines if str(line.get_gid()).startswith("kappa")]
+
+
+def test_objective_map_of_a_continuous_space_has_the_kappa_band(confirmed_sweep: RecordedSweep) -> None:
+    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    lines = {line.get_gid(): line for line in axes.lines}
+    lam, beta = (np.asarray(values) for values in lines["kappa=3"].get_data())
+    at_one = np.interp(1.0, lam, beta)
+    assert at_one == pytest.approx(12, rel=1e-3)
+    assert "kappa=5" in lines
+
+
+def test_objective_map_marks_failed_and_stopped_trials(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((40, 3), None)
+    sweep.searched((2, 1), 0.3, state=TrialState.PRUNED)
+    figure = objective_map(sweep.record, sweep.trials)
+    assert figure.axes[0].get_legend_handles_labels()[1] == ["stopped early", "failed"]
+
+
+def test_objective_map_shows_the_baseline_in_the_colour_bar(confirmed_sweep: RecordedSweep) -> None:
+    bar = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[1]
+    assert "CCE 0.61" in [text.get_text() for text in bar.texts]
+
+
+def test_objective_map_of_an_empty_sweep_can_be_drawn(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    figure = objective_map(sweep.record, [])
+    assert "no configuration has finished yet" in figure.axes[0].get_title(loc="left")
+
+
+def test_learning_dynamics_draws_each_seed_and_their_mean(
+    confirmed_sweep: RecordedSweep, store: Store
+) -> None:
+    winners = [t for t in confirmed_sweep.trials if t.phase == "confirm" and t.hyperparameters["beta"] == 16]
+    curves = [store.epochs(trial.id) for trial in winners]
+    figure = learning_dynamics(confirmed_sweep.record, "GR", curves, "CCE", [])
+    corrupted, intact, test = figure.axes
+    means = [line for line in intact.lines if line.get_gid() == "mean"]
+    assert len([line for line in intact.lines if line.get_gid() == "seed"]) == 3
+    (mean,) = means
+    assert list(np.asarray(mean.get_xdata())) == [2, 4]  # the epochs that were evaluated
+    assert np.asarray(mean.get_ydata()) == pytest.approx([0.48, 0.96])
+    (mean,) = [line for line in test.lines if line.get_gid() == "mean"]
+    assert np.asarray(mean.get_ydata()) == pytest.approx([0.47, 0.94])
+    (share,) = [line for line in corrupted.lines if line.get_gid() == "share intact"]
+    assert np.asarray(share.get_ydata()) == pytest.approx([0.6, 0.6])
+
+
+def test_learning_dynamics_is_solid_for_the_recommended_and_dashed_for_cce(
+    confirmed_sweep: RecordedSweep, store: Store
+) -> None:
+    by_phase = {
+        phase: [store.epochs(trial.id) for trial in confirmed_sweep.trials if trial.phase == phase]
+        for phase in ("confirm", "baseline")
+    }
+    figure = learning_dynamics(confirmed_sweep.record, "GR", by_phase["confirm"], "CCE", by_phase["baseline"])
+    styles = {
+        str(line.get_label()): line.get_linestyle()
+        for line in figure.axes[0].lines
+        if line.get_gid() == "mean"
+    }
+    assert styles == {"CCE, mean of 3 seeds": "--", "GR, mean of 9 seeds": "-"}
+
+
+def test_weight_curves_are_the_weights_divided_by_their_largest(
+    confirmed_sweep: RecordedSweep, store: Store
+) -> None:
+    (recommendation,) = recommendations(store)
+    axes = weight_curves(recommendation).axes[0]
+    lines = {str(line.get_label()): line for line in axes.lines}
+    p, drawn = (np.asarray(values) for values in lines["recommended: GR(β=16, λ=1)"].get_data())
+    expected = GradientRescaling(16, 1).weights(p.tolist()).numpy()
+    assert drawn == pytest.approx(expected / expected.max(), rel=1e-5)
+    p, drawn = (np.asarray(values) for values in lines["CCE"].get_data())
+    assert drawn == pytest.approx(1 - p)
+    assert {"MAE", "tie: GR(β=8, λ=0.5)"} <= set(lines)
+
+
+def test_weight_curves_mark_the_emphasis_focus(confirmed_sweep: RecordedSweep, store: Store) -> None:
+    (recommendation,) = recommendations(store)
+    axes = weight_curves(recommendation).axes[0]
+    focus = [
+        line
+        for line in axes.lines
+        if line.get_gid() == "focus" and to_hex(line.get_color()) == RECOMMENDED.lower()
+    ]
+    assert [tuple(np.asarray(line.get_data()).ravel()) for line in focus] == [(0.5, 1.0)]
+
+
+def test_weight_curves_of_beta_zero_are_flat(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((0.0, 0.0), 0.9)
+    recommendation = choose(sweep.record, sweep.trials)
+    assert recommendation is not None
+    axes = weight_curves(recommendation).axes[0]
+    (line,) = [line for line in axes.lines if str(line.get_label()).startswith("recommended")]
+    assert set(np.asarray(line.get_ydata())) == {1.0}
+
+
+def test_leaderboard_chart_draws_means_with_their_standard_errors(confirmed_sweep: RecordedSweep) -> None:
+    rows = leaderboard(confirmed_sweep.trials)
+    axes = leaderboard_chart(confirmed_sweep.record, rows).axes[0]
+    bars = [bar for bar in axes.containers if bar.lines[0].get_gid() == "objective"]
+    assert len(bars) == len(rows)
+    line, _, (error,) = bars[0].lines
+    assert np.asarray(line.get_xdata()) == pytest.approx([0.96])
+    (segment,) = error.get_segments()
+    assert np.ptp(segment[:, 0]) / 2 == pytest.approx(rows[0].objective.sem)
+    assert axes.get_yticklabels()[-1].get_text() == "CCE, 3 fresh seeds"
+
+
+def test_write_figures_writes_everything_and_nothing_else(
+    confirmed_sweep: RecordedSweep, store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "figures" / "deep"
+    written = write_figures(store, confirmed_sweep.id, folder)
+    assert {path.name for path in written} == {
+        "objective_map.png", "learning_dynamics.png", "weight_curves.png", "leaderboard.png",
+        "leaderboard.md", "recommendation.json",
+    }  # fmt: skip
+    assert sorted(folder.iterdir()) == sorted(written)
+    for path in written:
+        if path.suffix == ".png":
+            height, width = imread(path).shape[:2]
+            assert 4 * DPI <= width <= 12 * DPI
+            assert 3 * DPI <= height <= 12 * DPI
+    (found,) = json.loads((folder / "recommendation.json").read_text(encoding="utf-8"))
+    assert found == recommendations(store)[0].as_dict()
+    assert "★ 1 | gr | 1 | 16 | 4 | 0.960 ± 0.006" in (folder / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_write_figures_replaces_what_an_earlier_moment_showed(
+    record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    sweep = record_sweep()
+    (only,) = write_figures(sweep.store, sweep.id, tmp_path / "f")
+    assert only.name == "objective_map.png"
+    before = only.read_bytes()
+    sweep.searched((8, 1), 0.9)
+    assert len(write_figures(sweep.store, sweep.id, tmp_path / "f")) == 6
+    assert only.read_bytes() != before
+
+
+def test_write_figures_leaves_the_old_file_when_writing_fails(
+    confirmed_sweep: RecordedSweep, store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "f"
+    (folder / "objective_map.png").mkdir(parents=True)  # a file cannot replace a folder
+    with pytest.raises(OSError, match="objective_map"):
+        write_figures(store, confirmed_sweep.id, folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "leaderboard.md", "objective_map.png", "recommendation.json",
+    ]  # fmt: skip

@@ -1,0 +1,448 @@
+"""The command line: what is said, what is written, and the exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+from recorded_sweeps import RecordedSweep
+from recorded_sweeps import RecordSweep
+from typer.testing import CliRunner
+from typer.testing import Result
+
+from search.cli import app
+from search.owner import this_process
+from search.spec import SweepSpec
+from search.store import Store
+
+COMMANDS = ("run", "validate", "resume", "list", "show", "export", "ui")
+HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy")
+
+Emphasis = Callable[..., Result]
+
+
+@pytest.fixture
+def emphasis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Emphasis:
+    """Call a command with `tmp_path` as home folder, where the `store` fixture's store is too."""
+    for name in ("EMPHASIS_STORE_URL", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EMPHASIS_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+    return call
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        file = tmp_path / "sweep.yaml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def documents(dry_run: Result) -> list[dict[str, Any]]:
+    """The specs that a dry run printed."""
+    assert dry_run.exit_code == 0, dry_run.stderr
+    return list(yaml.safe_load_all(dry_run.stdout))
+
+
+def example_lines() -> list[str]:
+    """Every call of emphasis in the help of every command, its continued lines joined."""
+    root = typer.main.get_command(app)
+    commands = [root, *(root.commands[name] for name in COMMANDS)]
+    text = "\n".join(command.help or "" for command in commands).replace("\\\n", " ")
+    return re.findall(r"^\s+emphasis (\S.*)$", text, flags=re.MULTILINE)
+
+
+class TestHelp:
+    def test_importing_the_command_line_loads_nothing_heavy(self) -> None:
+        code = f"import search.cli, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_explains_itself_with_an_example(self, emphasis: Emphasis, command: str) -> None:
+        told = emphasis(command, "--help")
+        assert told.exit_code == 0
+        assert f"emphasis {command}" in told.stdout
+
+    def test_the_help_names_every_command(self, emphasis: Emphasis) -> None:
+        told = emphasis("--help").stdout
+        assert all(re.search(rf"\b{command}\b", told) for command in COMMANDS)
+
+    @pytest.mark.parametrize("example", example_lines())
+    def test_examples_are_accepted_as_they_stand(self, example: str) -> None:
+        root = typer.main.get_command(app)
+        name, *arguments = shlex.split(example)
+        context = root.make_context("emphasis", [name])
+        assert root.commands[name].make_context(name, arguments, parent=context).params
+
+    def test_there_are_examples_to_check(self) -> None:
+        assert len(example_lines()) > 15
+
+    def test_an_unknown_command_is_bad_input(self, emphasis: Emphasis) -> None:
+        assert emphasis("serch").exit_code == 2
+
+
+class TestValidate:
+    def test_sound_file_is_valid_for_each_of_its_noise_rates(
+        self, emphasis: Emphasis, sweep_file: Callable[[str], Path]
+    ) -> None:
+        done = emphasis("validate", sweep_file("dataset: digits\nnoise_rate: [0.2, 0.4]\ntrials: 8"))
+        assert done.exit_code == 0
+        assert [line.rsplit(": ", 1)[1] for line in done.stdout.splitlines()] == ["valid", "valid"]
+        assert "noise rate 0.2, 20 trials" in done.stdout
+
+    def test_everything_wrong_is_said_at_once_a_field_a_line(
+        self, emphasis: Emphasis, sweep_file: Callable[[str], Path]
+    ) -> None:
+        text = "dataset: digit\nnoise_rate: 1.4\ntrials: -3\nbackbone: resnet21\ntraining: {epoch: 3}"
+        done = emphasis("validate", sweep_file(text))
+        assert done.exit_code == 2
+        assert done.stdout == ""
+        said = {line.split(" = ")[0]: line for line in done.stderr.splitlines()}
+        assert set(said) == {"dataset", "noise_rate", "trials", "backbone", "training.epoch"}
+        assert "Did you mean digits?" in said["dataset"]
+        assert "1.4: must be below 1. Give" in said["noise_rate"]
+        assert "epochs" in said["training.epoch"]
+
+    def test_missing_file_is_bad_input(self, emphasis: Emphasis, tmp_path: Path) -> None:
+        done = emphasis("validate", tmp_path / "none.yaml")
+        assert done.exit_code == 2
+        assert "none.yaml" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+class TestDryRun:
+    SMALL = ("--dataset", "digits", "--epochs", "2", "--limit-train", "200", "--dry-run")
+
+    def test_shows_full_spec_trial_count_and_a_timed_estimate(self, emphasis: Emphasis) -> None:
+        done = emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--trials", "5")
+        (spec,) = documents(done)
+        assert spec["sampler"] == "tpe"
+        assert spec["backbone"] == "mlp"
+        assert spec["training"]["epochs"] == 2
+        assert spec["training"]["momentum"] == 0.9
+        assert "# trials: 17 = 5 search + 9 confirm + 3 CCE baseline" in done.stdout
+        assert re.search(r"# estimate: .*from timing \d+ steps", done.stdout)
+
+    def test_records_nothing(self, emphasis: Emphasis, store: Store) -> None:
+        emphasis("run", *self.SMALL, "--noise-rate", "0.4")
+        assert store.sweeps() == []
+
+    def test_what_it_prints_is_a_file_that_asks_for_the_same(
+        self, emphasis: Emphasis, sweep_file: Callable[[str], Path]
+    ) -> None:
+        first = emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--space", "paper-table-3")
+        again = emphasis("run", sweep_file(first.stdout), "--dry-run")
+        assert documents(again) == documents(first)
+
+    def test_options_override_the_file(self, emphasis: Emphasis, sweep_file: Callable[[str], Path]) -> None:
+        text = (
+            "dataset: digits\nnoise_rate: [0.2, 0.4]\nlimit_train: 200\n"
+            "training: {iterations: 7, batch_size: 32}\nconfirm: {top: 2, seeds: 4}"
+        )
+        overriding = ("--noise-rate", "0.6", "--epochs", "2", "--confirm-top", "1", "--gpus", "0")
+        (spec,) = documents(emphasis("run", sweep_file(text), *overriding, "--dry-run"))
+        assert spec["noise_rate"] == 0.6
+        assert spec["training"]["epochs"] == 2
+        assert "iterations" not in spec["training"]
+        assert spec["training"]["batch_size"] == 32
+        assert spec["confirm"] == {"top": 1, "seeds": 4}
+
+    def test_each_noise_rate_is_a_sweep_of_its_own(self, emphasis: Emphasis) -> None:
+        done = emphasis("run", *self.SMALL, "--noise-rate", "0.2", "--noise-rate", "0.6")
+        assert [spec["noise_rate"] for spec in documents(done)] == [0.2, 0.6]
+
+    @pytest.mark.parametrize(
+        ("space", "trials"),
+        [
+            ("paper-figures-6-9", 18),
+            ("{kind: grid, beta: [4, 8], lam: [0.5, 1]}", 4),
+            ("[[8, 0.5], [12, 0.5], {beta: 16, lam: 1}]", 3),
+        ],
+    )
+    def test_space_is_a_name_or_yaml(self, emphasis: Emphasis, space: str, trials: int) -> None:
+        (spec,) = documents(emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--space", space))
+        assert spec["trials"] == trials
+        assert spec["sampler"] == "grid"
+
+    def test_estimate_rests_on_recorded_trials_that_did_the_same_work(
+        self, emphasis: Emphasis, record_sweep: RecordSweep
+    ) -> None:
+        asked = SweepSpec.model_validate(
+            {"dataset": "digits", "noise_rate": 0.4, "limit_train": 200, "training": {"epochs": 2}}
+        )
+        other = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4})
+        record_sweep("same", spec=asked.to_json_dict()).searched((12, 0.5), 0.9, 0.8, 0.7)
+        record_sweep("longer", spec=other.to_json_dict()).searched((12, 0.5), 0.9)
+        done = emphasis("run", *self.SMALL, "--noise-rate", "0.2", "--concurrency", "2")
+        # 30 search trials in 15 rounds and 12 fresh ones in 6, of 0.4 s each.
+        assert "# estimate: 8.4 s, 2 at once, 0.4 s a trial (median of 3 recorded trials" in done.stdout
+
+    def test_paths_are_made_absolute_so_that_a_sweep_can_be_resumed_from_elsewhere(
+        self, emphasis: Emphasis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import numpy as np
+
+        labels = np.arange(40) % 4
+        images = np.zeros((40, 6), np.float32)
+        images[:, 0] = labels
+        np.savez(
+            tmp_path / "mine.npz", x_train=images, y_train=labels, x_test=images[:8], y_test=labels[:8]
+        )
+        monkeypatch.chdir(tmp_path)
+        options = ("--dataset", "mine.npz", "--noise-rate", "0.3", "--epochs", "1", "--dry-run")
+        (spec,) = documents(emphasis("run", *options))
+        assert spec["dataset"] == str(tmp_path / "mine.npz")
+
+    def test_processors_that_this_machine_lacks_are_refused_but_valid_elsewhere(
+        self, emphasis: Emphasis, sweep_file: Callable[[str], Path]
+    ) -> None:
+        done = emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--gpus", "64")
+        assert done.exit_code == 2
+        assert done.stderr.startswith("resources.gpus = 64.0: Ray has ")
+        text = "dataset: digits\nnoise_rate: 0.4\nresources: {gpus: 64}"
+        assert emphasis("validate", sweep_file(text)).exit_code == 0
+
+    def test_hopeless_noise_rate_is_warned_of(self, emphasis: Emphasis) -> None:
+        done = emphasis("run", *self.SMALL, "--noise-rate", "0.95")
+        assert done.exit_code == 0
+        assert done.stderr.startswith("Warning: noise_rate = 0.95")
+
+
+class TestBadInput:
+    def test_run_says_everything_wrong_at_once_and_records_nothing(
+        self, emphasis: Emphasis, store: Store
+    ) -> None:
+        wrong = ("--noise-rate", "0.2", "--noise-rate", "x", "--trials", "1.5", "--gpus", "1/x")
+        done = emphasis("run", "--dataset", "cifar11", *wrong, "--sampler", "tp", "--epochs", "-1")
+        assert done.exit_code == 2
+        fields = {line.split(" = ")[0] for line in done.stderr.splitlines()}
+        assert fields == {
+            "dataset",
+            "noise_rate[1]",
+            "trials",
+            "resources.gpus",
+            "sampler",
+            "training.epochs",
+        }
+        assert store.sweeps() == []
+
+    def test_run_without_anything_says_what_is_required(self, emphasis: Emphasis) -> None:
+        done = emphasis("run")
+        assert done.exit_code == 2
+        assert [line.split(" = ")[0] for line in done.stderr.splitlines()] == ["dataset", "noise_rate"]
+
+    def test_broken_yaml_of_a_space_is_named(self, emphasis: Emphasis) -> None:
+        options = ("--dataset", "digits", "--noise-rate", "0.4", "--space", "{kind: box")
+        done = emphasis("run", *options)
+        assert done.exit_code == 2
+        assert done.stderr.startswith("space = '{kind: box': is no valid YAML")
+
+    def test_home_that_cannot_be_a_folder_is_bad_input(self, emphasis: Emphasis, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        done = emphasis("list", "--home", tmp_path / "file")
+        assert done.exit_code == 2
+        assert done.stderr.startswith("home = ")
+
+    def test_sweep_that_another_process_runs_is_not_resumed(
+        self, emphasis: Emphasis, record_sweep: RecordSweep, store: Store
+    ) -> None:
+        sweep = record_sweep("busy", spec=SweepSpec(dataset="digits", noise_rate=0.4).to_json_dict())
+        store.claim_sweep(sweep.id, this_process(), is_alive=lambda owner, heartbeat: True)
+        done = emphasis("resume", "busy")
+        assert done.exit_code == 1
+        assert "is being run by" in done.stderr
+
+    def test_resuming_an_unknown_sweep_is_bad_input(
+        self, emphasis: Emphasis, record_sweep: RecordSweep
+    ) -> None:
+        record_sweep("digits-one")
+        done = emphasis("resume", "digits-two")
+        assert done.exit_code == 2
+        assert "digits-one" in done.stderr
+
+
+class TestHome:
+    def test_home_is_taken_before_and_after_the_command(self, emphasis: Emphasis, tmp_path: Path) -> None:
+        before = emphasis("--home", tmp_path / "before", "list")
+        after = emphasis("--home", tmp_path / "before", "list", "--home", tmp_path / "after")
+        assert (tmp_path / "before" / "emphasis.db").exists()
+        assert str(tmp_path / "before") in before.stdout
+        assert str(tmp_path / "after") in after.stdout
+
+    def test_commands_in_messages_carry_the_home_that_was_given(
+        self, emphasis: Emphasis, tmp_path: Path
+    ) -> None:
+        elsewhere = tmp_path / "with space"
+        assert f"`emphasis --home '{elsewhere}' run" in emphasis("list", "--home", elsewhere).stdout
+        assert f"`emphasis --home '{elsewhere}' run" in emphasis("show", "x", "--home", elsewhere).stderr
+        assert "`emphasis run" in emphasis("list").stdout
+
+
+class TestList:
+    def test_shows_state_progress_and_best(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, record_sweep: RecordSweep
+    ) -> None:
+        record_sweep("digits-new", noise_rate=0.2)
+        header, new, done = emphasis("list").stdout.splitlines()
+        assert header.split() == ["sweep", "state", "trials", "β", "λ", "intact", "noise", "backbone", "created"]
+        assert new.split()[:4] == ["digits-new", "queued", "0/0", "–"]
+        assert done.split()[:9] == ["digits-done", "done", "25/25,", "1", "failed", "16", "1", "0.960", "0.4"]
+
+    def test_sweep_whose_owner_died_is_interrupted(
+        self, emphasis: Emphasis, record_sweep: RecordSweep, store: Store
+    ) -> None:
+        with subprocess.Popen(
+            [sys.executable, "-c", "from search.owner import this_process; print(this_process())"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            owner, _ = process.communicate()
+        store.claim_sweep(record_sweep("dead").id, owner.strip(), is_alive=lambda owner, heartbeat: True)
+        store.claim_sweep(
+            record_sweep("alive").id, this_process(), is_alive=lambda owner, heartbeat: True
+        )
+        states = dict(line.split()[:2] for line in emphasis("list").stdout.splitlines())
+        assert states["dead"] == "interrupted"
+        assert states["alive"] == "running"
+        assert "resume   `emphasis resume dead`" in emphasis("show", "dead").stdout
+
+    def test_only_what_was_asked_for(
+        self, emphasis: Emphasis, record_sweep: RecordSweep, confirmed_sweep: RecordedSweep
+    ) -> None:
+        record_sweep("other", dataset="cifar10", noise_rate=0.2)
+        assert "digits-done" not in emphasis("list", "--dataset", "cifar10").stdout
+        assert "other" not in emphasis("list", "--noise-rate", "0.4").stdout
+        assert "No sweep matches" in emphasis("list", "--dataset", "cifar10", "--noise-rate", "0.4").stdout
+
+    def test_ids_are_whole_on_a_narrow_terminal(
+        self, emphasis: Emphasis, record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "20")
+        record_sweep("digits-r40-261122-140000-ef56")
+        assert "digits-r40-261122-140000-ef56" in emphasis("list").stdout
+
+
+class TestShow:
+    def test_shows_spec_trials_recommendation_and_reasons(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep
+    ) -> None:
+        told = emphasis("show", "digits-d").stdout
+        assert "state    done" in told
+        assert "kind: kappa" in told
+        assert "Recommended: beta = 16, lambda = 1" in told
+        assert "CCE beside it: intact 0.610 ± 0.006 (n=3)" in told
+        assert "failed 12: the loss is not finite" in told
+        assert len(re.findall(r"^\d+ +(?:search|confirm|baseline)", told, flags=re.MULTILINE)) == 25
+
+    def test_json_holds_everything(self, emphasis: Emphasis, confirmed_sweep: RecordedSweep) -> None:
+        told = json.loads(emphasis("show", "digits-done", "--json").stdout)
+        assert told["sweep"]["id"] == "digits-done"
+        assert told["sweep"]["state"] == "done"
+        assert told["progress"]["failed"] == 1
+        assert told["recommendation"]["recommended"]["beta"] == 16
+        assert [trial["number"] for trial in told["trials"]] == list(range(25))
+        assert told["trials"][12]["reason"] == "the loss is not finite"
+        assert told["trials"][12]["objective"] is None
+
+    def test_sweep_without_trials_is_shown(self, emphasis: Emphasis, record_sweep: RecordSweep) -> None:
+        record_sweep("empty")
+        assert emphasis("show", "empty").exit_code == 0
+        assert json.loads(emphasis("show", "empty", "--json").stdout)["recommendation"] is None
+
+    def test_unknown_sweep_is_bad_input(self, emphasis: Emphasis, record_sweep: RecordSweep) -> None:
+        record_sweep("digits-one")
+        done = emphasis("show", "digits-two")
+        assert done.exit_code == 2
+        assert "Use one of: digits-one." in done.stderr
+
+
+class TestExport:
+    def test_every_format_names_the_recommended_point(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep
+    ) -> None:
+        for format in ("json", "yaml", "csv", "md"):
+            done = emphasis("export", "--dataset", "digits", "--noise-rate", "0.4", "--format", format)
+            assert done.exit_code == 0
+            assert "digits-done" in done.stdout
+        objects = json.loads(emphasis("export", "--dataset", "digits").stdout)
+        assert objects[0]["recommended"]["beta"] == 16
+
+    def test_output_is_replaced_whole_through_a_link_and_keeps_its_permissions(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "exported"
+        folder.mkdir()
+        file, link = folder / "best.json", folder / "link.json"
+        file.write_text("old")
+        file.chmod(0o640)
+        link.symlink_to(file)
+        assert emphasis("export", "--output", link).exit_code == 0
+        assert json.loads(file.read_text())[0]["dataset"] == "digits"
+        assert link.is_symlink()
+        assert file.stat().st_mode & 0o777 == 0o640
+        assert sorted(os.listdir(folder)) == ["best.json", "link.json"]
+
+    def test_new_output_is_as_readable_as_any_file(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, tmp_path: Path
+    ) -> None:
+        (tmp_path / "usual").touch()
+        emphasis("export", "--output", tmp_path / "new.json")
+        assert (tmp_path / "new.json").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+    def test_nothing_to_export_leaves_the_file_and_says_what_there_is(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "best.json"
+        file.write_text("old")
+        done = emphasis("export", "--dataset", "digits", "--noise-rate", "0.8", "--output", file)
+        assert done.exit_code == 2
+        assert "There is: digits at noise_rate 0.4" in done.stderr
+        assert file.read_text() == "old"
+
+    @pytest.mark.parametrize(
+        ("option", "value"), [("--format", "xls"), ("--output", "no/such/folder/best.json")]
+    )
+    def test_unusable_format_or_output_is_bad_input(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, option: str, value: str
+    ) -> None:
+        done = emphasis("export", option, value)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"{option[2:]} = '{value}'")
+
+
+class TestUi:
+    def test_port_in_use_is_bad_input(self, emphasis: Emphasis) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = emphasis("ui", "--port", port)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"port = {port}: cannot be listened on")
+
+    def test_record_of_a_server_is_looked_at_there(
+        self, emphasis: Emphasis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        done = emphasis("ui")
+        assert done.exit_code == 2
+        assert "Open http://127.0.0.1:9 in a browser" in done.stderr

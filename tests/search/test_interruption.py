@@ -1,0 +1,234 @@
+"""How a running sweep is stopped from outside, and that it notices when what it stands on is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from recorded_sweeps import RecordSweep
+
+from search import cluster
+from search import interruption
+from search.cluster import Cluster
+from search.errors import StoreUnavailable
+from search.interruption import Interruption
+from search.interruption import Lookout
+from search.orchestrator import interrupt_abandoned
+from search.owner import this_process
+from search.store import Phase
+from search.store import Store
+from search.store import SweepState
+from search.store import TrialState
+
+LONGEST = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_SECONDS_BETWEEN_LOOKS", "_SECONDS_BETWEEN_HEARTBEATS", "_LONGEST_REACTION"):
+        monkeypatch.setattr(interruption, name, 0.01)
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_raises_where_the_sweep_runs_and_is_remembered(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with Interruption() as asked:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        assert asked.reason == "interrupted"
+        # Raised inside one of Ray's callbacks it would be lost; the sweep asks again.
+        with pytest.raises(KeyboardInterrupt):
+            asked.raise_if_requested()
+    assert signal.getsignal(number) is before
+
+
+def test_the_first_reason_is_the_one_that_is_kept() -> None:
+    with Interruption() as asked:
+        for reason in ("Ray ended", "something else"):
+            with pytest.raises(KeyboardInterrupt):
+                asked.request(reason)
+    assert asked.reason == "Ray ended"
+
+
+def test_once_a_sweep_is_being_stopped_another_ctrl_c_does_not_cut_that_off() -> None:
+    with Interruption() as asked:
+        asked.settle()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert asked.reason == "interrupted"
+
+
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption() as asked:
+            signal.raise_signal(signal.SIGINT)
+            assert asked.reason is None
+            with pytest.raises(KeyboardInterrupt):
+                asked.request("Ray ended")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_signals_are_taken_back_from_who_took_them_meanwhile() -> None:
+    taken = []
+    before = signal.getsignal(signal.SIGTERM)
+    with Interruption() as asked:
+        signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
+        asked.listen()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert not taken
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_away_from_the_main_thread_a_request_is_seen_when_it_is_asked_for() -> None:
+    seen: list[str | None] = []
+
+    def sweep() -> None:
+        with Interruption() as asked:
+            asked.request("Ray ended")
+            try:
+                asked.raise_if_requested()
+            except KeyboardInterrupt:
+                seen.append(asked.reason)
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    thread.join(LONGEST)
+    assert seen == ["Ray ended"]
+
+
+def interrupted_by(lookout: Callable[[Interruption], Lookout]) -> str | None:
+    """Why a sweep that would wait for ever was interrupted."""
+    with Interruption() as asked:
+        try:
+            with lookout(asked):
+                threading.Event().wait(LONGEST)
+        except KeyboardInterrupt:
+            return asked.reason
+    return "was not interrupted"
+
+
+def test_a_sweep_that_another_process_has_taken_over_is_interrupted() -> None:
+    beats = iter([True, True, False])
+
+    def lookout(asked: Interruption) -> Lookout:
+        return Lookout(asked, lambda: next(beats), lambda reason: None)
+
+    assert interrupted_by(lookout) == "another process has taken it over"
+
+
+def test_a_store_that_does_not_take_a_heartbeat_does_not_end_the_sweep() -> None:
+    beats = []
+
+    def beat() -> bool:
+        beats.append(None)
+        if len(beats) < 3:
+            raise StoreUnavailable("the disk is full")
+        return False
+
+    assert interrupted_by(lambda asked: Lookout(asked, beat, lambda reason: None)) is not None
+    assert len(beats) == 3
+
+
+def test_a_sweep_whose_ray_has_died_is_interrupted(child: subprocess.Popen[bytes]) -> None:
+    ray = Cluster({"CPU": 1.0}, servers=[psutil.Process(child.pid)])
+
+    def lookout(asked: Interruption) -> Lookout:
+        looking = Lookout(asked, lambda: True, lambda reason: None)
+        looking.find_loss = ray.loss
+        return looking
+
+    assert ray.loss() is None
+    child.kill()
+    reason = interrupted_by(lookout)
+
+    assert reason is not None
+    assert reason.startswith("Ray ended: its process python")
+    assert str(child.pid) in reason
+
+
+def test_a_sweep_that_does_not_react_is_stopped_in_the_store_all_the_same() -> None:
+    stopped = threading.Event()
+    reasons: list[str] = []
+
+    def last_resort(reason: str) -> None:
+        reasons.append(reason)
+        stopped.set()
+
+    # Never entered, so that the request reaches nobody.
+    looking = Lookout(Interruption(), lambda: True, last_resort)
+    looking.find_loss = lambda: "Ray ended"
+    with looking:
+        assert stopped.wait(LONGEST)
+    assert reasons == ["Ray ended"]
+
+
+def test_a_cluster_that_has_not_answered_for_long_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        ray = Cluster({"CPU": 1.0}, address=address)
+        monkeypatch.setattr(cluster, "_PATIENCE_WITH_A_CLUSTER", 0.0)
+        assert ray.loss() is None
+    monkeypatch.setattr(cluster, "_PATIENCE_WITH_A_CLUSTER", 1000.0)
+    assert ray.loss() is None  # its head may be started anew
+    monkeypatch.setattr(cluster, "_PATIENCE_WITH_A_CLUSTER", 0.0)
+
+    loss = ray.loss()
+    assert loss is not None
+    assert f"the Ray cluster at {address} has not answered" in loss
+
+
+def test_sweeps_of_dead_processes_are_interrupted_and_those_of_living_ones_left_alone(
+    store: Store, record_sweep: RecordSweep, child: subprocess.Popen[bytes]
+) -> None:
+    created = psutil.Process(child.pid).create_time()
+    dead = f"{socket.gethostname()}:{child.pid}:{created - 1000:.2f}"  # its pid was given to another since
+    owners = {
+        "dead": dead,
+        "alive": f"{socket.gethostname()}:{child.pid}:{created:.2f}",
+        "mine": this_process(),
+    }
+    for sweep_id, owner in owners.items():
+        sweep = record_sweep(sweep_id)
+        sweep.searched((8, 0.5), 0.9)
+        store.claim_sweep(sweep_id, owner, is_alive=lambda owner, heartbeat: False)
+        trial = store.add_trial(
+            sweep_id,
+            phase=Phase.SEARCH,
+            configuration=5,
+            repeat=0,
+            supervision="gr",
+            hyperparameters={},
+            params={},
+            noise_rate=0.4,
+            seed=1,
+            noise_seed=1,
+        )
+        store.start_attempt(trial.id, "here", os.getpid())
+
+    interrupt_abandoned(store)
+
+    found = {sweep.id: (sweep.state, sweep.owner) for sweep in store.sweeps()}
+    assert found["dead"] == (SweepState.INTERRUPTED, None)
+    assert found["alive"] == (SweepState.RUNNING, owners["alive"])
+    assert found["mine"] == (SweepState.RUNNING, owners["mine"])
+    assert [trial.state for trial in store.trials("dead")] == [TrialState.DONE, TrialState.WAITING]
+    assert [trial.state for trial in store.trials("alive")] == [TrialState.DONE, TrialState.RUNNING]

@@ -1,0 +1,59 @@
+"""A living owner is told from a dead one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from search.owner import SILENT_SECONDS
+from search.owner import is_alive
+from search.owner import this_process
+from search.store.records import utc_now
+
+LONG_AGO = utc_now() - timedelta(days=3)
+CHILD = "from search.owner import this_process; print(this_process(), flush=True); input()"
+
+
+@pytest.fixture
+def child() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process, waiting for a line of input, and the owner that it says it is."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+        process.kill()
+
+
+def test_running_process_lives_however_old_its_heartbeat() -> None:
+    assert is_alive(this_process(), LONG_AGO)
+
+
+def test_another_process_lives_until_it_is_killed(child: tuple[subprocess.Popen[str], str]) -> None:
+    process, owner = child
+    assert is_alive(owner, LONG_AGO)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(owner, utc_now())  # a zombie: nobody has taken its exit status yet
+    process.wait()
+    assert not is_alive(owner, utc_now())
+
+
+def test_process_that_was_given_a_dead_ones_pid_is_not_it() -> None:
+    host, pid, created = this_process().rsplit(":", 2)
+    assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}", utc_now())
+
+
+def test_process_of_another_machine_lives_while_its_heartbeat_is_fresh() -> None:
+    assert is_alive("elsewhere:1:2.0", utc_now())
+    assert not is_alive("elsewhere:1:2.0", utc_now() - timedelta(seconds=SILENT_SECONDS + 5))
+
+
+def test_owner_of_another_form_is_judged_by_its_heartbeat() -> None:
+    assert is_alive("somebody", utc_now())
+    assert not is_alive("somebody", LONG_AGO)

@@ -1,0 +1,392 @@
+"""What a plan hands out, and in which order, from a real store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from search.errors import SweepFailed
+from search.plan import Pause
+from search.plan import SweepPlan
+from search.plan import trial_seeds
+from search.spec import SweepSpec
+from search.store import Accuracies
+from search.store import Phase
+from search.store import Store
+from search.store import TrialRecord
+from search.store import TrialState
+
+Objective = Callable[[TrialRecord], float | None]
+
+GRID = {"kind": "grid", "beta": [4, 8], "lam": [0.5, 1]}
+
+
+class PlannedSweep:
+    """A sweep whose trials the test runs itself, as the orchestrator would."""
+
+    def __init__(self, store: Store, concurrency: int = 1, **fields: Any) -> None:
+        self.store, self.concurrency = store, concurrency
+        self.spec = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, **fields})
+        store.create_sweep(
+            id="sweep",
+            spec=self.spec.to_json_dict(),
+            dataset="digits",
+            noise_rate=0.4,
+            backbone="mlp",
+            supervision="gr",
+            data_hash="data",
+            versions={},
+        )
+        self.restart()
+
+    def restart(self) -> None:
+        """As after a crash: a new process that knows nothing but the store."""
+        self.store.release_running("sweep", "the driver died")
+        self.plan = SweepPlan(self.store, "sweep", self.spec, num_classes=10, concurrency=self.concurrency)
+
+    def start(self) -> TrialRecord:
+        trial = self.plan.next()
+        assert isinstance(trial, TrialRecord), trial
+        self.store.start_attempt(trial.id, "here", 1)
+        self.plan.update(self.store.trial(trial.id))
+        return trial
+
+    def finish(self, trial: TrialRecord, objective: float | None, reason: str = "the loss is NaN") -> None:
+        if objective is None:
+            finished = self.store.finish_trial(trial.id, TrialState.FAILED, reason=reason)
+        else:
+            final = Accuracies(epoch=1, test=1 - objective, corrupted_train=0.5, intact_train=objective)
+            finished = self.store.finish_trial(trial.id, TrialState.DONE, objective=objective, final=final)
+        self.plan.update(finished)
+
+
+@pytest.fixture
+def planned(store: Store) -> Callable[..., PlannedSweep]:
+    return lambda **fields: PlannedSweep(store, **fields)
+
+
+def constant(trial: TrialRecord) -> float:
+    return 0.5
+
+
+def by_beta(trial: TrialRecord) -> float:
+    """Large beta is best; CCE is the worst."""
+    return trial.hyperparameters.get("beta", 0.0) / 100
+
+
+def everything(sweep: PlannedSweep, objective: Objective = constant) -> list[TrialRecord]:
+    """Run trials one at a time until none is left."""
+    started = []
+    while not sweep.plan.is_complete():
+        started.append(sweep.start())
+        sweep.finish(started[-1], objective(started[-1]))
+    return started
+
+
+def some(sweep: PlannedSweep, count: int, objective: Objective = constant) -> list[TrialRecord]:
+    """Run that many trials one at a time."""
+    started = []
+    for _ in range(count):
+        started.append(sweep.start())
+        sweep.finish(started[-1], objective(started[-1]))
+    return started
+
+
+def phases(trials: Iterable[TrialRecord]) -> list[Phase]:
+    return [trial.phase for trial in trials]
+
+
+def test_search_then_baseline_then_the_best_confirmed(planned: Callable[..., PlannedSweep]) -> None:
+    trials = everything(planned(trials=5, confirm={"top": 2, "seeds": 3}))
+
+    assert phases(trials) == [Phase.SEARCH] * 5 + [Phase.BASELINE] * 3 + [Phase.CONFIRM] * 6
+    assert {trial.supervision for trial in trials if trial.phase is Phase.BASELINE} == {"cce"}
+    # Seed by seed, so that what an interrupted sweep has confirmed can be compared.
+    assert [trial.repeat for trial in trials if trial.phase is Phase.CONFIRM] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_sweep_runs_as_many_trials_as_its_spec_counts(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=4, repeats=2, confirm={"top": 3, "seeds": 2})
+
+    counts = Counter(phases(everything(sweep)))
+
+    expected = sweep.spec.number_of_trials()
+    assert (counts[Phase.SEARCH], counts[Phase.CONFIRM], counts[Phase.BASELINE]) == (
+        expected.search,
+        expected.confirm,
+        expected.baseline,
+    )
+
+
+def test_configurations_are_compared_on_the_same_seeds_and_confirmed_on_fresh_ones(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    trials = everything(planned(trials=3, repeats=2, confirm={"top": 2, "seeds": 2}))
+    seeds = {
+        phase: {
+            (trial.configuration, trial.repeat): (trial.seed, trial.noise_seed)
+            for trial in trials
+            if trial.phase is phase
+        }
+        for phase in Phase
+    }
+
+    def of_repeat(phase: Phase, repeat: int) -> set[tuple[int, int]]:
+        return {pair for (_, each), pair in seeds[phase].items() if each == repeat}
+
+    for repeat in range(2):
+        assert len(of_repeat(Phase.SEARCH, repeat)) == 1
+        assert of_repeat(Phase.CONFIRM, repeat) == of_repeat(Phase.BASELINE, repeat)
+    assert len(set(seeds[Phase.SEARCH].values())) == 2
+    searched = {seed for pair in seeds[Phase.SEARCH].values() for seed in pair}
+    confirmed = {seed for pair in seeds[Phase.CONFIRM].values() for seed in pair}
+    assert not searched & confirmed
+
+
+def test_another_sweep_seed_draws_other_noise_and_the_same_seed_the_same() -> None:
+    assert trial_seeds(0, Phase.SEARCH, 1) == trial_seeds(0, Phase.SEARCH, 1)
+    drawn = [trial_seeds(seed, phase, repeat) for seed in (0, 1) for phase in Phase for repeat in range(3)]
+    # Baseline and confirm share theirs.
+    assert len(set(drawn)) == 12
+
+
+def test_a_grid_is_searched_cell_by_cell_and_its_extras_are_never_confirmed(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    space = {**GRID, "extra": [{"supervision": "mae"}, {"supervision": "gce", "hyperparameters": {"q": 0.7}}]}
+
+    def extras_are_best(trial: TrialRecord) -> float:
+        return by_beta(trial) if trial.supervision == "gr" else 0.9
+
+    sweep = planned(space=space, confirm={"top": 3, "seeds": 1})
+    trials = everything(sweep, extras_are_best)
+
+    searched = [trial for trial in trials if trial.phase is Phase.SEARCH]
+    assert [(trial.supervision, trial.hyperparameters) for trial in searched] == [
+        (cell.supervision, cell.as_dict()) for cell in sweep.spec.space.grid() or ()
+    ]
+    assert {trial.supervision for trial in trials if trial.phase is Phase.CONFIRM} == {"gr"}
+
+
+def test_the_best_means_of_the_search_are_confirmed_whatever_the_test_accuracy(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    # (8, 0.5) has the best single trial, (8, 1) the best mean; `finish` makes test accuracy the reverse.
+    means = {(4.0, 0.5): (0.1, 0.1), (8.0, 0.5): (0.95, 0.1), (4.0, 1.0): (0.6, 0.6), (8.0, 1.0): (0.7, 0.8)}
+
+    def objective(trial: TrialRecord) -> float:
+        if trial.phase is not Phase.SEARCH:
+            return 0.2
+        point = (trial.hyperparameters["beta"], trial.hyperparameters["lam"])
+        return means[point][trial.repeat]
+
+    trials = everything(planned(space=GRID, repeats=2, confirm={"top": 2, "seeds": 1}), objective)
+
+    confirmed = [trial.hyperparameters for trial in trials if trial.phase is Phase.CONFIRM]
+    assert confirmed == [{"beta": 8.0, "lam": 1.0}, {"beta": 4.0, "lam": 1.0}]
+
+
+def test_a_configuration_with_a_failed_or_stopped_repeat_is_not_confirmed(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(space=GRID, repeats=2, confirm={"top": 2, "seeds": 1})
+    for _ in range(8):
+        trial = sweep.start()
+        if trial.configuration == 3 and trial.repeat == 1:
+            sweep.finish(trial, None)
+        elif trial.configuration == 2 and trial.repeat == 0:
+            sweep.plan.update(sweep.store.finish_trial(trial.id, TrialState.PRUNED, reason="stopped early"))
+        else:
+            sweep.finish(trial, 0.5 + 0.1 * trial.configuration)
+    rest = everything(sweep)
+
+    confirmed = [trial.configuration for trial in rest if trial.phase is Phase.CONFIRM]
+    assert confirmed == [1, 0]
+
+
+def test_confirming_waits_for_the_last_of_the_search_but_the_baseline_does_not(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=2, confirm={"top": 1, "seeds": 1}, concurrency=2)
+    first, second = sweep.start(), sweep.start()
+    baseline = sweep.start()
+    assert baseline.phase is Phase.BASELINE
+    assert sweep.plan.next() is Pause.WAIT
+
+    sweep.finish(baseline, 0.3)
+    sweep.finish(first, 0.4)
+    assert sweep.plan.next() is Pause.WAIT
+    assert not sweep.plan.is_complete()
+    sweep.finish(second, 0.6)
+
+    confirmed = sweep.start()
+    assert (confirmed.phase, confirmed.configuration) == (Phase.CONFIRM, 1)
+    assert sweep.plan.next() is Pause.WAIT
+    sweep.finish(confirmed, 0.5)
+    assert sweep.plan.next() is Pause.COMPLETE
+    assert sweep.plan.is_complete()
+
+
+def test_without_confirming_seeds_the_search_is_all(planned: Callable[..., PlannedSweep]) -> None:
+    assert phases(everything(planned(trials=3, confirm={"seeds": 0}))) == [Phase.SEARCH] * 3
+
+
+def test_what_was_waiting_when_a_driver_died_is_run_first_and_what_is_finished_never_again(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=6, confirm={"top": 1, "seeds": 2}, concurrency=2)
+    done = some(sweep, 2)
+    left = [sweep.start(), sweep.start()]
+
+    sweep.restart()
+    later = everything(sweep)
+
+    assert [trial.id for trial in later[:2]] == [trial.id for trial in left]
+    assert not {trial.id for trial in done} & {trial.id for trial in later}
+    trials = sweep.store.trials("sweep")
+    assert len(trials) == sweep.spec.number_of_trials().total
+    assert {trial.state for trial in trials} == {TrialState.DONE}
+    assert [trial.attempts for trial in trials] == [1, 1, 2, 2] + [1] * (len(trials) - 4)
+    assert len({str(trial.hyperparameters) for trial in trials if trial.phase is Phase.SEARCH}) == 6
+
+
+@pytest.mark.parametrize("finished_before", range(13))
+def test_killed_after_any_trial_a_sweep_ends_with_the_same_trials(
+    planned: Callable[..., PlannedSweep], finished_before: int
+) -> None:
+    sweep = planned(space=GRID, repeats=2, confirm={"top": 2, "seeds": 2})
+    some(sweep, finished_before, by_beta)
+    if not sweep.plan.is_complete():
+        sweep.start()
+    sweep.restart()
+    everything(sweep, by_beta)
+
+    trials = sweep.store.trials("sweep")
+    assert Counter(phases(trials)) == {Phase.SEARCH: 8, Phase.BASELINE: 2, Phase.CONFIRM: 4}
+    assert {trial.configuration for trial in trials if trial.phase is Phase.CONFIRM} == {1, 3}
+    assert {trial.state for trial in trials} == {TrialState.DONE}
+
+
+def test_repeats_that_a_crash_kept_from_being_added_are_added(store: Store) -> None:
+    sweep = PlannedSweep(store, trials=2, repeats=3, confirm={"seeds": 0})
+    # As a driver leaves it that is killed between the first repeat and the second.
+    noise_seed, seed = trial_seeds(0, Phase.SEARCH, 0)
+    store.add_trial(
+        "sweep",
+        phase=Phase.SEARCH,
+        configuration=0,
+        repeat=0,
+        supervision="gr",
+        hyperparameters={"beta": 12.0, "lam": 0.5},
+        params={"kappa": 4.618802, "lam": 0.5},
+        noise_rate=0.4,
+        seed=seed,
+        noise_seed=noise_seed,
+    )
+    sweep.restart()
+    trials = everything(sweep)
+
+    assert [(trial.configuration, trial.repeat) for trial in trials] == [
+        (configuration, repeat) for configuration in range(2) for repeat in range(3)
+    ]
+    assert {str(trial.hyperparameters) for trial in trials[:3]} == {"{'beta': 12.0, 'lam': 0.5}"}
+
+
+def test_confirming_that_a_crash_cut_off_half_added_is_completed(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(space=GRID, confirm={"top": 2, "seeds": 2})
+    some(sweep, 6, by_beta)
+    noise_seed, seed = trial_seeds(0, Phase.CONFIRM, 0)
+    sweep.store.add_trial(
+        "sweep",
+        phase=Phase.CONFIRM,
+        configuration=1,
+        repeat=0,
+        supervision="gr",
+        hyperparameters={"beta": 8.0, "lam": 0.5},
+        params={},
+        noise_rate=0.4,
+        seed=seed,
+        noise_seed=noise_seed,
+    )
+    sweep.restart()
+    rest = everything(sweep, by_beta)
+
+    assert sorted((trial.configuration, trial.repeat) for trial in rest) == [(1, 0), (1, 1), (3, 0), (3, 1)]
+
+
+def fails_for(*configurations: int) -> Objective:
+    def objective(trial: TrialRecord) -> float | None:
+        return None if trial.configuration in configurations and trial.phase is Phase.SEARCH else 0.5
+
+    return objective
+
+
+def test_failures_up_to_the_stated_rate_do_not_end_a_sweep(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=8, confirm={"seeds": 0}, max_failure_rate=0.5)
+
+    everything(sweep, fails_for(1, 3, 5, 7))
+
+    assert sweep.store.progress("sweep").failed == 4
+
+
+def test_failures_beyond_the_stated_rate_end_a_sweep_with_their_reasons(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=20, max_failure_rate=0.2)
+    for number, reason in enumerate(["out of memory", "the loss is NaN\ntraceback", "the loss is NaN"]):
+        sweep.finish(sweep.start(), None, reason)
+        assert number < 2 or sweep.store.progress("sweep").failed == 3
+    some(sweep, 2)
+    sweep.finish(sweep.start(), 0.5)
+
+    with pytest.raises(SweepFailed) as caught:
+        sweep.plan.next()
+    assert "3 of 6 finished trials failed" in caught.value.reason
+    assert "max_failure_rate = 0.2" in caught.value.reason
+    assert "the loss is NaN (2×); out of memory (1×)" in caught.value.reason
+    assert "traceback" not in caught.value.reason
+
+
+def test_one_early_failure_does_not_end_a_sweep(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=20, max_failure_rate=0.2)
+
+    trials = everything(sweep, fails_for(0))
+
+    assert len(trials) == sweep.spec.number_of_trials().total
+
+
+@pytest.mark.parametrize("confirm", [{"seeds": 0}, {"top": 1, "seeds": 1}])
+def test_a_short_search_of_which_nothing_is_left_fails_with_the_reasons(
+    planned: Callable[..., PlannedSweep], confirm: dict[str, int]
+) -> None:
+    sweep = planned(trials=2, confirm=confirm, max_failure_rate=0.9)
+
+    with pytest.raises(SweepFailed, match="the loss is NaN"):
+        everything(sweep, fails_for(0, 1))
+
+
+def test_a_failed_sweep_fails_again_when_it_is_taken_up(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=2, confirm={"seeds": 0})
+    with pytest.raises(SweepFailed):
+        everything(sweep, fails_for(0, 1))
+    sweep.restart()
+
+    with pytest.raises(SweepFailed):
+        sweep.plan.is_complete()
+
+
+def test_asking_whether_a_sweep_is_complete_takes_no_trial_away(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=2, confirm={"seeds": 0})
+    assert not sweep.plan.is_complete()
+    assert not sweep.plan.is_complete()
+
+    assert [trial.number for trial in everything(sweep)] == [0, 1]
+    assert sweep.plan.is_complete()

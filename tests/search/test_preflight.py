@@ -1,0 +1,157 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.preflight import DISK_FOR_A_SWEEP
+from search.preflight import check
+from search.preflight import check_submission
+from search.spec import SweepSpec
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+
+def spec_of(**fields: Any) -> SweepSpec:
+    return SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, **fields})
+
+
+def only_error(spec: SweepSpec, **world: Any) -> FieldError:
+    with pytest.raises(InvalidInput) as caught:
+        check(spec, **world)
+    assert len(caught.value.errors) == 1, caught.value.errors
+    return caught.value.errors[0]
+
+
+@pytest.fixture
+def vectors(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "vectors.npz"
+    x = rng.normal(size=(40, 5)).astype(np.float32)
+    y = np.arange(40) % 4
+    np.savez(path, x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+    return path
+
+
+def test_sound_sweep_passes_without_a_word() -> None:
+    found = check(spec_of(), cluster_resources={"CPU": 2.0}, free_disk_bytes=2**33)
+    assert found.errors == ()
+    assert found.warnings == ()
+
+
+def test_unknown_dataset_is_refused_with_the_nearest() -> None:
+    error = only_error(spec_of(dataset="digit"))
+    assert (error.field, error.value) == ("dataset", "digit")
+    assert "digits" in error.remedy
+
+
+def test_missing_data_files_are_refused(tmp_path: Path) -> None:
+    assert only_error(spec_of(dataset="cifar10", data_dir=str(tmp_path))).field == "data_dir"
+
+
+def test_unknown_backbone_is_refused_with_the_nearest() -> None:
+    error = only_error(spec_of(backbone="resnet21"))
+    assert (error.field, error.value) == ("backbone", "resnet21")
+    assert "resnet20" in error.remedy
+
+
+def test_backbone_and_augmentation_that_need_images_are_refused_for_vectors(vectors: Path) -> None:
+    spec = spec_of(dataset=str(vectors), backbone="resnet20", training={"augmentation": "pad-crop-flip"})
+    with pytest.raises(InvalidInput) as caught:
+        check(spec)
+    assert {error.field for error in caught.value.errors} == {"backbone", "training.augmentation"}
+
+
+def test_noise_beyond_which_labels_say_nothing_is_a_warning(vectors: Path) -> None:
+    assert not check(spec_of(dataset=str(vectors), noise_rate=0.74)).warnings
+    (warning,) = check(spec_of(dataset=str(vectors), noise_rate=0.75)).warnings
+    assert "noise_rate = 0.75" in warning
+    assert "4 classes" in warning
+
+
+@pytest.mark.parametrize(("limit", "problem"), [(1438, "1,437 training"), (9, "10 classes")])
+def test_limit_that_the_data_cannot_meet_is_refused(limit: int, problem: str) -> None:
+    error = only_error(spec_of(limit_train=limit))
+    assert (error.field, error.value) == ("limit_train", limit)
+    assert problem in error.problem
+
+
+@pytest.mark.parametrize("limit", [10, 1437])
+def test_limit_at_either_end_passes(limit: int) -> None:
+    check(spec_of(limit_train=limit))
+
+
+@pytest.mark.parametrize(
+    ("resources", "cluster", "field", "problem"),
+    [
+        ({"gpus": 1}, {"CPU": 2}, "resources.gpus", "no GPU"),
+        ({"gpus": 0.5}, {"CPU": 2}, "resources.gpus", "no GPU"),
+        ({"gpus": 2}, {"CPU": 2, "GPU": 1}, "resources.gpus", "has 1 GPU,"),
+        ({"cpus": 4}, {"CPU": 2}, "resources.cpus", "has 2 CPUs"),
+    ],
+)
+def test_processors_that_ray_does_not_have_are_refused(
+    resources: dict[str, float], cluster: dict[str, float], field: str, problem: str
+) -> None:
+    error = only_error(spec_of(resources=resources), cluster_resources=cluster)
+    assert error.field == field
+    assert problem in error.problem
+
+
+@pytest.mark.parametrize(
+    ("resources", "cluster", "room"),
+    [
+        ({}, {"CPU": 3}, 3),
+        ({"cpus": 2}, {"CPU": 5}, 2),
+        ({"gpus": "1/3"}, {"CPU": 16, "GPU": 2}, 6),
+        ({"gpus": 1}, {"CPU": 16, "GPU": 2}, 2),
+    ],
+)
+def test_more_trials_at_once_than_ray_has_room_for_are_refused(
+    resources: dict[str, Any], cluster: dict[str, float], room: int
+) -> None:
+    check(spec_of(resources=resources, concurrency=room), cluster_resources=cluster)
+    error = only_error(spec_of(resources=resources, concurrency=room + 1), cluster_resources=cluster)
+    assert (error.field, error.value) == ("concurrency", room + 1)
+    assert f"Give {room} or less" in error.remedy
+
+
+def test_too_little_disk_is_refused() -> None:
+    error = only_error(spec_of(), free_disk_bytes=DISK_FOR_A_SWEEP)
+    assert error.field == "home"
+    assert "--home" in error.remedy
+
+
+def test_wrong_fields_and_what_the_world_lacks_are_reported_together() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_submission(
+            {
+                "dataset": "digits",
+                "noise_rate": [0.2, 1.4],
+                "backbone": "resnet2",
+                "limit_train": 9999,
+                "trials": -3,
+                "resources": {"gpus": 1},
+            },
+            cluster_resources={"CPU": 2.0},
+            free_disk_bytes=0,
+        )
+    assert {error.field for error in caught.value.errors} == {
+        "noise_rate[1]",
+        "trials",
+        "backbone",
+        "limit_train",
+        "resources.gpus",
+    }
+
+
+def test_submission_without_a_dataset_still_checks_the_rest() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_submission({"noise_rate": 0.2, "backbone": "resnet2", "limit_train": 9999})
+    assert {error.field for error in caught.value.errors} == {"dataset", "backbone"}
+
+
+def test_sound_submission_gives_a_spec_a_noise_rate_and_its_warnings() -> None:
+    submission = check_submission({"dataset": "digits", "noise_rate": [0.2, 0.9, 0.95]})
+    assert [spec.noise_rate for spec in submission.specs] == [0.2, 0.9, 0.95]
+    assert len(submission.warnings) == 2

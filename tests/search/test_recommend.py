@@ -1,0 +1,278 @@
+"""Which configuration is recommended, and what is said about it."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from pathlib import Path
+
+import pytest
+from recorded_sweeps import RecordedSweep
+from recorded_sweeps import RecordSweep
+from scipy import stats
+
+from search.leaderboard import Mark
+from search.leaderboard import best_so_far
+from search.leaderboard import leaderboard
+from search.recommend import Estimate
+from search.recommend import Recommendation
+from search.recommend import choose
+from search.recommend import recommend
+from search.recommend import recommendations
+from search.store import Store
+from search.store import SweepState
+from search.store import TrialState
+from trainers.errors import InvalidInput
+
+
+def chosen(sweep: RecordedSweep) -> Recommendation:
+    found = choose(sweep.record, sweep.trials)
+    assert found is not None
+    return found
+
+
+def test_estimate_is_mean_and_standard_error_of_the_mean() -> None:
+    values = [0.91, 0.95, 0.93, 0.99]
+    estimate = Estimate.of(values)
+    assert estimate.n == 4
+    assert estimate.mean == pytest.approx(sum(values) / 4)
+    assert estimate.sem == pytest.approx(stats.sem(values))
+
+
+def test_estimate_of_one_seed_has_no_standard_error() -> None:
+    assert Estimate.of([0.9]) == Estimate(mean=0.9, sem=None, n=1)
+
+
+def test_fresh_seeds_decide_and_the_leader_of_the_search_does_not(confirmed_sweep: RecordedSweep) -> None:
+    found = chosen(confirmed_sweep)
+    assert (found.recommended.beta, found.recommended.lam) == (16, 1)
+    assert found.objective.as_dict() == {
+        "name": "intact_train_accuracy",
+        "mean": pytest.approx(0.96),
+        "sem": pytest.approx(0.01 / math.sqrt(3)),
+        "n": 3,
+    }
+    assert found.provenance.confirmed
+
+
+def test_test_accuracy_is_reported_and_never_guides(confirmed_sweep: RecordedSweep) -> None:
+    found = chosen(confirmed_sweep)
+    # (8, 0.5) has the higher test accuracy, and only that.
+    assert found.test_accuracy is not None
+    assert found.test_accuracy.mean == pytest.approx(0.94)
+    assert [(tie.beta, tie.test_accuracy and tie.test_accuracy.mean) for tie in found.ties] == [
+        (8, pytest.approx(0.99))
+    ]
+
+
+def test_ties_are_what_a_paired_t_test_cannot_tell_apart(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    winner = (0.95, 0.97, 0.96, 0.95)
+    # Paired: seeds move both alike, so a small steady difference shows although the groups overlap.
+    others = {4.0: (0.93, 0.955, 0.94, 0.932), 8.0: (0.99, 0.91, 0.97, 0.93), 12.0: (0.94, 0.90, 0.95, 0.93)}
+    sweep.confirmed((16, 1), *winner)
+    for beta, objectives in others.items():
+        sweep.confirmed((beta, 1), *objectives)
+    expected = {beta for beta, values in others.items() if stats.ttest_rel(winner, values).pvalue >= 0.05}
+    assert 0 < len(expected) < len(others)
+    assert {tie.beta for tie in chosen(sweep).ties} == expected
+
+
+def test_a_difference_that_every_seed_shows_exactly_alike_is_no_tie(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.75, 0.5, 0.625)
+    sweep.confirmed((8, 1), 0.5, 0.25, 0.375)
+    sweep.confirmed((4, 1), 0.75, 0.5, 0.625)
+    assert [tie.beta for tie in chosen(sweep).ties] == [4]
+
+
+def test_one_seed_tells_nothing_apart(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.9)
+    sweep.searched((8, 1), 0.2)
+    found = chosen(sweep)
+    assert [tie.beta for tie in found.ties] == [8]
+    assert (found.objective.n, found.objective.sem) == (1, None)
+
+
+def test_pruned_failed_and_cce_trials_are_never_recommended(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.99, state=TrialState.PRUNED)
+    sweep.searched((8, 1), None)
+    sweep.searched(None, 0.98)
+    assert choose(sweep.record, sweep.trials) is None
+    sweep.searched((4, 1), 0.3)
+    assert chosen(sweep).recommended.beta == 4
+    assert chosen(sweep).ties == ()
+
+
+def test_a_configuration_that_diverged_on_a_seed_does_not_win_by_its_other_seeds(
+    record_sweep: RecordSweep,
+) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.99, None, 0.99)
+    sweep.confirmed((8, 1), 0.90, 0.91, 0.92)
+    found = chosen(sweep)
+    assert found.recommended.beta == 8
+    assert found.ties == ()
+
+
+def test_baseline_is_cce_on_the_seeds_of_the_recommended(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched(None, 0.10)
+    sweep.confirmed((16, 1), 0.95, 0.97)
+    sweep.baseline(0.60, 0.62, 0.99)
+    found = chosen(sweep)
+    assert found.baseline is not None
+    assert found.baseline.supervision == "cce"
+    assert found.baseline.objective.mean == pytest.approx(0.61)
+    assert found.provenance.baseline_seeds == found.provenance.seeds == (100, 101)
+
+
+def test_a_grid_that_holds_cce_gives_an_unconfirmed_sweep_its_baseline(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.95)
+    assert chosen(sweep).baseline is None
+    sweep.searched(None, 0.6)
+    assert chosen(sweep).baseline is not None
+    assert not chosen(sweep).provenance.confirmed
+
+
+def test_without_a_confirm_phase_the_repeats_of_the_search_are_used(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((8, 1), 0.9, 0.8)
+    sweep.searched((16, 1), 0.86, 0.88)
+    found = chosen(sweep)
+    assert found.recommended.beta == 16
+    assert found.objective.n == 2
+    assert not found.provenance.confirmed
+
+
+def test_a_round_of_fresh_seeds_under_way_does_not_favour_who_was_trained_first(
+    record_sweep: RecordSweep,
+) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.9)
+    sweep.searched((8, 1), 0.95)
+    sweep.confirmed((16, 1), 0.97)
+    sweep.confirmed((8, 1), None, state=TrialState.WAITING)
+    assert chosen(sweep).recommended.beta == 8
+    assert not chosen(sweep).provenance.confirmed
+
+
+def test_a_configuration_sampled_twice_on_the_same_seed_counts_once(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((8, 1), 0.9)
+    again = sweep.store.add_trial(
+        sweep.id, phase=sweep.trials[0].phase, configuration=7, repeat=0, supervision="gr",
+        hyperparameters={"lam": 1, "beta": 8}, params={}, noise_rate=0.4, seed=0, noise_seed=1000,
+    )  # fmt: skip
+    final = sweep.trials[0].final
+    sweep.store.start_attempt(again.id, "here", 1)
+    sweep.store.finish_trial(again.id, TrialState.DONE, objective=0.9, final=final, best=final)
+    assert chosen(sweep).objective.n == 1
+
+
+def test_provenance_names_sweep_seeds_noise_and_how_it_was_measured(confirmed_sweep: RecordedSweep) -> None:
+    provenance = chosen(confirmed_sweep).as_dict()["provenance"]
+    winners = [t for t in confirmed_sweep.trials if t.phase == "confirm" and t.hyperparameters["beta"] == 16]
+    assert provenance["sweep_id"] == "digits-done"
+    assert provenance["seeds"] == [100, 101, 102]
+    assert provenance["noise_seeds"] == [1100, 1101, 1102]
+    assert provenance["noise_hashes"] == [f"hash of {trial.id}" for trial in winners]
+    assert provenance["data_hash"] == "data"
+    assert provenance["versions"] == {"emphasis": "0.1.0", "torch": "2.11.0"}
+    assert provenance["candidates"] == 3
+    assert provenance["epochs"] == 4
+    assert "final epoch, eval mode, un-augmented" in provenance["measured"]
+
+
+def test_recommended_carries_transform_and_normalise_of_the_sweep(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(spec={"transform": "identity", "normalise": "none"})
+    sweep.searched((8, 1), 0.9)
+    recommended = chosen(sweep).as_dict()["recommended"]
+    assert recommended == {"beta": 8, "lambda": 1, "transform": "identity", "normalise": "none"}
+
+
+def test_leaderboard_ranks_confirmed_before_searched_and_ends_with_cce(
+    confirmed_sweep: RecordedSweep,
+) -> None:
+    rows = leaderboard(confirmed_sweep.trials, top=5)
+    assert [(row.rank, row.beta, row.confirmed) for row in rows] == [
+        (1, 16, True), (2, 8, True), (3, 12, True), (4, 28, False), (5, 25, False), (None, None, True),
+    ]  # fmt: skip
+    assert [row.mark for row in rows] == [
+        Mark.RECOMMENDED, Mark.TIE, Mark.NONE, Mark.NONE, Mark.NONE, Mark.BASELINE,
+    ]  # fmt: skip
+    assert rows[0].kappa == pytest.approx(4)
+
+
+def test_best_so_far_follows_a_sweep_from_nothing_to_its_recommendation(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    assert best_so_far(sweep.trials) is None
+    sweep.searched((8, 1), 0.9)
+    sweep.searched((16, 1), 0.95)
+    first = best_so_far(sweep.trials)
+    assert first is not None
+    assert (first.beta, first.confirmed) == (16, False)
+    sweep.confirmed((8, 1), 0.93, 0.94)
+    sweep.confirmed((16, 1), 0.91, 0.92)
+    last = best_so_far(sweep.trials)
+    assert last is not None
+    assert (last.beta, last.confirmed, last.objective.n) == (8, True, 2)
+
+
+def test_recommend_answers_from_the_newest_finished_sweep(record_sweep: RecordSweep, tmp_path: Path) -> None:
+    for number, beta in enumerate((4.0, 8.0, 12.0)):
+        sweep = record_sweep(f"sweep-{number}")
+        sweep.searched((beta, 1), 0.9)
+        if number < 2:
+            sweep.done()
+    assert recommend("digits", 0.4, home=tmp_path).recommended.beta == 8
+    assert recommend("digits", 0.1 + 0.3, home=tmp_path).recommended.beta == 8
+
+
+def test_recommendations_hold_one_for_each_dataset_rate_and_backbone(
+    record_sweep: RecordSweep, store: Store
+) -> None:
+    for number, (dataset, rate, backbone) in enumerate(product(("moons", "digits"), (0.6, 0.2), ("mlp",))):
+        sweep = record_sweep(f"s{number}", dataset=dataset, noise_rate=rate, backbone=backbone)
+        sweep.searched((8, 1), 0.9)
+        sweep.done()
+    other = record_sweep("other", noise_rate=0.2, backbone="resnet20")
+    other.searched((8, 1), 0.9)
+    other.done()
+    assert [(r.dataset, r.noise_rate, r.backbone) for r in recommendations(store)] == [
+        ("digits", 0.2, "mlp"),
+        ("digits", 0.2, "resnet20"),
+        ("digits", 0.6, "mlp"),
+        ("moons", 0.2, "mlp"),
+        ("moons", 0.6, "mlp"),
+    ]
+    assert len(recommendations(store, "digits", 0.2)) == 2
+    assert len(recommendations(store, noise_rate=0.2, backbone="resnet20")) == 1
+
+
+def test_asking_for_what_was_never_swept_names_what_there_is(
+    confirmed_sweep: RecordedSweep, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=r"digits at noise_rate 0\.4 with mlp") as refusal:
+        recommend("digits", 0.2, home=tmp_path)
+    (error,) = refusal.value.errors
+    assert error.field == "dataset, noise_rate"
+    assert error.value == ("digits", 0.2)
+
+
+def test_asking_for_an_interrupted_sweep_says_how_to_complete_it(
+    record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    sweep = record_sweep("halfway")
+    sweep.searched((8, 1), 0.9)
+    sweep.store.set_sweep_state("halfway", SweepState.INTERRUPTED)
+    with pytest.raises(InvalidInput, match=r"halfway \(interrupted\).*emphasis resume"):
+        recommend("digits", 0.4, home=tmp_path)
+
+
+def test_asking_an_empty_store_says_how_to_start(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="emphasis run"):
+        recommend("digits", 0.4, home=tmp_path)

@@ -1,0 +1,339 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from search.spec import REMEDIES
+from search.spec import Confirm
+from search.spec import Resources
+from search.spec import SweepSpec
+from search.spec import Training
+from search.spec import load_specs
+from search.spec import parse_specs
+from search.spec import read_specs
+from spaces import KappaSpace
+from spaces import space_by_name
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+SOUND: dict[str, Any] = {"dataset": "digits", "noise_rate": 0.4}
+
+
+def errors_of(fields: dict[str, Any]) -> tuple[FieldError, ...]:
+    with pytest.raises(InvalidInput) as caught:
+        parse_specs(fields)
+    return caught.value.errors
+
+
+def only_error(**fields: Any) -> FieldError:
+    errors = errors_of({**SOUND, **fields})
+    assert len(errors) == 1, errors
+    return errors[0]
+
+
+def test_dataset_and_noise_rate_are_enough() -> None:
+    (spec,) = parse_specs(SOUND)
+    assert spec.space == KappaSpace()
+    assert spec.resolved_sampler == "tpe"
+    assert spec.number_of_configurations == 30
+    assert spec.training == Training()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "value", "problem", "remedy"),
+    [
+        ({"dataset": ""}, "dataset", "", "at least 1 character", "digits, cifar10"),
+        ({"noise_rate": 1.0}, "noise_rate", 1.0, "must be below 1", "e.g. 0.4"),
+        ({"noise_rate": -0.1}, "noise_rate", -0.1, "must be 0 or more", "e.g. 0.4"),
+        ({"noise_rate": float("nan")}, "noise_rate", None, "not a finite number", "e.g. 0.4"),
+        ({"noise_rate": "much"}, "noise_rate", "much", "not a number", "e.g. 0.4"),
+        ({"data_dir": 7}, "data_dir", 7, "not a", "folder"),
+        ({"download": "maybe"}, "download", "maybe", "neither true nor false", "true or false"),
+        ({"limit_train": 0}, "limit_train", 0, "must be above 0", "e.g. 5000"),
+        ({"noise_model": "pair"}, "noise_model", "pair", "is not symmetric", "Give symmetric"),
+        ({"backbone": 20}, "backbone", 20, "is not text", "e.g. resnet20"),
+        ({"supervision": "gce"}, "supervision", "gce", "is not gr", "Give gr"),
+        ({"transform": "expo"}, "transform", "expo", "none of exp, identity", "Did you mean 'exp'?"),
+        ({"normalise": "bach"}, "normalise", "bach", "none of batch, none", "Did you mean 'batch'?"),
+        ({"space": "kapa"}, "space", "kapa", "no such space", "Did you mean 'kappa'?"),
+        ({"space": 7}, "space", 7, "is no search space", "a list of cells"),
+        ({"space": {"lam": [0, 1]}}, "space", {"lam": [0, 1]}, "which kind", "with kind: kappa"),
+        ({"space": {"kind": "bix"}}, "space.kind", "bix", "none of kappa, box", "Did you mean 'box'?"),
+        ({"space": {"kind": "kappa", "lam": [3, 1]}}, "space.lam", (3, 1), "above its end", "[1, 3]"),
+        ({"space": {"kind": "kappa", "lambd": [0, 1]}}, "space.lambd", [0, 1], "no such field", "'lam'"),
+        ({"space": [{"beta": -1, "lam": 1}]}, "space.points[0].beta", -1, "must be 0 or more", "cells"),
+        (
+            {"space": {"kind": "grid", "extra": [{"supervision": "cce"}]}},
+            "space",
+            None,
+            "no cell of gr",
+            "Add cells",
+        ),
+        ({"sampler": "tpee"}, "sampler", "tpee", "none of tpe", "Did you mean 'tpe'?"),
+        ({"sampler": "grid"}, "sampler", "grid", "needs a grid", "paper-figures-6-9"),
+        ({"sampler": "gp", "space": "paper-table-2"}, "sampler", "gp", "needs a continuous", "space: kappa"),
+        ({"trials": 2, "space": "paper-table-7"}, "trials", 2, "which has 30", "sampler: random"),
+        (
+            {"trials": 31, "space": "paper-table-7", "sampler": "tpe"},
+            "trials",
+            31,
+            "exceeds the 30",
+            "repeats",
+        ),
+        ({"trials": 0}, "trials", 0, "must be above 0", "e.g. 30"),
+        ({"trials": True}, "trials", True, "truth value", "e.g. 30"),
+        ({"trials": 2.5}, "trials", 2.5, "not a whole number", "e.g. 30"),
+        ({"starting_points": "few"}, "starting_points", "few", "neither true nor false", "true or false"),
+        ({"repeats": 0}, "repeats", 0, "must be above 0", "from 1 upwards"),
+        ({"confirm": 3}, "confirm", 3, "not a mapping", "{top: 3, seeds: 3}"),
+        ({"confirm": {"top": 0}}, "confirm.top", 0, "must be above 0", "best configurations"),
+        ({"confirm": {"seeds": -1}}, "confirm.seeds", -1, "must be 0 or more", "leaves the confirmation out"),
+        ({"concurrency": 0}, "concurrency", 0, "must be above 0", "at once"),
+        ({"resources": {"cpus": 0}}, "resources.cpus", 0, "must be above 0", "e.g. 1"),
+        ({"resources": {"gpus": 0.33}}, "resources.gpus", 0.33, "nor 1/n", "the nearest is 1/3"),
+        ({"resources": {"gpus": 1.5}}, "resources.gpus", 1.5, "nor 1/n", "the nearest is 2"),
+        ({"resources": {"gpus": "1/0"}}, "resources.gpus", "1/0", "not a number", "'1/3'"),
+        ({"seed": -1}, "seed", -1, "must be 0 or more", "whole number"),
+        ({"max_failure_rate": 0}, "max_failure_rate", 0, "must be above 0", "e.g. 0.5"),
+        ({"max_retries": -1}, "max_retries", -1, "must be 0 or more", "whole number"),
+        ({"training": {"epochs": 0}}, "training.epochs", 0, "must be above 0", "e.g. 30"),
+        ({"training": {"iterations": "x"}}, "training.iterations", "x", "not a whole number", "steps"),
+        ({"training": {"batch_size": 1}}, "training.batch_size", 1, "must be 2 or more", "e.g. 128"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate", 0, "must be above 0", "e.g. 0.1"),
+        ({"training": {"momentum": 1}}, "training.momentum", 1, "must be below 1", "e.g. 0.9"),
+        ({"training": {"weight_decay": -1}}, "training.weight_decay", -1, "must be 0 or more", "1e-4"),
+        ({"training": {"dropout": 1}}, "training.dropout", 1, "must be below 1", "e.g. 0.2"),
+        ({"training": {"decay_factor": 2}}, "training.decay_factor", 2, "must be 1 or less", "e.g. 0.1"),
+        ({"training": {"evaluate_every": 0}}, "training.evaluate_every", 0, "must be above 0", "epochs"),
+        ({"training": {"precision": "fp16"}}, "training.precision", "fp16", "none of auto", "Did you mean"),
+        (
+            {"training": {"augmentation": "flip"}},
+            "training.augmentation",
+            "flip",
+            "none of none",
+            "pad-crop-flip",
+        ),
+        (
+            {"training": {"epochs": 2, "iterations": 9}},
+            "training.iterations",
+            9,
+            "epochs = 2 is given too",
+            "Keep one",
+        ),
+        (
+            {"training": {"milestones": [0.5, 2]}},
+            "training.milestones",
+            [0.5, 2],
+            "below 1",
+            "set milestone_unit",
+        ),
+        (
+            {"training": {"milestones": [0.7, 0.5]}},
+            "training.milestones",
+            [0.7, 0.5],
+            "ascending",
+            "[0.5, 0.7]",
+        ),
+        (
+            {"training": {"milestones": [1.5], "milestone_unit": "epochs"}},
+            "training.milestones",
+            [1.5],
+            "whole epochs",
+            "fraction",
+        ),
+        (
+            {"training": {"milestones": [5, 9], "milestone_unit": "epochs", "epochs": 9}},
+            "training.milestones",
+            [5, 9],
+            "end of the budget (9 epochs)",
+            "below 9",
+        ),
+        ({"training": {"epoch": 3}}, "training.epoch", 3, "no such field", "Did you mean 'epochs'?"),
+        ({"epochs": 3}, "epochs", 3, "no such field", "training.epochs"),
+        ({"trails": 3}, "trails", 3, "no such field", "Did you mean 'trials'?"),
+    ],
+)
+def test_wrong_field_is_named_with_its_value_and_the_remedy(
+    fields: dict[str, Any], field: str, value: object, problem: str, remedy: str
+) -> None:
+    error = only_error(**fields)
+    assert error.field == field
+    assert value is None or error.value == value
+    assert problem in error.problem
+    assert remedy in error.remedy
+
+
+def test_everything_wrong_is_reported_at_once_even_between_fields() -> None:
+    errors = errors_of(
+        {
+            "noise_rate": 1.2,
+            "trials": 2,
+            "space": "paper-table-7",
+            "seed": -1,
+            "resources": {"gpus": 0.3},
+            "training": {"epochs": 2, "iterations": 2, "momentum": 7},
+        }
+    )
+    assert {error.field for error in errors} == {
+        "dataset",
+        "noise_rate",
+        "trials",
+        "seed",
+        "resources.gpus",
+        "training.iterations",
+        "training.momentum",
+    }
+
+
+def test_a_wrong_field_is_not_blamed_a_second_time_through_another() -> None:
+    assert only_error(space="paper-table-77", sampler="grid").field == "space"
+
+
+def test_what_can_be_read_beside_a_wrong_field_is_read() -> None:
+    reading = read_specs({"noise_rate": 0.2, "trials": 7, "seed": -1})
+    assert reading.unread == {"dataset", "seed"}
+    assert reading.specs[0].trials == 7
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    fields=st.dictionaries(
+        st.sampled_from([*SweepSpec.model_fields, "other"]),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers(-3, 99)
+            | st.floats()
+            | st.sampled_from(["grid", "kappa", "1/2", ""]),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        [1, "kind", "lam", "beta", "points", "extra", "epochs", "milestones", "seeds", "gpus"]
+                    ),
+                    inner,
+                    max_size=4,
+                )
+            ),
+            max_leaves=6,
+        ),
+    )
+)
+def test_whatever_is_given_every_error_has_field_and_remedy(fields: dict[str, Any]) -> None:
+    reading = read_specs(fields)
+    assert reading.errors or SweepSpec.model_validate(reading.specs[0].to_json_dict()) == reading.specs[0]
+    for error in reading.errors:
+        assert error.field
+        assert error.problem
+        assert error.remedy
+
+
+def test_several_noise_rates_make_one_sweep_each() -> None:
+    specs = parse_specs({**SOUND, "noise_rate": [0.2, 0.6], "space": "paper-table-3"})
+    assert [spec.noise_rate for spec in specs] == [0.2, 0.6]
+    assert [spec.space for spec in specs] == [space_by_name("paper-table-3", rate) for rate in (0.2, 0.6)]
+
+
+def test_error_in_one_of_several_noise_rates_names_its_place_and_others_are_said_once() -> None:
+    errors = errors_of({"dataset": "digits", "noise_rate": [0.2, 2.0, 0.2], "trials": 0})
+    assert sorted((error.field, error.problem) for error in errors) == [
+        ("noise_rate[1]", "must be below 1"),
+        ("noise_rate[2]", "is given twice"),
+        ("trials", "must be above 0"),
+    ]
+
+
+def test_no_noise_rate_at_all_is_refused() -> None:
+    assert only_error(noise_rate=[]).problem == "has no noise rate"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"space": "paper-figures-6-9", "data_dir": "somewhere/else"},
+        {"space": {"kind": "box", "beta": [0, 9], "lambda": [0, 1]}, "sampler": "gp"},
+        {"space": [[8, 0.5], [12, 0.5]], "resources": {"gpus": "1/3", "cpus": 2}},
+        {"training": {"epochs": 9, "milestones": [4, 6], "milestone_unit": "epochs"}},
+    ],
+)
+def test_spec_survives_plain_json(fields: dict[str, Any]) -> None:
+    (spec,) = parse_specs({**SOUND, **fields})
+    assert SweepSpec.model_validate(json.loads(json.dumps(spec.to_json_dict()))) == spec
+
+
+@settings(deadline=None)
+@given(n=st.integers(1, 100))
+def test_every_equal_share_of_a_gpu_is_accepted(n: int) -> None:
+    assert Resources(gpus=1 / n).gpus == 1 / n
+    assert Resources.model_validate({"gpus": f"1/{n}"}).gpus == 1 / n
+
+
+def test_trials_are_counted_by_phase() -> None:
+    spec = SweepSpec(dataset="digits", noise_rate=0.4, trials=10, repeats=2, confirm=Confirm(top=4, seeds=5))
+    counts = spec.number_of_trials()
+    assert (counts.search, counts.confirm, counts.baseline, counts.total) == (20, 20, 5, 45)
+
+
+def test_a_grid_is_searched_cell_by_cell_and_confirms_no_more_than_its_own_supervision_has() -> None:
+    spec = SweepSpec.model_validate({**SOUND, "space": "paper-table-2"})
+    assert spec.resolved_sampler == "grid"
+    counts = spec.number_of_trials()
+    assert (counts.search, counts.confirm, counts.baseline) == (3, 6, 3)
+
+
+def test_without_confirmation_there_is_no_baseline() -> None:
+    counts = SweepSpec(dataset="digits", noise_rate=0.4, confirm=Confirm(seeds=0)).number_of_trials()
+    assert (counts.confirm, counts.baseline) == (0, 0)
+
+
+def test_every_field_has_a_remedy() -> None:
+    for name, field in SweepSpec.model_fields.items():
+        assert name in REMEDIES
+        if field.annotation in (Training, Confirm, Resources):
+            assert {f"{name}.{inner}" for inner in field.annotation.model_fields} <= REMEDIES.keys()
+
+
+def test_yaml_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "dataset: digits\nnoise_rate: [0.2, 0.4]\ntraining:\n  weight_decay: 1e-4\n  epochs: 5\n"
+        "space:\n  kind: grid\n  beta_by_lambda:\n    0.5: [4, 8]\n"
+    )
+    specs = load_specs(file)
+    assert [spec.noise_rate for spec in specs] == [0.2, 0.4]
+    assert specs[0].training.weight_decay == 1e-4
+    assert [str(cell) for cell in specs[0].space.grid() or []] == [
+        "gr(beta=4, lam=0.5)",
+        "gr(beta=8, lam=0.5)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b"- digits\n", "holds a list"),
+        (b"dataset: [digits\n", "no valid YAML at line 2"),
+        (b"trials: 3\ntrials: 4\n", "no valid YAML at line 2, column 1: trials is given twice"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "no valid YAML"),
+        (b"\xff\xfe\x00dataset", "not UTF-8"),
+        (b"? [a, b]\n: 1\n", "no valid YAML at line 1, column 3"),
+        (b"1: 2\n", "there is no such field"),
+    ],
+)
+def test_file_that_holds_no_spec_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InvalidInput) as caught:
+        load_specs(file)
+    assert any(problem in error.problem for error in caught.value.errors), caught.value.errors
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"no-such.yaml.*cannot be read: No such file"):
+        load_specs(tmp_path / "no-such.yaml")

@@ -1,0 +1,125 @@
+import math
+
+import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.distributions import FloatDistribution
+from pydantic import ValidationError
+
+from spaces import BoxSpace
+from spaces import Configuration
+from spaces import GridSpace
+from spaces import KappaSpace
+from spaces import SearchSpace
+from spaces import parse_space
+
+SPACES = [
+    KappaSpace(),
+    BoxSpace(beta=(1, 30), lam=(0.5, 2)),
+    GridSpace(points=({"beta": 8, "lam": 0.5}, {"beta": 12, "lam": 0.5})),
+]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.kind)
+def test_json_form_reads_back_as_the_same_space(space: SearchSpace) -> None:
+    assert parse_space(space.model_dump(mode="json")) == space
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.kind)
+def test_corners_of_the_distributions_are_configurations_of_the_space(space: SearchSpace) -> None:
+    for end in (0, -1):
+        params: dict[str, float] = {}
+        for name, distribution in space.distributions().items():
+            if isinstance(distribution, CategoricalDistribution):
+                ends = [float(str(choice)) for choice in distribution.choices]
+            else:
+                assert isinstance(distribution, FloatDistribution)
+                ends = [distribution.low, distribution.high]
+            params[name] = ends[end]
+        assert space.params(space.configuration(params)) == pytest.approx(params, rel=1e-5)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.kind)
+def test_a_configuration_outside_has_no_coordinates(space: SearchSpace) -> None:
+    assert space.params(Configuration.of("gr", beta=1000, lam=0.5)) is None
+    assert space.params(Configuration.of("gr", beta=8, lam=3.5)) is None
+    assert space.params(Configuration.of("gr", beta=8, lam=0.5, q=1)) is None
+    assert space.params(Configuration("cce")) is None
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.kind)
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"lam": 1.0}, {"lam": math.nan, "kappa": 1.0, "beta": 8.0, "cell": math.nan}, {"cell": 0.5}],
+)
+def test_coordinates_that_are_no_point_are_refused(space: SearchSpace, params: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"params = .*Give "):
+        space.configuration(params)
+
+
+def test_sampled_values_are_recorded_with_few_digits_and_still_inside() -> None:
+    space = BoxSpace(beta=(0, 2 / 3), lam=(0, 1))
+    configuration = space.configuration({"beta": 2 / 3, "lam": 0.123456789})
+    assert configuration == Configuration.of("gr", beta=0.666667, lam=0.123457)
+    assert space.params(configuration) == {"beta": 2 / 3, "lam": 0.123457}
+
+
+def test_range_of_one_value_keeps_it_fixed() -> None:
+    space = KappaSpace(lam=(0.5, 0.5))
+    assert space.configuration({"lam": 0.5, "kappa": 3.0}).as_dict()["lam"] == 0.5
+
+
+def test_three_ways_of_writing_one_grid_have_the_same_cells() -> None:
+    by_lambda = parse_space({"kind": "grid", "beta_by_lambda": {"0.5": [4, 8], 1: [4, 8]}})
+    product = parse_space({"kind": "grid", "lambda": [0.5, 1], "beta": [4, 8]})
+    points = parse_space([[4, 0.5], {"beta": 8, "lambda": 0.5}, {"beta": 4, "lam": 1}, (8, 1)])
+    assert by_lambda.grid() == product.grid() == points.grid()
+    assert [str(cell) for cell in points.grid() or []] == [
+        "gr(beta=4, lam=0.5)",
+        "gr(beta=8, lam=0.5)",
+        "gr(beta=4, lam=1)",
+        "gr(beta=8, lam=1)",
+    ]
+
+
+def test_extras_are_cells_after_the_grid() -> None:
+    space = parse_space({"kind": "grid", "beta": [4], "lam": [1], "extra": [{"supervision": "cce"}]})
+    assert [str(cell) for cell in space.grid() or []] == ["gr(beta=4, lam=1)", "cce"]
+    assert space.configuration({"cell": 1}) == Configuration("cce")
+    assert space.params(Configuration("cce")) == {"cell": 1}
+
+
+def test_continuous_space_has_no_grid() -> None:
+    assert KappaSpace().grid() is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"kind": "kappa", "lam": [3, 1]}, r"starts above its end. Write it as \[1, 3\]"),
+        ({"kind": "kappa", "kappa": [-1, 1]}, r"starts below 0"),
+        ({"kind": "box", "beta": [0, math.inf]}, "finite"),
+        ({"kind": "box", "beta": [0, True]}, "truth value"),
+        ({"kind": "box", "betta": [0, 1]}, "betta"),
+        ({"kind": "grid"}, "has no cells"),
+        ({"kind": "grid", "points": []}, "has no cells"),
+        ({"kind": "grid", "beta": [1]}, "has no lam"),
+        ({"kind": "grid", "beta": [1, 1], "lam": [1]}, r"gr\(beta=1, lam=1\).*twice"),
+        ({"kind": "grid", "beta": [1], "lam": [1], "points": [{"beta": 1, "lam": 2}]}, "more than one way"),
+        ({"kind": "grid", "points": [{"beta": 1}]}, "lam is missing"),
+        ({"kind": "grid", "points": [{"beta": -1, "lam": 1}]}, "greater than or equal to 0"),
+        ({"kind": "grid", "points": [{"beta": 1, "lam": 1, "q": 1}]}, "q is not one of its"),
+        ({"kind": "grid", "extra": [{"supervision": "cc"}]}, "Did you mean 'cce'"),
+        ({"kind": "grid", "extra": [{"supervision": "cce", "hyperparameters": {"q": 1}}]}, "q is not one"),
+        ({"kind": "sphere"}, "kind"),
+        (7, "Give a name"),
+    ],
+)
+def test_what_is_no_space_is_refused_with_the_reason(value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_space(value)
+
+
+def test_everything_wrong_with_a_space_is_reported_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        parse_space({"kind": "kappa", "lam": [3, 1], "kappa": [-1, 1]})
+    assert caught.value.error_count() == 2

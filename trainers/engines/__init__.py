@@ -1,0 +1,1 @@
+"""How lanes are executed, behind `trainers.training.train`."""

@@ -1,0 +1,68 @@
+"""Which arithmetic and memory layout suit a device and a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+from trainers.training import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How a network is run on a device.
+
+    Attributes:
+        device: Where it runs.
+        autocast: Whether matrix products and convolutions run in bfloat16.
+        memory_format: channels_last for convolutions: the fast layout of both oneDNN and cuDNN.
+    """
+
+    device: torch.device
+    autocast: bool
+    memory_format: torch.memory_format
+
+    @staticmethod
+    def choose(device: str, precision: Precision, network: nn.Module) -> Arithmetic:
+        """The arithmetic for a network; bfloat16 on request, or where it is known to be faster.
+
+        Args:
+            device: "auto" or a torch device.
+            precision: "auto", "fp32" or "bf16".
+            network: What is to be run.
+
+        Raises:
+            InvalidInput: The device is not there.
+        """
+        place = _device(device)
+        convolutional = any(isinstance(module, nn.Conv2d) for module in network.modules())
+        autocast = precision == "bf16" or (precision == "auto" and convolutional and has_fast_bf16(place))
+        layout = torch.channels_last if convolutional else torch.contiguous_format
+        return Arithmetic(place, autocast, layout)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether a device has bfloat16 instructions; emulated bfloat16 is several times slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    # Private in torch, public nowhere; absent on processors other than x86, where the answer is no.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    probes = (getattr(torch.cpu, name, None) for name in names)
+    return any(bool(probe()) for probe in probes if probe is not None)
+
+
+def _device(name: str) -> torch.device:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        remedy = "Use 'cpu', or 'auto' for what there is."
+        raise InvalidInput(FieldError("device", name, f"torch sees {gpus} GPUs here", remedy))
+    return device

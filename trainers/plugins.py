@@ -1,0 +1,62 @@
+"""What installed packages add to a registry, by entry point; one that fails to import harms nobody else."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+
+def plugin_names(group: str) -> list[str]:
+    """Names that installed packages declare under an entry point group; nothing is imported.
+
+    Args:
+        group: Entry point group, e.g. ``emphasis.datasets``.
+    """
+    return sorted({entry_point.name for entry_point in entry_points(group=group)})
+
+
+def load_plugin(group: str, name: str, field: str) -> object:
+    """The object that an installed package declares; a class is instantiated without arguments.
+
+    Args:
+        group: Entry point group, e.g. ``emphasis.datasets``.
+        name: Entry point name, one of :func:`plugin_names`.
+        field: Field to blame when the plugin cannot be loaded, e.g. ``dataset``.
+
+    Raises:
+        InvalidInput: The plugin's import or construction failed.
+    """
+    entry_point = next(iter(entry_points(group=group, name=name)))
+    try:
+        loaded: object = entry_point.load()
+        return loaded() if isinstance(loaded, type) else loaded
+    except Exception as error:  # a plugin is foreign code: whatever it raises is about this name only
+        package = entry_point.dist.name if entry_point.dist is not None else entry_point.value
+        raise InvalidInput(
+            FieldError(
+                field,
+                name,
+                f"the plugin {package} ({entry_point.value}) does not load: {type(error).__name__}: {error}",
+                f"Repair or reinstall {package}, or choose another {field}.",
+            )
+        ) from error
+
+
+def unknown_name(field: str, value: str, known: Iterable[str], also: str = "") -> InvalidInput:
+    """The error for a name that a registry does not have, with the nearest names that it has.
+
+    Args:
+        field: The field, e.g. ``dataset``.
+        value: The name that was given.
+        known: Names in the registry.
+        also: A further remedy, one sentence.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(value.lower(), names, n=3, cutoff=0.5)
+    remedy = f"Did you mean {' or '.join(near)}? " if near else ""
+    remedy += f"There is: {', '.join(names)}.{' ' + also if also else ''}"
+    return InvalidInput(FieldError(field, value, f"no such {field}", remedy))
