@@ -18,7 +18,7 @@ from statistics import fmean
 from statistics import stdev
 from typing import Any
 
-from scipy import stats  # type: ignore[import-untyped, unused-ignore]
+from scipy.special import stdtr  # type: ignore[import-untyped, unused-ignore]
 
 from search.home import Home
 from search.store import Phase
@@ -353,7 +353,9 @@ def told_apart(one: Standing, other: Standing) -> bool:
     if stdev(differences) < _ROUNDING:  # the t statistic would be x/0: every seed says the same
         # On a small training set two seeds agree by chance, since accuracies are whole examples.
         return len(common) > 2 and abs(fmean(differences)) > _ROUNDING
-    return bool(stats.ttest_1samp(differences, 0.0).pvalue < SIGNIFICANCE)
+    t = fmean(differences) / (stdev(differences) / math.sqrt(len(common)))
+    # The distribution function alone: scipy.stats, which has the whole test, takes a second to import.
+    return bool(2 * stdtr(len(common) - 1, -abs(t)) < SIGNIFICANCE)
 
 
 def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation | None:

@@ -798,9 +798,12 @@ def _bring_up_to_date(engine: Engine, writing_engine: Engine) -> None:
 
 def _is_up_to_date(connection: Connection) -> bool:
     shown = _shown(connection.engine.url)
+    # In this order: a migration that another process commits between the two looks brings the tables and the
+    # revision at once, and the other way round its tables would be seen without their revision.
+    tables = set(inspect(connection).get_table_names())
     revision = migrations.current_revision(connection)
     if revision is None:
-        foreign = sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
+        foreign = sorted(tables & set(Base.metadata.tables))
         if foreign:
             raise StoreUnavailable(
                 f"The database {shown} has tables of another program ({', '.join(foreign)}). "

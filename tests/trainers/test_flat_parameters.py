@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainers.engines.flat_parameters import flatten_parameters
+from trainers.engines.sgd import MomentumSGD
 from trainers.models import build_model
 
 
@@ -54,16 +55,14 @@ def test_steps_equal_those_of_plain_sgd_on_separate_parameters(kind: str) -> Non
     flattened = copy.deepcopy(plain)
     settings = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-2}
     on_each = torch.optim.SGD([p for p in plain.parameters() if p.requires_grad], foreach=False, **settings)
-    flat = flatten_parameters(flattened)
-    on_all = torch.optim.SGD([flat], foreach=False, **settings)
+    on_all = MomentumSGD(flatten_parameters(flattened), momentum=0.9, weight_decay=1e-2)
     for images, labels in batches(3):
         on_each.zero_grad()
         functional.cross_entropy(plain(images), labels).backward()
         on_each.step()
-        assert flat.grad is not None
-        flat.grad.zero_()
+        on_all.zero_grad()
         functional.cross_entropy(flattened(images), labels).backward()
-        on_all.step()
+        on_all.step(0.1)
     moved = 0
     initial = dict(network_of(kind).named_parameters())
     for (name, one), other in zip(plain.named_parameters(), flattened.parameters(), strict=True):

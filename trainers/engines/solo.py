@@ -18,6 +18,7 @@ from torch import Tensor
 from trainers.augmentation import pad_crop_flip
 from trainers.engines.flat_parameters import flatten_parameters
 from trainers.engines.precision import Arithmetic
+from trainers.engines.sgd import MomentumSGD
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.evaluation import Evaluation
@@ -90,13 +91,7 @@ class _LaneTraining:
         network = network.to(device)
         self.network = network.to(memory_format=self.arithmetic.memory_format)
         self.parameters = flatten_parameters(self.network)
-        self.optimiser = torch.optim.SGD(
-            [self.parameters],
-            lr=task.learning_rate,
-            momentum=task.momentum,
-            weight_decay=task.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        self.optimiser = MomentumSGD(self.parameters, task.momentum, task.weight_decay)
         self.order = torch.Generator().manual_seed(_stream(lane.seed, _ORDER))
         self.augmentation = torch.Generator().manual_seed(_stream(lane.seed, _AUGMENTATION))
         self.x_train, self.x_test = data.x_train.to(device), data.x_test.to(device)
@@ -157,12 +152,10 @@ class _LaneTraining:
         inputs = self.x_train[chosen]
         if self.task.augmentation == "pad-crop-flip":
             inputs = pad_crop_flip(inputs, self.augmentation)
-        assert self.parameters.grad is not None
-        self.parameters.grad.zero_()
+        self.optimiser.zero_grad()
         loss = self.lane.supervision.loss(self._logits(inputs), self.labels[chosen])
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.param_groups[0]["lr"] = self.task.learning_rate_at(self.iteration)
-        self.optimiser.step()
+        self.optimiser.step(self.task.learning_rate_at(self.iteration))
         self.iteration += 1
         return loss.detach()
 

@@ -11,6 +11,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
@@ -79,6 +80,23 @@ def test_processes_that_open_a_fresh_database_at_once_all_get_it(
         opener.join(timeout=120)
     assert [opener.exitcode for opener in openers] == [0] * 4
     assert [heard.recv() for _ in openers] == [[]] * 4
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_store_that_another_process_creates_between_two_looks_is_opened(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    read = migrations.current_revision
+
+    def read_while_another_creates(connection: sqlalchemy.Connection) -> str | None:
+        monkeypatch.setattr(migrations, "current_revision", read)
+        seen = read(connection) if moment == "after" else None
+        Store.open(postgresql_url).close()
+        return seen if moment == "after" else read(connection)
+
+    monkeypatch.setattr(migrations, "current_revision", read_while_another_creates)
+    with Store.open(postgresql_url) as store:
+        assert store.sweeps() == []
 
 
 def test_a_store_of_a_newer_version_is_refused_and_not_touched(store_url: str, tmp_path: Path) -> None:
