@@ -71,6 +71,8 @@ def ray_cluster(address: str | None) -> Iterator[Cluster]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
+    # Tune starts processes of its own for trials; those that Ray would start ahead are never used.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     import ray
 
     if ray.is_initialized():

@@ -14,8 +14,8 @@ from trainers.errors import EmphasisError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_HEARTBEATS = 10.0
-# Tune looks up from what it waits for ten times a second.
-_LONGEST_REACTION = 20.0
+# Tune looks up from what it waits for ten times a second, unless it is in a call that waits for a dead Ray.
+_LONGEST_REACTION = 10.0
 
 
 class Interruption:
@@ -77,12 +77,12 @@ class Lookout:
     """Sees to it that a sweep which has lost what it stands on stops, and says that the others live.
 
     When Ray's head has died, Ray ends the process after a minute without a word to the store; when its raylet
-    has died, Ray waits for ever.
+    has died, Ray waits for ever. A main thread that is inside such a call hears of no signal.
 
     Args:
         interruption: Of the sweep.
         heartbeat: Says to the store that the owner lives; False if it owns the sweep no longer.
-        last_resort: Called with the reason if the sweep does not stop when it should.
+        last_resort: Called with the reason, from the thread that looks out, if the sweep does not stop when it should.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -66,8 +67,10 @@ from trainers.errors import InvalidInput
 from trainers.training import TrainingTask
 
 OnStatus = Callable[[SweepStatus], None]
+OnStuck = Callable[[SweepInterrupted], None]
 
 _LONGEST_WAIT_FOR_MLFLOW = 60.0
+_LAST_WAIT_FOR_MLFLOW = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def run_sweep(
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
     on_status: OnStatus | None = None,
+    on_stuck: OnStuck | None = None,
 ) -> SweepOutcome:
     """Search the best configuration for a dataset and noise rate.
 
@@ -103,6 +107,10 @@ def run_sweep(
         home: Where it is recorded; see `Home.resolve`.
         ray_address: Of a Ray cluster to run on; by default Ray is started here.
         on_status: Called whenever something has changed, from this thread.
+        on_stuck: Called from another thread where Ray has died and holds this one in a call that never returns, so
+            that nothing can be raised. The sweep is recorded as interrupted by then, and the process ends with status
+            1 as soon as the call returns; left alone, Ray would end it a minute later without a word. By default the
+            error is written to the standard error.
 
     Returns:
         The finished sweep with its recommendation.
@@ -112,7 +120,7 @@ def run_sweep(
         SweepFailed: Too many trials failed, or Ray ended.
         SweepInterrupted: By Ctrl-C or SIGTERM; `resume_sweep` goes on from there.
     """
-    with _Session(home, ray_address) as session:
+    with _Session(home, ray_address, on_stuck) as session:
         task = session.check(spec)
         spec = resolved(spec, task)
         sweep = session.store.create_sweep(
@@ -134,6 +142,7 @@ def resume_sweep(
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
     on_status: OnStatus | None = None,
+    on_stuck: OnStuck | None = None,
 ) -> SweepOutcome:
     """Take up a sweep that was interrupted, killed or stopped: only what is missing is run.
 
@@ -144,6 +153,7 @@ def resume_sweep(
         home: Where it is recorded.
         ray_address: As for `run_sweep`.
         on_status: As for `run_sweep`.
+        on_stuck: As for `run_sweep`.
 
     Raises:
         InvalidInput: There is no such sweep, or its data has changed or gone.
@@ -151,7 +161,7 @@ def resume_sweep(
         SweepFailed: As for `run_sweep`.
         SweepInterrupted: As for `run_sweep`.
     """
-    with _Session(home, ray_address) as session:
+    with _Session(home, ray_address, on_stuck) as session:
         sweep = session.store.sweep(sweep_id)
         spec = SweepSpec.model_validate(sweep.spec)
         if sweep.owner is not None and is_alive(sweep.owner, sweep.heartbeat_at or sweep.created_at):
@@ -188,9 +198,12 @@ def interrupt_abandoned(store: Store) -> None:
 class _Session:
     """The open store, the running Ray and the recorder of one call."""
 
-    def __init__(self, home: Home | str | Path | None, ray_address: str | None) -> None:
+    def __init__(
+        self, home: Home | str | Path | None, ray_address: str | None, on_stuck: OnStuck | None = None
+    ) -> None:
         self.home = home if isinstance(home, Home) else Home.resolve(home)
         self._ray_address = ray_address
+        self._on_stuck = on_stuck or (lambda error: print(error, file=sys.stderr, flush=True))
 
     def __enter__(self) -> _Session:
         self.store = Store.open(self.home.store_url)
@@ -206,7 +219,7 @@ class _Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.recorder.close(_LONGEST_WAIT_FOR_MLFLOW if exception[0] is None else 10.0)
+        self.recorder.close(_LONGEST_WAIT_FOR_MLFLOW if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
         self.store.close()
 
     def check(self, spec: SweepSpec) -> TrainingTask:
@@ -232,12 +245,14 @@ class _Session:
         lookout = Lookout(
             interruption,
             heartbeat=partial(self.store.heartbeat, sweep.id, owner),
-            last_resort=partial(self._stop, sweep.id, owner, SweepState.INTERRUPTED),
+            last_resort=partial(self._abandon, sweep.id, owner),
         )
         # Ray is left last, since leaving a Ray that has died may take long or fail: the store knows by then.
         with ExitStack() as ray, interruption, lookout:
             try:
                 self.store.release_running(sweep.id, "the process that ran the sweep ended")
+                # While Ray's servers start, the recorder can import MLflow and open the sweep's run.
+                self.recorder.notify(sweep.id)
                 run.tell("starting Ray")
                 run.cluster = cluster = ray.enter_context(ray_cluster(self._ray_address))
                 interruption.listen()
@@ -245,7 +260,6 @@ class _Session:
                 check(spec, cluster_resources=cluster.resources)
                 run.concurrency = trials_at_once(spec, cluster.resources)
                 run.plan = SweepPlan(self.store, sweep.id, spec, task.dataset.num_classes, run.concurrency)
-                self.recorder.notify(sweep.id)
                 run.tell("searching")
                 self._tune(run, sweep, spec)
                 run.raise_if_failed()
@@ -312,6 +326,15 @@ class _Session:
         if isinstance(error, EmphasisError) or not isinstance(error, Exception):
             return error
         return SweepFailed(run.sweep.id, reason)
+
+    def _abandon(self, sweep_id: str, owner: str, reason: str) -> None:
+        """End the process, whose main thread a dead Ray holds where no exception reaches it."""
+        self._stop(sweep_id, owner, SweepState.INTERRUPTED, reason)
+        self.recorder.flush(_LAST_WAIT_FOR_MLFLOW)
+        try:
+            self._on_stuck(SweepInterrupted(sweep_id, reason))
+        finally:
+            os._exit(1)
 
     def _stop(self, sweep_id: str, owner: str, state: SweepState, reason: str) -> None:
         """Leave nothing running in the store; MLflow follows from there."""

@@ -28,10 +28,11 @@ from search.errors import SweepInterrupted
 
 if TYPE_CHECKING:
     from search.home import Home
+    from search.orchestrator import OnStatus
+    from search.orchestrator import OnStuck
     from search.orchestrator import SweepOutcome
     from search.preflight import Submission
     from search.spec import SweepSpec
-    from search.status import SweepStatus
 
 _DATA = "Data and noise"
 _SEARCH = "Search"
@@ -277,10 +278,10 @@ def resume(
     """
     folder = home_of(ctx, home)
 
-    def go(on_status: Callable[[SweepStatus], None]) -> SweepOutcome:
+    def go(on_status: OnStatus, on_stuck: OnStuck) -> SweepOutcome:
         from search.orchestrator import resume_sweep
 
-        return resume_sweep(sweep, home=folder, ray_address=ray_address, on_status=on_status)
+        return resume_sweep(sweep, home=folder, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck)
 
     _follow(ctx, go)
 
@@ -328,10 +329,10 @@ def _run_each(
     failed = False
     for number, spec in enumerate(specs):
 
-        def go(on_status: Callable[[SweepStatus], None], spec: SweepSpec = spec) -> SweepOutcome:
+        def go(on_status: OnStatus, on_stuck: OnStuck, spec: SweepSpec = spec) -> SweepOutcome:
             from search.orchestrator import run_sweep
 
-            return run_sweep(spec, home=home, ray_address=ray_address, on_status=on_status)
+            return run_sweep(spec, home=home, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck)
 
         try:
             _follow(ctx, go)
@@ -346,12 +347,17 @@ def _run_each(
         raise typer.Exit(1)
 
 
-def _follow(ctx: typer.Context, go: Callable[[Callable[[SweepStatus], None]], SweepOutcome]) -> None:
+def _follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) -> None:
     from search.display import progress_display
 
     console = output()
     with progress_display(console) as display:
-        outcome = go(display.show)
+
+        def say_why(error: SweepInterrupted) -> None:
+            display.__exit__(None, None, None)  # the process ends from here, and the terminal is left as it was
+            complain(with_home(str(error), given_home(ctx)))
+
+        outcome = go(display.show, say_why)
     _show_outcome(outcome, command(given_home(ctx)))
 
 

@@ -11,12 +11,27 @@ from typing import Any
 
 import psycopg
 import pytest
+from driver_process import RayProcess
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 
 from search.store import Store
 
 _database_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _no_shared_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EMPHASIS_STORE_URL", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayProcess]:
+    """A Ray that runs already, for the sweeps of one file."""
+    ray = RayProcess()
+    yield ray
+    ray.stop()
 
 
 @pytest.fixture

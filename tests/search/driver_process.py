@@ -22,6 +22,14 @@ Found = TypeVar("Found")
 # Ray and torch take seconds to start, and minutes where many others want the same two cores.
 LONGEST_WAIT = 400.0
 
+# As a terminal starts it: where the tests themselves run in a script's background, Ctrl-C is ignored.
+_EMPHASIS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from search.cli import main
+main()
+"""
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -48,7 +56,7 @@ class DriverProcess:
 
     def __init__(self, home: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from search.cli import main; main()", *arguments],
+            [sys.executable, "-c", _EMPHASIS, *arguments],
             env={**os.environ, "EMPHASIS_HOME": str(home), **(environment or {})},
             cwd=_REPOSITORY,
             stdout=subprocess.PIPE,
@@ -163,3 +171,9 @@ class RayProcess:
     def stop(self) -> None:
         """End it."""
         self._process.communicate(timeout=LONGEST_WAIT)
+
+
+def joining(cluster: RayProcess, **others: str) -> dict[str, str]:
+    """The variables of a driver that joins a running Ray."""
+    # Ray started by `ray.init` asks for the token that it has left in the user's home.
+    return {"RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "token", **others}

@@ -35,8 +35,6 @@ Emphasis = Callable[..., Result]
 @pytest.fixture
 def emphasis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Emphasis:
     """Call a command with `tmp_path` as home folder, where the `store` fixture's store is too."""
-    for name in ("EMPHASIS_STORE_URL", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("EMPHASIS_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "120")
 

@@ -1,117 +1,34 @@
-"""Whole sweeps with the real Ray, Optuna, MLflow and store, and what becomes of them when parts are killed.
+"""Whole sweeps with the real Ray, Optuna, MLflow and store, run to their end by a real `emphasis` process.
 
-Every sweep is a real `emphasis` process. Those whose Ray is killed with them start their own; the others join
-one that runs already.
+They join a Ray that runs already, as on a shared installation.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from driver_process import DriverProcess
 from driver_process import RayProcess
 from driver_process import eventually
+from driver_process import joining
+from sweep_record import SMALL
+from sweep_record import TRIALS
+from sweep_record import Record
+from sweep_record import assert_complete
+from sweep_record import assert_kept
+from sweep_record import assert_nothing_runs
 
-from search.errors import SweepBusy
 from search.home import Home
 from search.orchestrator import resume_sweep
-from search.store import AttemptState
 from search.store import Phase
 from search.store import Store
 from search.store import SweepState
-from search.store import TrialRecord
 from search.store import TrialState
-
-# 4 of the search, 2 of CCE, 2 that confirm the best.
-SMALL = ("--dataset", "digits", "--noise-rate", "0.4", "--trials", "4", "--confirm-top", "1")
-SMALL = (*SMALL, "--confirm-seeds", "2")
-TRIALS = 8
-# About a second of training on a quiet machine: time to be killed in.
-LONG = ("--epochs", "40")
-
-
-@dataclass
-class Record:
-    """What a home folder has of its one sweep, read as a user's tools read it."""
-
-    home: Home
-
-    def __post_init__(self) -> None:
-        with Store.open(self.home.store_url) as store:
-            (self.sweep,) = store.sweeps()
-            self.trials = store.trials(self.sweep.id)
-            self.attempts = {trial.id: store.attempts(trial.id) for trial in self.trials}
-            self.epochs = {trial.id: len(store.epochs(trial.id)) for trial in self.trials}
-
-    @property
-    def finished(self) -> dict[str, TrialRecord]:
-        return {trial.id: trial for trial in self.trials if trial.state.finished}
-
-    def mlflow_runs(self) -> list[Any]:
-        from mlflow.tracking import MlflowClient
-
-        client: Any = MlflowClient(tracking_uri=self.home.tracking_uri)
-        experiment = client.get_experiment_by_name(f"emphasis/{self.sweep.dataset}")
-        wanted = f"tags.`emphasis.sweep_id` = '{self.sweep.id}'"
-        return list(client.search_runs([experiment.experiment_id], wanted, max_results=1000))
-
-
-def assert_nothing_runs(record: Record) -> None:
-    assert record.sweep.owner is None
-    assert TrialState.RUNNING not in {trial.state for trial in record.trials}
-    attempts = [attempt for each in record.attempts.values() for attempt in each]
-    assert AttemptState.RUNNING not in {attempt.state for attempt in attempts}
-    assert "RUNNING" not in {run.info.status for run in record.mlflow_runs()}
-
-
-def assert_complete(record: Record, failed: int = 0) -> None:
-    """Every trial has one result, in the store and in MLflow, and nothing runs."""
-    assert record.sweep.state is SweepState.DONE
-    states = Counter(trial.state for trial in record.trials)
-    assert states == Counter({TrialState.DONE: len(record.trials) - failed, TrialState.FAILED: failed})
-    for trial in record.trials:
-        *lost, last = record.attempts[trial.id]
-        assert {attempt.state for attempt in lost} <= {AttemptState.LOST}
-        assert last.state in (AttemptState.DONE, AttemptState.FAILED)
-    runs = record.mlflow_runs()
-    children = Counter(run.data.tags.get("emphasis.trial_id") for run in runs)
-    assert children == Counter([None, *(trial.id for trial in record.trials)])
-    assert Counter(run.info.status for run in runs) == Counter(
-        {"FINISHED": len(runs) - failed, **({"FAILED": failed} if failed else {})}
-    )
-    assert_nothing_runs(record)
-
-
-def assert_kept(before: dict[str, TrialRecord], record: Record) -> None:
-    """What was finished before has not been run again: same result, same moment, same attempts."""
-    assert before
-    after = record.finished
-    assert {trial_id: after[trial_id] for trial_id in before} == before
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayProcess]:
-    ray = RayProcess()
-    yield ray
-    ray.stop()
-
-
-@pytest.fixture(autouse=True)
-def _no_shared_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EMPHASIS_STORE_URL", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def joining(cluster: RayProcess, **others: str) -> dict[str, str]:
-    # Ray started by `ray.init` asks for the token that it has left in the user's home.
-    return {"RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "token", **others}
 
 
 @dataclass
@@ -210,108 +127,6 @@ def test_resuming_a_sweep_that_is_done_runs_nothing_and_gives_what_it_found(whol
     assert (outcome.figures / "leaderboard.md").is_file()
 
 
-def resume(home: Path, record: Record, cluster: RayProcess) -> Record:
-    """Resume a sweep from the beginning of its id; its record afterwards."""
-    with DriverProcess(home, "resume", record.sweep.id[:-1], environment=joining(cluster)) as driver:
-        assert driver.wait() == 0, driver.output
-    return Record(Home(home))
-
-
-def test_ctrl_c_ends_a_sweep_cleanly_and_resume_runs_only_what_is_missing(tmp_path: Path, cluster: RayProcess) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG) as driver:
-        driver.wait_for(f"| 2/{TRIALS} trials")
-        with Store.open(Home(tmp_path).store_url) as store:
-            sweep_id = store.sweeps()[0].id
-        with pytest.raises(SweepBusy, match="is being run by"):
-            resume_sweep(sweep_id, home=tmp_path)
-        servers = driver.processes()
-        driver.interrupt()
-        status = driver.wait()
-        output = driver.output
-    stopped = Record(Home(tmp_path))
-
-    assert status == 1
-    assert f"emphasis resume {sweep_id}" in output
-    assert "Traceback" not in output
-    assert (stopped.sweep.state, stopped.sweep.message) == (SweepState.INTERRUPTED, "interrupted")
-    assert 2 <= len(stopped.finished) < TRIALS
-    assert_nothing_runs(stopped)
-    assert not psutil.wait_procs(servers, timeout=120)[1]
-
-    resumed = resume(tmp_path, stopped, cluster)
-    assert_kept(stopped.finished, resumed)
-    assert_complete(resumed)
-    assert len(resumed.trials) == TRIALS
-
-
-def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, cluster: RayProcess) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG, environment=joining(cluster)) as driver:
-        driver.wait_for(f"| 1/{TRIALS} trials")
-        driver.terminate()
-        status = driver.wait()
-        output = driver.output
-    stopped = Record(Home(tmp_path))
-
-    assert status == 1
-    assert output.splitlines()[-1].startswith(f"Sweep {stopped.sweep.id} stopped: interrupted.")
-    assert "SIGTERM" not in output
-    assert stopped.sweep.state is SweepState.INTERRUPTED
-    assert_nothing_runs(stopped)
-
-
-def test_killed_driver_leaves_no_process_and_its_sweep_resumes_without_repeating_finished_trials(
-    tmp_path: Path, cluster: RayProcess
-) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG) as driver:
-        driver.wait_for(f"| 3/{TRIALS} trials")
-        left = driver.kill()
-    killed = Record(Home(tmp_path))
-
-    assert killed.sweep.state is SweepState.RUNNING  # it could not say a word
-    assert 3 <= len(killed.finished) < TRIALS
-    # Ray's agents look for their raylet, and take a minute or so to believe that it is gone.
-    assert not psutil.wait_procs(left, timeout=240)[1]
-
-    resumed = resume(tmp_path, killed, cluster)
-    assert_kept(killed.finished, resumed)
-    assert_complete(resumed)
-    assert len(resumed.trials) == TRIALS
-    lost = [
-        attempt.reason
-        for attempts in resumed.attempts.values()
-        for attempt in attempts
-        if attempt.state is AttemptState.LOST
-    ]
-    assert lost
-    assert set(lost) == {"the process that ran it was killed"}
-
-
-@pytest.mark.parametrize("killed", ["raylet", "all"])
-def test_when_ray_is_killed_the_driver_says_how_to_resume_and_resume_completes(
-    tmp_path: Path, cluster: RayProcess, killed: str
-) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG) as driver:
-        driver.wait_for(f"| 2/{TRIALS} trials")
-        for process in driver.processes():
-            if killed in ("all", process.name()):
-                process.kill()
-        status = driver.wait()
-        output = driver.output
-    stopped = Record(Home(tmp_path))
-
-    assert status == 1
-    assert "Ray ended: its process" in output
-    assert f"emphasis resume {stopped.sweep.id}" in output
-    assert stopped.sweep.state is SweepState.INTERRUPTED
-    assert not [trial for trial in stopped.trials if trial.state is TrialState.FAILED]
-    assert_nothing_runs(stopped)
-
-    resumed = resume(tmp_path, stopped, cluster)
-    assert_kept(stopped.finished, resumed)
-    assert_complete(resumed)
-    assert len(resumed.trials) == TRIALS
-
-
 def test_a_killed_trial_is_tried_again_and_one_that_is_killed_too_often_fails_alone(
     tmp_path: Path, cluster: RayProcess
 ) -> None:
@@ -357,7 +172,7 @@ def kill_trial(home: Home, cluster: RayProcess, number: int, attempt: int) -> No
 
 
 def test_a_sweep_of_which_every_trial_diverges_stops_with_the_reasons(tmp_path: Path, cluster: RayProcess) -> None:
-    arguments = ("run", *SMALL, "--epochs", "3", "--learning-rate", "1e30")
+    arguments = ("run", *SMALL, "--epochs", "3", "--learning-rate", "1e30", "--concurrency", "1")
     with DriverProcess(tmp_path, *arguments, environment=joining(cluster)) as driver:
         status = driver.wait()
         output = driver.output
@@ -374,7 +189,8 @@ def test_a_sweep_of_which_every_trial_diverges_stops_with_the_reasons(tmp_path: 
 
 def test_a_sweep_is_recorded_on_postgresql(tmp_path: Path, cluster: RayProcess, postgresql_url: str) -> None:
     environment = joining(cluster, EMPHASIS_STORE_URL=postgresql_url)
-    with DriverProcess(tmp_path, "run", *SMALL, "--epochs", "3", environment=environment) as driver:
+    arguments = ("run", *SMALL, "--epochs", "3", "--concurrency", "1")
+    with DriverProcess(tmp_path, *arguments, environment=environment) as driver:
         assert driver.wait() == 0, driver.output
         output = driver.output
 
