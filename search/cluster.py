@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -61,12 +63,13 @@ class Cluster:
 
 
 @contextmanager
-def ray_cluster(address: str | None) -> Iterator[Cluster]:
+def ray_cluster(address: str | None, meanwhile: Callable[[], object] | None = None) -> Iterator[Cluster]:
     """A running Ray for the time of the block.
 
     Args:
         address: Of a cluster to join; None takes RAY_ADDRESS, and without that starts Ray on this machine and
             ends it afterwards. A Ray that this process is connected to already is used and left as it is.
+        meanwhile: Done in another thread while Ray's servers start, which takes seconds of waiting.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -84,10 +87,22 @@ def ray_cluster(address: str | None) -> Iterator[Cluster]:
             _join_ray(address)
             yield Cluster(ray.cluster_resources(), address=ray.get_runtime_context().gcs_address)
         else:
-            servers = _start_ray()
+            with _aside(meanwhile):
+                servers = _start_ray()
             yield Cluster(ray.cluster_resources(), servers)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _aside(work: Callable[[], object] | None) -> Iterator[None]:
+    if work is None:
+        yield
+        return
+    thread = threading.Thread(target=work, name="emphasis-meanwhile", daemon=True)
+    thread.start()
+    yield
+    thread.join()
 
 
 def _join_ray(address: str) -> None:

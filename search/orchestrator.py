@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 import shutil
@@ -254,7 +255,9 @@ class _Session:
                 # While Ray's servers start, the recorder can import MLflow and open the sweep's run.
                 self.recorder.notify(sweep.id)
                 run.tell("starting Ray")
-                run.cluster = cluster = ray.enter_context(ray_cluster(self._ray_address))
+                # Ray Tune takes seconds to import.
+                importing = partial(importlib.import_module, "search.tuning")
+                run.cluster = cluster = ray.enter_context(ray_cluster(self._ray_address, meanwhile=importing))
                 interruption.listen()
                 lookout.find_loss = cluster.loss
                 check(spec, cluster_resources=cluster.resources)

@@ -105,7 +105,7 @@ class _LaneTraining:
         self.seconds = 0.0
         self.reports: list[EpochReport] = []
         # Of the first step whose loss was not finite, from 1; 0 while there is none.
-        self._bad_iteration = torch.zeros((), dtype=torch.int64, device=device)
+        self._bad_iteration = 0
 
     def train_epoch(self) -> EpochReport:
         """One pass over the training set, or what is left of the budget; evaluated where due."""
@@ -114,17 +114,17 @@ class _LaneTraining:
         steps = min(task.steps_per_epoch, task.iterations - self.iteration)
         device = self.arithmetic.device
         order = torch.randperm(len(self.labels), generator=self.order).to(device)
-        loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        losses = torch.empty(steps, dtype=torch.float64, device=device)
         self.network.train()
         with self._own_randomness():
-            for start in range(0, steps * task.batch_size, task.batch_size):
-                loss = self._step(order[start : start + task.batch_size])
-                first_bad = ~torch.isfinite(loss) & (self._bad_iteration == 0)
-                self._bad_iteration.masked_fill_(first_bad, self.iteration)
-                loss_sum += loss
+            for step in range(steps):
+                start = step * task.batch_size
+                losses[step] = self._step(order[start : start + task.batch_size])
         epoch = -(-self.iteration // task.steps_per_epoch)
         # The first look at the device since the epoch began.
-        train_loss = float(loss_sum) / steps
+        train_loss = float(losses.mean())
+        if not np.isfinite(train_loss):
+            self._bad_iteration = self.iteration - steps + 1 + int((~torch.isfinite(losses)).nonzero()[0])
         due = epoch % task.evaluate_every == 0 or self.iteration >= task.iterations
         evaluation = self._evaluate(epoch) if due and np.isfinite(train_loss) else None
         self.seconds += time.perf_counter() - started
@@ -140,7 +140,7 @@ class _LaneTraining:
 
     def divergence(self) -> str:
         """Why the lane cannot go on; empty where it can."""
-        if iteration := int(self._bad_iteration):
+        if iteration := self._bad_iteration:
             epoch = -(-iteration // self.task.steps_per_epoch)
             return f"loss not finite at iteration {iteration} (epoch {epoch})"
         if not bool(torch.isfinite(self.parameters).all()):
