@@ -32,7 +32,7 @@ from trainers.training import train
 
 # A report costs the driver about a millisecond of CPU time, an epoch of digits takes 20: reports carry all the epochs
 # since the last, and a trial whose epochs are long reports each.
-_SECONDS_BETWEEN_REPORTS = 0.5
+_SECONDS_BETWEEN_REPORTS = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Recorder:
         *,
         artifact_root: Path | None = None,
         summarise: Summarise | None = None,
-        interval: float = 2.0,
+        interval: float = 5.0,
         first_retry: float = 1.0,
         longest_retry: float = 60.0,
     ) -> None:
