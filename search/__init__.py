@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from search.recommend import Recommendation
     from search.recommend import recommend
     from search.spec import SweepSpec
+    from search.spec import parse_specs
 
-__all__ = ["Recommendation", "SweepOutcome", "SweepSpec", "recommend", "resume_sweep", "run_sweep"]
+__all__ = ["Recommendation", "SweepOutcome", "SweepSpec", "parse_specs", "recommend", "resume_sweep", "run_sweep"]
 
 _WHERE = {
     "Recommendation": "search.recommend",
     "SweepOutcome": "search.orchestrator",
     "SweepSpec": "search.spec",
+    "parse_specs": "search.spec",
     "recommend": "search.recommend",
     "resume_sweep": "search.orchestrator",
     "run_sweep": "search.orchestrator",

@@ -38,8 +38,8 @@ class SweepFailed(EmphasisError):
         self.reason = reason
         super().__init__(
             f"Sweep {sweep_id} failed: {reason}\n"
-            f"See every trial with `emphasis show {sweep_id}`. Once the cause is removed, "
-            f"`emphasis resume {sweep_id}` runs what is missing; finished trials, failed ones too, are final."
+            f"See every trial with `emphasis show {sweep_id}`. `emphasis resume {sweep_id}` would run what is "
+            "missing; finished trials, failed ones too, are final."
         )
 
     def __reduce__(self) -> tuple[type[SweepFailed], tuple[str, str]]:
@@ -84,6 +84,10 @@ class TrialFinished(EmphasisError):
 
     def __reduce__(self) -> tuple[type[TrialFinished], tuple[str, str]]:
         return type(self), (self.trial_id, self.attempted)
+
+
+class SweepWarning(UserWarning):
+    """Something about a sweep that its user should know, and that does not keep it from running."""
 
 
 class StoreUnavailable(EmphasisError):

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from search.errors import StoreUnavailable
 from search.errors import SweepBusy
 from search.errors import SweepFailed
 from search.errors import SweepInterrupted
+from search.errors import SweepWarning
 from search.home import Home
 from search.interruption import Interruption
 from search.interruption import Lookout
@@ -47,6 +49,7 @@ from search.reports.figures import write_figures
 from search.reports.tables import leaderboard_markdown
 from search.resolve import resolved
 from search.spec import SweepSpec
+from search.spec import parse_specs
 from search.status import SweepStatus
 from search.store import Accuracies
 from search.store import EpochRecord
@@ -140,6 +143,7 @@ def run_sweep(
 def resume_sweep(
     sweep_id: str,
     *,
+    max_failure_rate: float | None = None,
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
     on_status: OnStatus | None = None,
@@ -151,6 +155,8 @@ def resume_sweep(
 
     Args:
         sweep_id: Of the sweep, or a unique beginning of it.
+        max_failure_rate: In place of the spec's, from here on: for a sweep that was stopped since too many of its
+            trials failed.
         home: Where it is recorded.
         ray_address: As for `run_sweep`.
         on_status: As for `run_sweep`.
@@ -164,7 +170,8 @@ def resume_sweep(
     """
     with _Session(home, ray_address, on_stuck) as session:
         sweep = session.store.sweep(sweep_id)
-        spec = SweepSpec.model_validate(sweep.spec)
+        given = {} if max_failure_rate is None else {"max_failure_rate": max_failure_rate}
+        (spec,) = parse_specs({**sweep.spec, **given})
         if sweep.owner is not None and is_alive(sweep.owner, sweep.heartbeat_at or sweep.created_at):
             raise SweepBusy(sweep.id, sweep.owner)
         if sweep.state is SweepState.DONE:
@@ -180,7 +187,8 @@ def resume_sweep(
                     "Restore the data, or start a new sweep.",
                 )
             )
-        return session.execute(sweep, spec, task, on_status)
+        session.store.add_versions(sweep.id, versions())
+        return session.execute(session.store.sweep(sweep.id), spec, task, on_status)
 
 
 def interrupt_abandoned(store: Store) -> None:
@@ -229,10 +237,12 @@ class _Session:
         address = self._ray_address or os.environ.get("RAY_ADDRESS")
         if address:
             with ray_cluster(address) as cluster:
-                check(spec, cluster_resources=cluster.resources, free_disk_bytes=free)
+                found = check(spec, cluster_resources=cluster.resources, free_disk_bytes=free)
         else:
             # A Ray that is yet to be started has what this machine has, so nothing need be started to refuse a spec.
-            check(spec, cluster_resources=this_machine(), free_disk_bytes=free)
+            found = check(spec, cluster_resources=this_machine(), free_disk_bytes=free)
+        for text in found.warnings:
+            warnings.warn(text, SweepWarning, stacklevel=3)
         return TaskSettings.of(spec, self.home.path).load(spec.download)
 
     def execute(

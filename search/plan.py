@@ -160,7 +160,10 @@ class SweepPlan:
             and self._trials[self._configurations[index][0]].supervision == self._spec.supervision
         }
         if not means:
-            self._fail(f"no configuration of {self._spec.supervision} was trained to the end")
+            self._fail(
+                f"no configuration of {self._spec.supervision} was trained to the end",
+                "Narrow the space or lower training.learning_rate in a new sweep.",
+            )
         return sorted(means, key=lambda index: (-means[index], index))[:count]
 
     def _objective(self, index: int) -> float | None:
@@ -210,18 +213,19 @@ class SweepPlan:
         failed = sum(trial.state is TrialState.FAILED for trial in finished)
         if len(finished) >= least_finished and failed > self._spec.max_failure_rate * len(finished):
             rate = f"max_failure_rate = {self._spec.max_failure_rate:g}"
-            self._fail(f"{failed} of {len(finished)} finished trials failed, more than {rate}")
+            self._fail(
+                f"{failed} of {len(finished)} finished trials failed, more than {rate}",
+                "Narrow the space or lower training.learning_rate in a new sweep, or go on with this one: "
+                f"`emphasis resume {self._sweep_id} --max-failure-rate 1`.",
+            )
 
-    def _fail(self, problem: str) -> NoReturn:
+    def _fail(self, problem: str, remedy: str) -> NoReturn:
         reasons = Counter(
             (trial.reason or "unknown").splitlines()[0]
             for trial in self._trials.values()
             if trial.state is TrialState.FAILED
         )
         said = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common(3))
-        remedy = (
-            "Narrow the space, lower training.learning_rate, or start a sweep with a higher max_failure_rate."
-        )
         raise SweepFailed(self._sweep_id, f"{problem}: {said or 'all were stopped early'}. {remedy}")
 
 

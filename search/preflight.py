@@ -206,7 +206,7 @@ def _noise_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
 def _check_resources(
     spec: SweepSpec, cluster: Mapping[str, float], unread: frozenset[str], errors: list[FieldError]
 ) -> None:
-    fits = math.inf
+    fits, counted = math.inf, []
     for name, resource in (("cpus", "CPU"), ("gpus", "GPU")):
         asked = float(getattr(spec.resources, name))
         there = float(cluster.get(resource, 0.0))
@@ -225,18 +225,18 @@ def _check_resources(
                     f"{remedy}, or run on a cluster that has more.",
                 )
             )
+            continue
         # Each whole GPU holds n trials of 1/n, whatever 1/n is in binary.
         fits = min(fits, there * round(1 / asked) if name == "gpus" and asked < 1 else there // asked)
+        counted.append(f"{asked:g} {resource}s")
     if spec.concurrency is None or "concurrency" in unread or math.isinf(fits) or fits < 1:
         return
     if spec.concurrency > fits:
-        each = f"{spec.resources.cpus:g} CPUs"
-        each += f" and {spec.resources.gpus:g} GPUs" if spec.resources.gpus else ""
         errors.append(
             FieldError(
                 "concurrency",
                 spec.concurrency,
-                f"Ray has room for {int(fits)} trials of {each} at once",
+                f"Ray has room for {int(fits)} trials of {' and '.join(counted)} at once",
                 f"Give {int(fits)} or less, or fewer resources a trial.",
             )
         )

@@ -21,6 +21,7 @@ from typing import Any
 from scipy.special import stdtr  # type: ignore[import-untyped, unused-ignore]
 
 from search.home import Home
+from search.owner import state_now
 from search.store import Phase
 from search.store import Store
 from search.store import SweepRecord
@@ -429,7 +430,8 @@ def recommendations(
 
     Args:
         store: Where the sweeps are.
-        dataset: Only this dataset, by name; a path to an ``.npz`` file means its last part.
+        dataset: Only this dataset, by name. Of a ``.npz`` file its path; its name alone, where no such file lies in
+            the present folder, means every file of that name.
         noise_rate: Only this nominal noise rate.
         backbone: Only this backbone.
 
@@ -439,19 +441,20 @@ def recommendations(
     Raises:
         InvalidInput: There is none; the message names what there is.
     """
-    wanted = _dataset_name(dataset)
-    found: dict[tuple[str, float, str, str], Recommendation] = {}
+    found: dict[tuple[str, float, str, str, str], Recommendation] = {}
     for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
-        if not _matches(sweep, wanted, noise_rate, backbone):
+        if not _matches(sweep, dataset, noise_rate, backbone):
             continue
-        group = (sweep.dataset, round(sweep.noise_rate, 9), _noise_model(sweep), sweep.backbone)
+        # Two files of one name are two datasets.
+        rate, source = round(sweep.noise_rate, 9), _source(sweep)
+        group = (sweep.dataset, rate, _noise_model(sweep), sweep.backbone, source)
         if group in found:
             continue
         recommendation = choose(sweep, store.trials(sweep.id))
         if recommendation is not None:
             found[group] = recommendation
     if not found:
-        raise _nothing_found(store.sweeps(), wanted, noise_rate, backbone)
+        raise _nothing_found(store.sweeps(), dataset, noise_rate, backbone)
     return [found[group] for group in sorted(found)]
 
 
@@ -465,7 +468,7 @@ def recommend(
         >>> GradientRescaling(beta=found.recommended.beta, lam=found.recommended.lam)  # doctest: +SKIP
 
     Args:
-        dataset: Name of the dataset; a path to an ``.npz`` file means its last part.
+        dataset: Name of the dataset, or path of a ``.npz`` file, as `recommendations` takes it.
         noise_rate: Nominal noise rate, in [0, 1).
         home: Home folder; by default ``EMPHASIS_HOME``, else ``.emphasis`` in the user's home directory.
         backbone: Network; by default whichever the newest finished sweep used.
@@ -543,8 +546,16 @@ def _noise_model(sweep: SweepRecord) -> str:
     return str(sweep.spec.get("noise_model", "symmetric"))
 
 
-def _dataset_name(dataset: str | None) -> str | None:
-    return Path(dataset).name if dataset is not None and dataset.endswith(".npz") else dataset
+def _source(sweep: SweepRecord) -> str:
+    """The dataset as the sweep was asked for it: a name, or the absolute path of a file."""
+    return str(sweep.spec.get("dataset", sweep.dataset))
+
+
+def _is_dataset(sweep: SweepRecord, dataset: str) -> bool:
+    path = Path(dataset).expanduser()
+    if dataset.endswith(".npz") and (path.name != dataset or path.exists()):
+        return _source(sweep) == str(path.absolute())
+    return sweep.dataset == dataset
 
 
 def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:
@@ -553,7 +564,7 @@ def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:
 
 def _matches(sweep: SweepRecord, dataset: str | None, noise_rate: float | None, backbone: str | None) -> bool:
     return (
-        (dataset is None or sweep.dataset == dataset)
+        (dataset is None or _is_dataset(sweep, dataset))
         and (noise_rate is None or abs(sweep.noise_rate - noise_rate) <= NOISE_RATE_TOLERANCE)
         and (backbone is None or sweep.backbone == backbone)
     )
@@ -572,21 +583,20 @@ def _nothing_found(
     finished = sorted(
         {(s.dataset, s.noise_rate, s.backbone) for s in sweeps if s.state is SweepState.DONE},
     )
+    remedy = ""
     if unfinished:
-        listed = ", ".join(f"{sweep.id} ({sweep.state.value})" for sweep in unfinished[:5])
-        remedy = f"Not finished yet: {listed}; `emphasis resume SWEEP` completes one"
-    elif finished:
-        remedy = "There is: " + "; ".join(
+        listed = ", ".join(f"{sweep.id} ({state_now(sweep).value})" for sweep in unfinished[:5])
+        remedy = f"Not finished yet: {listed}; `emphasis resume SWEEP` completes one that has stopped. "
+    if finished:
+        remedy += "There is: " + "; ".join(
             f"{name} at noise_rate {rate:g} with {network}" for name, rate, network in finished[:20]
         )
-        remedy += f"; and {len(finished) - 20} more" if len(finished) > 20 else ""
-    else:
-        remedy = (
-            "There are no finished sweeps here; start one with `emphasis run --dataset NAME --noise-rate R`"
-        )
+        remedy += f"; and {len(finished) - 20} more." if len(finished) > 20 else "."
+    elif not unfinished:
+        remedy = "There are no finished sweeps here; start one with `emphasis run --dataset NAME --noise-rate R`."
     problem = "no finished sweep recommends anything for it"
     field = next(iter(given), "dataset")
-    return InvalidInput(FieldError(", ".join(given) or field, _shown(given), problem, remedy + "."))
+    return InvalidInput(FieldError(", ".join(given) or field, _shown(given), problem, remedy.strip()))
 
 
 def _shown(given: Mapping[str, object]) -> object:

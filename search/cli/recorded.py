@@ -49,7 +49,7 @@ def list_sweeps(
         str | None, typer.Option("--dataset", metavar="NAME", help="Only this dataset.", show_default=False)
     ] = None,
     noise_rate: Annotated[
-        float | None,
+        str | None,
         typer.Option("--noise-rate", metavar="R", help="Only this noise rate.", show_default=False),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Only the newest N.")] = 50,
@@ -66,7 +66,7 @@ def list_sweeps(
     from search.store import Store
 
     with Store.open(home_of(ctx, home).store_url) as store:
-        sweeps = store.sweeps(dataset=dataset, noise_rate=noise_rate)
+        sweeps = store.sweeps(dataset=dataset, noise_rate=_rate(noise_rate))
         if not sweeps:
             asked = dataset is not None or noise_rate is not None
             start = "start one with `emphasis run --dataset digits --noise-rate 0.4`"
@@ -115,7 +115,7 @@ def export(
         typer.Option("--dataset", metavar="NAME", help="Default: all datasets.", show_default=False),
     ] = None,
     noise_rate: Annotated[
-        float | None,
+        str | None,
         typer.Option("--noise-rate", metavar="R", help="Default: all noise rates.", show_default=False),
     ] = None,
     backbone: Annotated[
@@ -152,7 +152,7 @@ def export(
 
     as_text((), format)  # a wrong format is said before the record is read
     with Store.open(home_of(ctx, home).store_url) as store:
-        text = as_text(recommendations(store, dataset, noise_rate, backbone), format)
+        text = as_text(recommendations(store, dataset, _rate(noise_rate), backbone), format)
     if file is None or str(file) == "-":
         typer.echo(text, nl=False)
     else:
@@ -266,6 +266,15 @@ def _show_sweep(
     for trial in trials:
         if trial.reason:
             say(f"{trial.state.value} {trial.number}: {trial.reason}")
+
+
+def _rate(text: str | None) -> float | None:
+    """A noise rate as it was written; what is no number is refused as `emphasis run` refuses it."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        remedy = "Give the share of wrong labels of a recorded sweep, e.g. 0.4."
+        raise InvalidInput(FieldError("noise_rate", text, "is not a number", remedy)) from None
 
 
 def _trial_row(trial: TrialRecord) -> tuple[str, ...]:

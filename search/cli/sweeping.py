@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from search.cli.streams import output
 from search.cli.streams import say
 from search.errors import SweepFailed
 from search.errors import SweepInterrupted
+from search.errors import SweepWarning
 
 if TYPE_CHECKING:
     from search.home import Home
@@ -266,6 +268,15 @@ def resume(
             show_default=False,
         ),
     ] = None,
+    max_failure_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--max-failure-rate",
+            metavar="SHARE",
+            help="In place of the sweep's own, where too many of its trials failed.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Complete a sweep after a crash or Ctrl-C: only what is missing is run.
@@ -281,7 +292,14 @@ def resume(
     def go(on_status: OnStatus, on_stuck: OnStuck) -> SweepOutcome:
         from search.orchestrator import resume_sweep
 
-        return resume_sweep(sweep, home=folder, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck)
+        return resume_sweep(
+            sweep,
+            max_failure_rate=max_failure_rate,
+            home=folder,
+            ray_address=ray_address,
+            on_status=on_status,
+            on_stuck=on_stuck,
+        )
 
     _follow(ctx, go)
 
@@ -351,6 +369,8 @@ def _follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome])
     from search.display import progress_display
 
     console = output()
+    # Said already, when the submission was checked.
+    warnings.simplefilter("ignore", SweepWarning)
     with progress_display(console) as display:
 
         def say_why(error: SweepInterrupted) -> None:

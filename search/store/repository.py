@@ -268,6 +268,21 @@ class Store:
             session.flush()
             return _sweep_record(row)
 
+    def add_versions(self, sweep_id: str, versions: Mapping[str, Any]) -> None:
+        """Note what runs the rest of a sweep, where that is not what began it.
+
+        What began it stays; what is different from then on is added under ``resumed_with``.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            versions: As `create_sweep` takes them.
+        """
+        with self._writing() as session:
+            row = _locked_sweep(session, sweep_id)
+            changed = {name: value for name, value in versions.items() if row.versions.get(name) != value}
+            if changed:
+                row.versions = {**row.versions, "resumed_with": _plain_json("versions", changed)}
+
     def claim_sweep(self, sweep_id: str, owner: str, *, is_alive: IsAlive) -> SweepRecord:
         """Make ``owner`` the one who runs the sweep and set it running, in one step.
 

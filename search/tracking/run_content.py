@@ -180,7 +180,10 @@ def trial_params(trial: TrialRecord, sweep: SweepRecord) -> dict[str, str]:
 def _provenance_tags(sweep: SweepRecord) -> dict[str, str]:
     tags = {SWEEP_TAG: sweep.id, "emphasis.data_hash": sweep.data_hash or ""}
     for name, version in sweep.versions.items():
-        if name == "git_commit":
+        if name == "resumed_with":
+            changed = ", ".join(f"{changed} {value}" for changed, value in sorted(version.items()))
+            tags["emphasis.resumed_with"] = shortened(changed, LONGEST_TAG)
+        elif name == "git_commit":
             tags["emphasis.git_commit"] = str(version)
             tags["mlflow.source.git.commit"] = str(version)  # the key that MLflow's run page shows
         else:

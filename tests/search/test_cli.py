@@ -427,6 +427,13 @@ class TestExport:
         assert done.stderr.startswith(f"{option[2:]} = '{value}'")
 
 
+@pytest.mark.parametrize("name", ["list", "export"])
+def test_a_noise_rate_that_is_no_number_is_bad_input(emphasis: Emphasis, name: str) -> None:
+    done = emphasis(name, "--noise-rate", "abc")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("noise_rate = 'abc': is not a number.")
+
+
 class TestUi:
     def test_port_in_use_is_bad_input(self, emphasis: Emphasis) -> None:
         with socket.socket() as taken:

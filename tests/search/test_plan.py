@@ -381,6 +381,20 @@ def test_a_failed_sweep_fails_again_when_it_is_taken_up(planned: Callable[..., P
         sweep.plan.is_complete()
 
 
+def test_a_sweep_that_failed_too_often_goes_on_under_a_higher_rate(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=12, confirm={"seeds": 0}, max_failure_rate=0.2)
+    with pytest.raises(SweepFailed, match=r"emphasis resume sweep --max-failure-rate 1"):
+        everything(sweep, fails_for(0, 1, 2, 3))
+    done = [trial.id for trial in sweep.plan.trials() if trial.state.finished]
+    sweep.spec = sweep.spec.model_copy(update={"max_failure_rate": 1.0})
+    sweep.restart()
+
+    left = everything(sweep)
+    assert left
+    assert not {trial.id for trial in left} & set(done)
+    assert len(done) + len(left) == 12
+
+
 def test_asking_whether_a_sweep_is_complete_takes_no_trial_away(
     planned: Callable[..., PlannedSweep],
 ) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.errors import SweepWarning
+from search.orchestrator import _Session
 from search.preflight import DISK_FOR_A_SWEEP
 from search.preflight import check
 from search.preflight import check_submission
@@ -114,6 +116,19 @@ def test_more_trials_at_once_than_ray_has_room_for_are_refused(
     error = only_error(spec_of(resources=resources, concurrency=room + 1), cluster_resources=cluster)
     assert (error.field, error.value) == ("concurrency", room + 1)
     assert f"Give {room} or less" in error.remedy
+
+
+def test_a_missing_gpu_and_too_high_a_concurrency_are_said_at_once() -> None:
+    spec = spec_of(resources={"cpus": 1, "gpus": 1}, concurrency=9)
+    with pytest.raises(InvalidInput) as caught:
+        check(spec, cluster_resources={"CPU": 2.0})
+    assert [error.field for error in caught.value.errors] == ["resources.gpus", "concurrency"]
+    assert caught.value.errors[1].problem == "Ray has room for 2 trials of 1 CPUs at once"
+
+
+def test_python_is_warned_as_the_command_line_is(tmp_path: Path) -> None:
+    with _Session(tmp_path, None) as session, pytest.warns(SweepWarning, match=r"noise_rate = 0\.9"):
+        session.check(spec_of(noise_rate=0.9))
 
 
 def test_too_little_disk_is_refused() -> None:

@@ -263,6 +263,37 @@ def test_asking_for_what_was_never_swept_names_what_there_is(
     assert error.value == ("digits", 0.2)
 
 
+def test_two_files_of_one_name_are_two_datasets(
+    record_sweep: RecordSweep, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    betas = {"a": 8.0, "b": 20.0}
+    for folder, beta in betas.items():
+        path = tmp_path / folder / "arrays.npz"
+        path.parent.mkdir()
+        path.touch()
+        sweep = record_sweep(folder, dataset="arrays.npz", spec={"dataset": str(path)})
+        sweep.searched((beta, 1), 0.9)
+        sweep.done()
+
+    for folder, beta in betas.items():
+        path = tmp_path / folder / "arrays.npz"
+        assert recommend(str(path), 0.4, home=tmp_path).recommended.beta == beta
+        monkeypatch.chdir(path.parent)
+        assert recommend("arrays.npz", 0.4, home=tmp_path).recommended.beta == beta
+    monkeypatch.chdir(tmp_path)
+    assert [found.recommended.beta for found in recommendations(store, "arrays.npz")] == [8, 20]
+    with pytest.raises(InvalidInput, match=r"arrays\.npz at noise_rate 0\.4"):
+        recommend(str(tmp_path / "c" / "arrays.npz"), 0.4, home=tmp_path)
+
+
+def test_asking_for_an_unfinished_sweep_names_the_finished_ones_too(
+    confirmed_sweep: RecordedSweep, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    record_sweep("halfway", noise_rate=0.2)
+    with pytest.raises(InvalidInput, match=r"halfway \(queued\).*There is: digits at noise_rate 0\.4"):
+        recommend("digits", 0.2, home=tmp_path)
+
+
 def test_asking_for_an_interrupted_sweep_says_how_to_complete_it(
     record_sweep: RecordSweep, tmp_path: Path
 ) -> None:

@@ -71,8 +71,13 @@ def test_a_sweep_searches_measures_cce_and_confirms_the_best(whole: Whole) -> No
 
 
 def test_a_sweep_says_how_it_stands_and_what_it_recommends(whole: Whole) -> None:
-    for text in ("starting Ray", f"8/{TRIALS} trials", "Recommended: beta = ", "CCE beside it", "emphasis"):
+    sweep = whole.record.sweep
+    for text in ("starting Ray", f"8/{TRIALS} trials", "Recommended: beta = ", "CCE beside it"):
         assert text in whole.output
+    assert f"figures  {whole.record.home.figures(sweep.id)}" in whole.output
+    assert "MLflow   emphasis ui" in whole.output
+    table = whole.output[whole.output.index("digits, noise rate 0.4") :]
+    assert [word in table for word in ("intact accuracy", "★ 1", "cce", "2 fresh")] == [True] * 4
     assert "Traceback" not in whole.output
     assert "Warning" not in whole.output
 

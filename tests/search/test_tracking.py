@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded_sweeps import RecordSweep
 
 from search.store import Accuracies
 from search.store import EpochRecord
@@ -34,6 +35,7 @@ from search.tracking import Recorder
 from search.tracking import run_url
 from search.tracking import ui_command
 from search.tracking.run_content import LONGEST_TAG
+from search.tracking.run_content import sweep_tags
 from trainers.errors import InvalidInput
 
 EPOCHS = 4
@@ -175,6 +177,14 @@ def sweep(store: Store, request: pytest.FixtureRequest) -> Sweep:
 @pytest.fixture
 def projection(store: Store, database: str, tmp_path: Path) -> Projection:
     return Projection(store, database, tmp_path / "artifacts", lambda sweep_id: SUMMARY)
+
+
+def test_what_resumed_a_sweep_is_a_tag_beside_what_began_it(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.store.add_versions(sweep.id, {"torch": "2.12.0", "git_commit": "beef"})
+    tags = sweep_tags(sweep.record)
+    assert tags["emphasis.version.torch"] == "2.11.0"
+    assert tags["emphasis.resumed_with"] == "git_commit beef, torch 2.12.0"
 
 
 def test_parent_says_what_was_searched_and_what_was_found(

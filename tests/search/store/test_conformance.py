@@ -237,6 +237,15 @@ def test_a_second_sweep_of_the_same_id_is_refused_and_the_first_kept(store: Stor
     assert store.sweeps() == [first]
 
 
+def test_what_resumes_a_sweep_is_noted_beside_what_began_it(store: Store) -> None:
+    begun = add_sweep(store, versions={"torch": "2.15.0", "ray": "2.60.0"})
+    store.add_versions(begun.id, begun.versions)
+    assert store.sweep(begun.id).versions == begun.versions
+
+    store.add_versions(begun.id, {"torch": "2.16.0", "ray": "2.60.0"})
+    assert store.sweep(begun.id).versions == {**begun.versions, "resumed_with": {"torch": "2.16.0"}}
+
+
 def test_a_sweep_of_a_living_owner_cannot_be_claimed_and_a_dead_owners_can(store: Store) -> None:
     sweep = add_sweep(store)
     claimed = store.claim_sweep(sweep.id, "here:1:100", is_alive=alive)
