@@ -278,20 +278,28 @@ class _Session:
                 run.raise_if_failed()
                 lookout.find_loss = lambda: None  # all that is left can do without Ray
                 run.tell("writing figures")
-                write_figures(self.store, sweep.id, self.home.figures(sweep.id))
+                problem = self._write_figures(sweep.id)
                 interruption.settle()
-                self.store.set_sweep_state(sweep.id, SweepState.DONE, owner=owner)
+                self.store.set_sweep_state(sweep.id, SweepState.DONE, problem, owner=owner)
             except BaseException as error:
                 interruption.settle()
                 raise self._stopped(run, owner, error) from error
         shutil.rmtree(self.home.checkpoints(sweep.id), ignore_errors=True)
         return self._outcome(run)
 
+    def _write_figures(self, sweep_id: str) -> str | None:
+        """Write what a sweep has found as pictures; why that failed, which does not undo what was found."""
+        try:
+            write_figures(self.store, sweep_id, self.home.figures(sweep_id))
+        except Exception as error:
+            return f"no figures ({type(error).__name__}: {error}); `emphasis resume {sweep_id}` writes them"
+        return None
+
     def complete(self, sweep: SweepRecord, spec: SweepSpec, on_status: OnStatus | None) -> SweepOutcome:
         """Make the figures and the MLflow record of a sweep that is done whole, and say what it found."""
         run = _SweepRun(self, sweep, spec, on_status or (lambda status: None), Interruption())
         run.tell("writing figures", SweepState.DONE)
-        write_figures(self.store, sweep.id, self.home.figures(sweep.id))
+        self.store.set_sweep_state(sweep.id, SweepState.DONE, self._write_figures(sweep.id))
         return self._outcome(run)
 
     def _outcome(self, run: _SweepRun) -> SweepOutcome:

@@ -82,6 +82,7 @@ def check_submission(
     *,
     cluster_resources: Mapping[str, float] | None = None,
     free_disk_bytes: int | None = None,
+    fetch: bool = True,
 ) -> Submission:
     """Read sweeps from a mapping and hold them against the world, so that all that is wrong is said at once.
 
@@ -89,6 +90,7 @@ def check_submission(
         data: As `search.spec.parse_specs` takes it.
         cluster_resources: As for `check`.
         free_disk_bytes: As for `check`.
+        fetch: As for `examine`.
 
     Raises:
         InvalidInput: Everything that is wrong with the fields, and everything that the world lacks.
@@ -99,6 +101,7 @@ def check_submission(
         cluster_resources=cluster_resources,
         free_disk_bytes=free_disk_bytes,
         unread=reading.unread,
+        fetch=fetch,
     )
     if reading.errors or found.errors:
         raise InvalidInput(*reading.errors, *found.errors)
@@ -111,6 +114,7 @@ def examine(
     cluster_resources: Mapping[str, float] | None = None,
     free_disk_bytes: int | None = None,
     unread: frozenset[str] = frozenset(),
+    fetch: bool = True,
 ) -> Preflight:
     """Look at everything that sweeps need, without refusing anything.
 
@@ -119,32 +123,48 @@ def examine(
         cluster_resources: As for `check`.
         free_disk_bytes: As for `check`.
         unread: Fields whose values say nothing (`search.spec.Reading`); what rests on them is left out.
+        fetch: Whether files that are missing and may be downloaded are: never before all else is sound.
     """
     spec = specs[0]
+    missing: list[FieldError] = []
+    if cluster_resources is not None:
+        _check_resources(spec, cluster_resources, unread, missing)
+    if free_disk_bytes is not None and unread.isdisjoint(("trials", "repeats", "confirm", "space")):
+        _check_disk(specs, free_disk_bytes, missing)
     errors: list[FieldError] = []
     warnings: list[str] = []
-    dataset = _dataset(spec, errors) if unread.isdisjoint(("dataset", "data_dir", "download")) else None
+    dataset = None
+    if unread.isdisjoint(("dataset", "data_dir", "download")):
+        dataset = _dataset(spec, errors, fetch and not missing and not unread)
+        if dataset is None and not errors:
+            warnings.append(f"{spec.dataset} was not downloaded: what depends on the data was not checked.")
     if "backbone" not in unread:
         _check_backbone(spec, dataset, errors)
     if dataset is not None:
         _check_against_data(spec, dataset, unread, errors)
         if "noise_rate" not in unread:
             warnings += [text for each in specs if (text := _noise_warning(each, dataset))]
-    if cluster_resources is not None:
-        _check_resources(spec, cluster_resources, unread, errors)
-    if free_disk_bytes is not None and unread.isdisjoint(("trials", "repeats", "confirm", "space")):
-        _check_disk(specs, free_disk_bytes, errors)
-    return Preflight(tuple(errors), tuple(warnings))
+    return Preflight((*errors, *missing), tuple(warnings))
 
 
-def _dataset(spec: SweepSpec, errors: list[FieldError]) -> Dataset | None:
+def _dataset(spec: SweepSpec, errors: list[FieldError], fetch: bool) -> Dataset | None:
     try:
         # Cheap first: names, files, checksums; only what passes is read into memory (or fetched).
         check_dataset(spec.dataset, spec.data_dir, spec.download)
+        if spec.download and not fetch and not _is_here(spec):
+            return None
         return load_dataset(spec.dataset, spec.data_dir, spec.download)
     except InvalidInput as error:
         errors.extend(error.errors)
         return None
+
+
+def _is_here(spec: SweepSpec) -> bool:
+    try:
+        check_dataset(spec.dataset, spec.data_dir)
+    except InvalidInput:
+        return False
+    return True
 
 
 def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[FieldError]) -> None:

@@ -27,9 +27,9 @@ from search.cli.streams import say
 from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.errors import SweepWarning
+from search.home import Home
 
 if TYPE_CHECKING:
-    from search.home import Home
     from search.orchestrator import OnStatus
     from search.orchestrator import OnStuck
     from search.orchestrator import SweepOutcome
@@ -249,7 +249,7 @@ def validate(
       trials: 40
       training: {epochs: 30}
     """
-    submission = _checked(submitted_fields(file, {}), home_of(ctx, home), here=False)
+    submission = _checked(submitted_fields(file, {}), home_of(ctx, home), here=False, fetch=False)
     for spec in submission.specs:
         count = spec.number_of_trials().total
         say(f"{file}: {spec.dataset} at noise rate {spec.noise_rate:g}, {count} trials: valid")
@@ -304,7 +304,7 @@ def resume(
     _follow(ctx, go)
 
 
-def _checked(fields: Mapping[str, Any], home: Home, here: bool) -> Submission:
+def _checked(fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = True) -> Submission:
     """Read the sweeps and hold them against the world, of which processors belong to it only if it is here."""
     # What is imported takes seconds, as a large dataset does: a terminal is told why nothing happens.
     with output().status("reading the spec and the data"):
@@ -317,6 +317,7 @@ def _checked(fields: Mapping[str, Any], home: Home, here: bool) -> Submission:
             fields,
             cluster_resources=this_machine() if here else None,
             free_disk_bytes=shutil.disk_usage(home.path).free,
+            fetch=fetch,
         )
     for warning in submission.warnings:
         complain(f"Warning: {warning}")
@@ -378,14 +379,18 @@ def _follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome])
             complain(with_home(str(error), given_home(ctx)))
 
         outcome = go(display.show, say_why)
-    _show_outcome(outcome, command(given_home(ctx)))
+    _show_outcome(outcome, command(given_home(ctx)), Home.resolve(given_home(ctx)).tracking_uri)
 
 
-def _show_outcome(outcome: SweepOutcome, emphasis: str) -> None:
+def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> None:
     from search.display import recommendation_lines
     from search.reports.tables import leaderboard_table
+    from search.tracking.interface import is_server
+    from search.tracking.interface import without_password
 
     sweep = outcome.sweep
+    if sweep.message:
+        complain(f"Warning: {sweep.message}")
     if outcome.rows:
         output().print(leaderboard_table(outcome.rows, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}"))
     for line in recommendation_lines(outcome.recommendation):
@@ -393,8 +398,8 @@ def _show_outcome(outcome: SweepOutcome, emphasis: str) -> None:
     say()
     say(f"figures  {outcome.figures}")
     say(f"sweep    {emphasis} show {sweep.id}")
-    which = f"--dataset {shlex.quote(sweep.dataset)} --noise-rate {sweep.noise_rate}"
+    which = f"--dataset {shlex.quote(str(sweep.spec['dataset']))} --noise-rate {sweep.noise_rate}"
     say(f"export   {emphasis} export {which}")
-    say(f"MLflow   {emphasis} ui")
+    say(f"MLflow   {without_password(tracking_uri) if is_server(tracking_uri) else f'{emphasis} ui'}")
     if outcome.tracking_behind:
         complain(f"Warning: {outcome.tracking_behind}")

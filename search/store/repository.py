@@ -257,6 +257,7 @@ class Store:
             row = _locked_sweep(session, sweep_id)
             if owner is not None and row.owner != owner:
                 raise SweepBusy(sweep_id, row.owner or "nobody (it was released)")
+            ended_before = row.finished_at if row.state is state else None
             row.state = state
             row.message = _storable_text(message)
             if state is SweepState.RUNNING:
@@ -264,7 +265,8 @@ class Store:
             else:
                 row.owner = None
                 row.heartbeat_at = None
-            row.finished_at = utc_now() if state in (SweepState.DONE, SweepState.FAILED) else None
+            ended = state in (SweepState.DONE, SweepState.FAILED)
+            row.finished_at = (ended_before or utc_now()) if ended else None
             session.flush()
             return _sweep_record(row)
 

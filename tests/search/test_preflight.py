@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,32 @@ def test_a_missing_gpu_and_too_high_a_concurrency_are_said_at_once() -> None:
         check(spec, cluster_resources={"CPU": 2.0})
     assert [error.field for error in caught.value.errors] == ["resources.gpus", "concurrency"]
     assert caught.value.errors[1].problem == "Ray has room for 2 trials of 1 CPUs at once"
+
+
+def test_nothing_is_downloaded_before_all_else_is_sound(install_package: Callable[..., None]) -> None:
+    install_package(
+        "emphasis.datasets",
+        {"far": "example_far:Far"},
+        example_far=(
+            "from trainers.errors import FieldError, InvalidInput\n"
+            "class Far:\n"
+            "    description = 'to be fetched'\n"
+            "    def check(self, data_dir, download):\n"
+            "        if not download:\n"
+            "            raise InvalidInput(FieldError('data_dir', None, 'no files', 'Fetch them.'))\n"
+            "    def load(self, data_dir, download):\n"
+            "        raise InvalidInput(FieldError('download', True, 'was tried', 'Do not.'))\n"
+        ),
+    )
+    far = {"dataset": "far", "download": True, "noise_rate": 0.4}
+    for wrong, field in (({"trials": 0}, "trials"), ({"resources": {"gpus": 1}}, "resources.gpus")):
+        with pytest.raises(InvalidInput) as caught:
+            check_submission({**far, **wrong}, cluster_resources={"CPU": 2.0})
+        assert [error.field for error in caught.value.errors] == [field]
+    (warning,) = check_submission(far, fetch=False).warnings
+    assert warning.startswith("far was not downloaded")
+    with pytest.raises(InvalidInput, match="was tried"):
+        check_submission(far)
 
 
 def test_python_is_warned_as_the_command_line_is(tmp_path: Path) -> None:

@@ -192,7 +192,10 @@ def test_a_sweep_of_which_every_trial_diverges_stops_with_the_reasons(tmp_path: 
     assert_nothing_runs(record)
 
 
-def test_a_sweep_is_recorded_on_postgresql(tmp_path: Path, cluster: RayProcess, postgresql_url: str) -> None:
+def test_a_sweep_is_recorded_on_postgresql_and_done_even_where_no_figures_can_be_written(
+    tmp_path: Path, cluster: RayProcess, postgresql_url: str
+) -> None:
+    (tmp_path / "figures").touch()  # in the way of their folder
     environment = joining(cluster, EMPHASIS_STORE_URL=postgresql_url)
     arguments = ("run", *SMALL, "--epochs", "3", "--concurrency", "1")
     with DriverProcess(tmp_path, *arguments, environment=environment) as driver:
@@ -203,4 +206,12 @@ def test_a_sweep_is_recorded_on_postgresql(tmp_path: Path, cluster: RayProcess, 
     assert_complete(record)
     assert len(record.trials) == TRIALS
     assert "Recommended: beta = " in output
+    assert "Warning: no figures" in output
+    assert f"emphasis resume {record.sweep.id}` writes them" in (record.sweep.message or "")
     assert not (tmp_path / "emphasis.db").exists()
+
+    (tmp_path / "figures").unlink()
+    done = resume_sweep(record.sweep.id, home=record.home)
+    assert (done.figures / "objective_map.png").is_file()
+    assert done.sweep.message is None
+    assert done.sweep.finished_at == record.sweep.finished_at
