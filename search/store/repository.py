@@ -273,7 +273,7 @@ class Store:
     def add_versions(self, sweep_id: str, versions: Mapping[str, Any]) -> None:
         """Note what runs the rest of a sweep, where that is not what began it.
 
-        What began it stays; what is different from then on is added under ``resumed_with``.
+        What began it stays; what differs from it is added to the list ``resumed_with``, once in a row.
 
         Args:
             sweep_id: Full id of the sweep.
@@ -282,8 +282,9 @@ class Store:
         with self._writing() as session:
             row = _locked_sweep(session, sweep_id)
             changed = {name: value for name, value in versions.items() if row.versions.get(name) != value}
-            if changed:
-                row.versions = {**row.versions, "resumed_with": _plain_json("versions", changed)}
+            before = row.versions.get("resumed_with", [])
+            if changed and before[-1:] != [changed]:
+                row.versions = {**row.versions, "resumed_with": [*before, _plain_json("versions", changed)]}
 
     def claim_sweep(self, sweep_id: str, owner: str, *, is_alive: IsAlive) -> SweepRecord:
         """Make ``owner`` the one who runs the sweep and set it running, in one step.

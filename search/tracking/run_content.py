@@ -181,8 +181,8 @@ def _provenance_tags(sweep: SweepRecord) -> dict[str, str]:
     tags = {SWEEP_TAG: sweep.id, "emphasis.data_hash": sweep.data_hash or ""}
     for name, version in sweep.versions.items():
         if name == "resumed_with":
-            changed = ", ".join(f"{changed} {value}" for changed, value in sorted(version.items()))
-            tags["emphasis.resumed_with"] = shortened(changed, LONGEST_TAG)
+            each = (", ".join(f"{package} {value}" for package, value in sorted(found.items())) for found in version)
+            tags["emphasis.resumed_with"] = shortened("; ".join(each), LONGEST_TAG)
         elif name == "git_commit":
             tags["emphasis.git_commit"] = str(version)
             tags["mlflow.source.git.commit"] = str(version)  # the key that MLflow's run page shows

@@ -182,9 +182,10 @@ def projection(store: Store, database: str, tmp_path: Path) -> Projection:
 def test_what_resumed_a_sweep_is_a_tag_beside_what_began_it(record_sweep: RecordSweep) -> None:
     sweep = record_sweep()
     sweep.store.add_versions(sweep.id, {"torch": "2.12.0", "git_commit": "beef"})
+    sweep.store.add_versions(sweep.id, {"torch": "2.13.0"})
     tags = sweep_tags(sweep.record)
     assert tags["emphasis.version.torch"] == "2.11.0"
-    assert tags["emphasis.resumed_with"] == "git_commit beef, torch 2.12.0"
+    assert tags["emphasis.resumed_with"] == "git_commit beef, torch 2.12.0; torch 2.13.0"
 
 
 def test_parent_says_what_was_searched_and_what_was_found(

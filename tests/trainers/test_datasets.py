@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from trainers.datasets import Dataset
 from trainers.datasets import check_dataset
 from trainers.datasets import dataset_names
 from trainers.datasets import dataset_source
+from trainers.datasets import digits as digits_source
 from trainers.datasets import load_dataset
 from trainers.errors import InvalidInput
 
@@ -156,6 +158,12 @@ def test_digits_have_the_fixed_split_that_was_recorded() -> None:
     assert (int(digits.x_train.min()), int(digits.x_train.max())) == (0, 255)
     # Frozen: results on digits compare only under the same pixels and the same split.
     assert digits.fingerprint == "219036e925f42b96a4eb97d288dd2f3a9c18f42c8a7978789fd8ddad18fec021"
+
+
+def test_digits_are_the_same_where_scikit_learn_keeps_them_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = digits_source.Digits().load().fingerprint
+    monkeypatch.setattr(digits_source, "find_spec", lambda name: ModuleSpec(name, None))
+    assert digits_source.Digits().load().fingerprint == found
 
 
 def test_digits_are_scikit_learns_images_each_used_once() -> None:

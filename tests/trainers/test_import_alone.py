@@ -42,6 +42,24 @@ print([name for name in {_ABOVE + _LAZY} if name in sys.modules])
     assert run_alone(script).strip() == "[]"
 
 
+def test_training_on_digits_imports_neither_torchs_compiler_nor_scikit_learn() -> None:
+    # Each would cost every process of a sweep more CPU time than a training does.
+    script = """
+import sys
+from trainers.datasets import load_dataset
+from trainers.noise import symmetric_noise
+from trainers.recipes import training_task
+from trainers.supervision import GradientRescaling
+from trainers.training import Lane, train
+digits = load_dataset("digits")
+labels = symmetric_noise(digits.y_train, 0.4, 10, 0)
+(result,) = train(training_task(digits, epochs=1), [Lane("lane", GradientRescaling(12, 0.5), labels, 0)])
+assert result.final is not None
+print([name for name in ("torch._dynamo", "sympy", "sklearn", "scipy") if name in sys.modules])
+"""
+    assert run_alone(script).strip() == "[]"
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     script = """
 import trainers

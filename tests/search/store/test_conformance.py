@@ -242,8 +242,10 @@ def test_what_resumes_a_sweep_is_noted_beside_what_began_it(store: Store) -> Non
     store.add_versions(begun.id, begun.versions)
     assert store.sweep(begun.id).versions == begun.versions
 
-    store.add_versions(begun.id, {"torch": "2.16.0", "ray": "2.60.0"})
-    assert store.sweep(begun.id).versions == {**begun.versions, "resumed_with": {"torch": "2.16.0"}}
+    for torch in ("2.16.0", "2.16.0", "2.17.0"):
+        store.add_versions(begun.id, {"torch": torch, "ray": "2.60.0"})
+    resumed_with = [{"torch": "2.16.0"}, {"torch": "2.17.0"}]
+    assert store.sweep(begun.id).versions == {**begun.versions, "resumed_with": resumed_with}
 
 
 def test_a_sweep_of_a_living_owner_cannot_be_claimed_and_a_dead_owners_can(store: Store) -> None:
