@@ -19,13 +19,14 @@ def plugin_names(group: str) -> list[str]:
     return sorted({entry_point.name for entry_point in entry_points(group=group)})
 
 
-def load_plugin(group: str, name: str, field: str) -> object:
-    """The object that an installed package declares; a class is instantiated without arguments.
+def load_plugin(group: str, name: str, field: str, construct: bool = True) -> object:
+    """The object that an installed package declares.
 
     Args:
         group: Entry point group, e.g. ``emphasis.datasets``.
         name: Entry point name, one of :func:`plugin_names`.
         field: Field to blame when the plugin cannot be loaded, e.g. ``dataset``.
+        construct: Whether a class is instantiated, without arguments, or given back as it is.
 
     Raises:
         InvalidInput: The plugin's import or construction failed.
@@ -33,7 +34,7 @@ def load_plugin(group: str, name: str, field: str) -> object:
     entry_point = next(iter(entry_points(group=group, name=name)))
     try:
         loaded: object = entry_point.load()
-        return loaded() if isinstance(loaded, type) else loaded
+        return loaded() if construct and isinstance(loaded, type) else loaded
     except Exception as error:  # a plugin is foreign code: whatever it raises is about this name only
         package = entry_point.dist.name if entry_point.dist is not None else entry_point.value
         raise InvalidInput(

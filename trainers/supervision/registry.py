@@ -1,11 +1,14 @@
-"""Supervisions by name, as a sweep's configurations ask for them."""
+"""Supervisions by name, as a sweep's configurations ask for them: ours, and those of installed packages."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.plugins import load_plugin
+from trainers.plugins import plugin_names
 from trainers.plugins import unknown_name
 from trainers.supervision.supervision import Supervision
 from trainers.supervision.weights import CategoricalCrossEntropy
@@ -13,7 +16,12 @@ from trainers.supervision.weights import GeneralisedCrossEntropy
 from trainers.supervision.weights import GradientRescaling
 from trainers.supervision.weights import MeanAbsoluteError
 
-_SUPERVISIONS: dict[str, type[Supervision]] = {
+ENTRY_POINT_GROUP = "emphasis.supervisions"
+
+Value = float | str
+"""Of a hyper-parameter: a number, or one of a few words."""
+
+_BUILT_IN: dict[str, type[Supervision]] = {
     "cce": CategoricalCrossEntropy,
     "mae": MeanAbsoluteError,
     "gce": GeneralisedCrossEntropy,
@@ -22,32 +30,71 @@ _SUPERVISIONS: dict[str, type[Supervision]] = {
 
 
 def supervision_names() -> list[str]:
-    """The names that `make_supervision` knows."""
-    return list(_SUPERVISIONS)
+    """The names that `make_supervision` knows, installed plugins included; no plugin is imported."""
+    return [*_BUILT_IN, *(name for name in plugin_names(ENTRY_POINT_GROUP) if name not in _BUILT_IN)]
 
 
-def make_supervision(name: str, **hyperparameters: float | str) -> Supervision:
+def supervision_class(name: str) -> type[Supervision]:
+    """The class of a supervision: a frozen dataclass whose fields are its hyper-parameters.
+
+    Raises:
+        InvalidInput: No such supervision (with the nearest names), or a plugin that does not load or is none.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    if name not in plugin_names(ENTRY_POINT_GROUP):
+        raise unknown_name("supervision", name, supervision_names())
+    plugin = load_plugin(ENTRY_POINT_GROUP, name, "supervision", construct=False)
+    if not (isinstance(plugin, type) and issubclass(plugin, Supervision) and dataclasses.is_dataclass(plugin)):
+        raise InvalidInput(
+            FieldError(
+                "supervision",
+                name,
+                f"its plugin gives {plugin!r}, which is no dataclass derived from Supervision",
+                "Let the entry point name a frozen dataclass derived from trainers.supervision.Supervision.",
+            )
+        )
+    return plugin
+
+
+def describe_supervision(name: str) -> str:
+    """What a supervision is, in one line: the first of its class's docstring.
+
+    Raises:
+        InvalidInput: As `supervision_class`.
+    """
+    return (supervision_class(name).__doc__ or "").strip().splitlines()[0].strip()
+
+
+def hyperparameter_defaults(name: str) -> dict[str, Any]:
+    """The hyper-parameters of a supervision with their defaults; None for one that has to be given.
+
+    Raises:
+        InvalidInput: As `supervision_class`.
+    """
+    return {
+        field.name: None if field.default is dataclasses.MISSING else field.default
+        for field in dataclasses.fields(supervision_class(name))  # type: ignore[arg-type]
+        if field.init
+    }
+
+
+def make_supervision(name: str, **hyperparameters: Value) -> Supervision:
     """The supervision called ``name`` with these hyper-parameters.
 
     Args:
-        name: ``cce``, ``mae``, ``gce`` or ``gr``.
+        name: One of `supervision_names`.
         **hyperparameters: The fields of its class, e.g. ``beta=8, lam=0.5``.
 
     Raises:
         InvalidInput: The name or a hyper-parameter is unknown, missing or out of range.
     """
-    if name not in _SUPERVISIONS:
-        raise unknown_name("supervision", name, _SUPERVISIONS)
-    kind = _SUPERVISIONS[name]
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(hyperparameters) - set(fields))
-    missing = [
-        field.name
-        for field in fields.values()
-        if field.default is dataclasses.MISSING and field.name not in hyperparameters
-    ]
+    kind = supervision_class(name)
+    defaults = hyperparameter_defaults(name)
+    unknown = sorted(set(hyperparameters) - set(defaults))
+    missing = [field for field, default in defaults.items() if default is None and field not in hyperparameters]
     if unknown or missing:
-        takes = f"It takes {', '.join(fields) or 'no hyper-parameters'}."
+        takes = f"It takes {', '.join(defaults) or 'no hyper-parameters'}."
         raise InvalidInput(
             *(FieldError(f"{name}.{field}", hyperparameters[field], "unknown", takes) for field in unknown),
             *(FieldError(f"{name}.{field}", None, "missing", "Give it a value.") for field in missing),

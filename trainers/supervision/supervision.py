@@ -1,24 +1,49 @@
-"""What every supervision is: a criterion that turns (logits, labels) into a scalar with a logit gradient."""
+"""What every supervision is: a frozen value that gives each lane a course; most are a criterion at every step."""
 
 from __future__ import annotations
 
 from abc import ABC
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.supervision.course import Batch
+from trainers.supervision.course import Course
+from trainers.supervision.course import Setting
+from trainers.supervision.course import Stage
 
 
 class Supervision(ABC):
-    """A criterion ``(logits (N, C), labels (N,)) -> scalar``; a call checks its input, ``loss`` does not."""
+    """Where the logit gradient of a lane comes from, with its hyper-parameters as the fields of a dataclass."""
 
     @property
     @abstractmethod
     def name(self) -> str:
         """The name by which a sweep asks for this supervision, e.g. ``gr``."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stretches that a lane's training consists of: one, over the task's budget, unless it says else."""
+        return (Stage(),)
+
+    def problems(self, setting: Setting) -> list[FieldError]:
+        """Why a lane cannot be supervised like this; empty where it can. Looked at before anything starts."""
+        return []
+
+    @abstractmethod
+    def course(self, setting: Setting) -> Course:
+        """What supervises one lane; the setting has been found to have no `problems`."""
+
+
+class Criterion(Supervision):
+    """A supervision that is a function ``(logits (N, C), labels (N,)) -> scalar`` at every step.
+
+    A call checks its input, ``loss`` does not.
+    """
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -30,6 +55,10 @@ class Supervision(ABC):
             logits: Network outputs, shape (N, C), any floating type; half types are computed in float32.
             labels: Labelled classes, shape (N,), int64 in [0, C).
         """
+
+    def course(self, setting: Setting) -> Course:
+        """The criterion at every step, whatever the lane."""
+        return _CriterionCourse(self)
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch, after checking it.
@@ -44,6 +73,14 @@ class Supervision(ABC):
         """
         check_batch(logits, labels)
         return self.loss(logits, labels.long())
+
+
+@dataclass(frozen=True, slots=True)
+class _CriterionCourse(Course):
+    criterion: Criterion
+
+    def loss(self, batch: Batch) -> Tensor:
+        return self.criterion.loss(batch.logits, batch.labels)
 
 
 def check_batch(logits: Tensor, labels: Tensor) -> None:

@@ -16,7 +16,7 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.supervision.gradient import Relevance
 from trainers.supervision.gradient import emphasised_loss
-from trainers.supervision.supervision import Supervision
+from trainers.supervision.supervision import Criterion
 
 Transform = Literal["exp", "identity"]
 Normalise = Literal["batch", "none"]
@@ -27,7 +27,7 @@ _LARGEST_EXPONENT = 88.5
 _LARGEST_HYPERPARAMETER = 1e30
 
 
-class WeightFunction(Supervision):
+class WeightFunction(Criterion):
     """A supervision given by a weight function w(p) of the relevance score p = softmax(z)[y].
 
     The example weight w is the L1 norm of the gradient that the example sends into its logits (before the
@@ -65,7 +65,7 @@ class WeightFunction(Supervision):
         return self._weights(Relevance(scores, 1 - scores, log_p))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See Supervision.loss; the gradient is the one rule of `trainers.supervision.gradient`."""
+        """See Criterion.loss; the gradient is the one rule of `trainers.supervision.gradient`."""
         return emphasised_loss(logits, labels, self)
 
     def batch_emphasis(self, relevance: Relevance) -> Tensor:
