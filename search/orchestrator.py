@@ -64,7 +64,7 @@ from search.tracking import ParentSummary
 from search.tracking import Recorder
 from search.trial import TaskSettings
 from search.versions import versions
-from trainers.engines.solo import checkpoint_path
+from trainers.engines.checkpoint import checkpoint_path
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput

@@ -16,7 +16,7 @@ from typing import Any
 from search.spec import SweepSpec
 from trainers.datasets import Dataset
 from trainers.datasets import load_dataset
-from trainers.engines.solo import checkpoint_path
+from trainers.engines.checkpoint import checkpoint_path
 from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
 from trainers.noise import corrupt_labels

@@ -35,9 +35,20 @@ def predictions(forward: Callable[[Tensor], Tensor], inputs: Tensor, batch_size:
         inputs: All examples, first dimension N.
         batch_size: Examples at a time.
     """
-    with torch.inference_mode():
+    return outputs(lambda batch: forward(batch).argmax(dim=1), inputs, batch_size)
+
+
+def outputs(forward: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 512) -> Tensor:
+    """What ``forward`` gives for every example, concatenated; nothing of it can be differentiated.
+
+    Args:
+        forward: Maps a batch of raw inputs to one row an example.
+        inputs: All examples, first dimension N.
+        batch_size: Examples at a time.
+    """
+    with torch.no_grad():
         starts = range(0, len(inputs), batch_size)
-        return torch.cat([forward(inputs[start : start + batch_size]).argmax(dim=1) for start in starts])
+        return torch.cat([forward(inputs[start : start + batch_size]) for start in starts])
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

@@ -32,6 +32,8 @@ class CorruptedLabels:
         noise_rate: Nominal noise rate: the probability that a label is changed.
         num_classes: Number of classes C.
         seed: Noise seed of the draw.
+        transition_matrix: T of the noise model that drew them, T[i, j] = P(label j | intact label i), float64
+            (C, C); None where it is not known.
     """
 
     labels: Tensor
@@ -40,6 +42,7 @@ class CorruptedLabels:
     noise_rate: float
     num_classes: int
     seed: int
+    transition_matrix: Tensor | None = None
 
     @property
     def realised_rate(self) -> float:

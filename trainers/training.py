@@ -21,10 +21,14 @@ from trainers.errors import InvalidInput
 from trainers.evaluation import Evaluation
 from trainers.models import check_backbone
 from trainers.noise import CorruptedLabels
+from trainers.supervision import Setting
+from trainers.supervision import Stage
 from trainers.supervision import Supervision
 
 Augmentation = Literal["none", "pad-crop-flip"]
 Precision = Literal["auto", "fp32", "bf16"]
+
+_WHOLE_BUDGET = Stage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +139,14 @@ class TrainingTask:
         """Passes over the training set, the last possibly partial."""
         return -(-self.iterations // self.steps_per_epoch)
 
-    def learning_rate_at(self, iteration: int) -> float:
-        """The learning rate of step ``iteration``, counted from 0."""
-        drops = sum(iteration >= milestone for milestone in self.milestones)
-        return float(self.learning_rate * self.decay_factor**drops)
+    def learning_rate_at(self, iteration: int, stage: Stage = _WHOLE_BUDGET) -> float:
+        """The learning rate of step ``iteration``, counted from 0, of a stage of the training."""
+        if stage.milestones is None:
+            milestones = [milestone * stage.share for milestone in self.milestones]
+        else:
+            milestones = [milestone * stage.iterations(self.iterations) for milestone in stage.milestones]
+        drops = sum(iteration >= milestone for milestone in milestones)
+        return float(self.learning_rate * stage.rate_factor * self.decay_factor**drops)
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -148,6 +156,12 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
     """
     full, rest = divmod(examples, batch_size)
     return full + (rest > 1)
+
+
+def epochs_of(task: TrainingTask, supervision: Supervision) -> int:
+    """Passes over the training set in all stages of a supervision; the last of a stage is possibly partial."""
+    budgets = (stage.iterations(task.iterations) for stage in supervision.stages)
+    return sum(-(-budget // task.steps_per_epoch) for budget in budgets)
 
 
 def _is_whole(value: object) -> bool:
@@ -311,7 +325,10 @@ def check_lanes(task: TrainingTask, lanes: Sequence[Lane]) -> None:
         if not (_is_whole(lane.seed) and lane.seed >= 0):
             problem = f"lane {lane.id}: not a whole number of 0 or more"
             errors.append(FieldError("seed", lane.seed, problem, "Give seed >= 0."))
-        errors += _label_errors(task.dataset, lane)
+        wrong_labels = _label_errors(task.dataset, lane)
+        errors += wrong_labels or lane.supervision.problems(
+            Setting(lane.labels.labels, task.dataset.num_classes, 0, lane.labels.transition_matrix)
+        )
     if errors:
         raise InvalidInput(*errors)
 

@@ -10,7 +10,7 @@ import pytest
 
 from search.trial import TaskSettings
 from search.trial import run_trial
-from trainers.engines.solo import checkpoint_path
+from trainers.engines.checkpoint import checkpoint_path
 from trainers.noise import corrupt_labels
 
 EPOCHS = 4

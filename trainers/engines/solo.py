@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch import nn
 
 from trainers.augmentation import pad_crop_flip
+from trainers.engines.checkpoint import LaneCheckpoint
 from trainers.engines.flat_parameters import flatten_parameters
 from trainers.engines.precision import Arithmetic
 from trainers.engines.sgd import MomentumSGD
-from trainers.errors import FieldError
-from trainers.errors import InvalidInput
 from trainers.evaluation import Evaluation
 from trainers.evaluation import accuracy
+from trainers.evaluation import outputs
 from trainers.evaluation import predictions
 from trainers.models import build_model
+from trainers.models.classifier import classifier_of
+from trainers.supervision import Batch
+from trainers.supervision import Setting
+from trainers.supervision import Stage
 from trainers.training import Checkpoints
 from trainers.training import Decision
 from trainers.training import Ending
@@ -33,8 +36,9 @@ from trainers.training import Lane
 from trainers.training import LaneResult
 from trainers.training import OnEpoch
 from trainers.training import TrainingTask
+from trainers.training import epochs_of
 
-_INITIALISATION, _ORDER, _AUGMENTATION = range(3)
+_INITIALISATION, _ORDER, _AUGMENTATION, _COURSE = range(4)
 
 
 def train_lane(
@@ -42,26 +46,26 @@ def train_lane(
 ) -> LaneResult:
     """Train one lane to its end; see `trainers.training.train`."""
     training = _LaneTraining(task, lane)
-    checkpoint = _Checkpoint(checkpoints, training) if checkpoints is not None else None
+    checkpoint = LaneCheckpoint(checkpoints, lane.id, training) if checkpoints is not None else None
     if checkpoint is not None:
         checkpoint.load()
         for done, report in enumerate(training.reports, start=1):
             if on_epoch(report) is Decision.STOP:
                 return _stopped(task, lane, training.reports[:done])
-    while training.iteration < task.iterations:
+    while not training.finished:
         report = training.train_epoch()
         if problem := training.divergence():
             return LaneResult(lane.id, Ending.DIVERGED, problem, tuple(training.reports))
         training.reports.append(report)
         if on_epoch(report) is Decision.STOP:
             return _stopped(task, lane, training.reports)
-        if checkpoint is not None and training.iteration < task.iterations:
+        if checkpoint is not None and not training.finished:
             checkpoint.save_if_due()
     return LaneResult(lane.id, Ending.COMPLETED, "", tuple(training.reports))
 
 
 def _stopped(task: TrainingTask, lane: Lane, reports: list[EpochReport]) -> LaneResult:
-    reason = f"stopped after epoch {reports[-1].epoch} of {task.epochs}"
+    reason = f"stopped after epoch {reports[-1].epoch} of {epochs_of(task, lane.supervision)}"
     return LaneResult(lane.id, Ending.STOPPED, reason, tuple(reports))
 
 
@@ -81,17 +85,13 @@ class _LaneTraining:
         self._random = torch.Generator().manual_seed(initialisation).get_state()
         self._cuda_random: Tensor | None = None
         self._cuda: list[torch.device] = []
-        with self._own_randomness():
-            network = build_model(task.backbone, data.example_shape, data.num_classes, task.dropout)
+        network = self._drawn_network()
         self.arithmetic = Arithmetic.choose(task.device, task.precision, network)
         device = self.arithmetic.device
         if device.type == "cuda":
             self._cuda = [device]
             self._cuda_random = torch.Generator(device=device).manual_seed(initialisation).get_state()
-        network = network.to(device)
-        self.network = network.to(memory_format=self.arithmetic.memory_format)
-        self.parameters = flatten_parameters(self.network)
-        self.optimiser = MomentumSGD(self.parameters, task.momentum, task.weight_decay)
+        self._train(network)
         self.order = torch.Generator().manual_seed(_stream(lane.seed, _ORDER))
         self.augmentation = torch.Generator().manual_seed(_stream(lane.seed, _AUGMENTATION))
         self.x_train, self.x_test = data.x_train.to(device), data.x_test.to(device)
@@ -101,31 +101,76 @@ class _LaneTraining:
         shape = (1, -1, 1, 1) if data.x_train.dim() == 4 else (1, -1)
         self.shift = (data.mean * scale).to(device).view(shape)
         self.gain = (1 / (data.std * scale)).to(device).view(shape)
-        self.iteration = 0
+        setting = Setting(
+            self.labels, data.num_classes, _stream(lane.seed, _COURSE), lane.labels.transition_matrix
+        )
+        self.course = lane.supervision.course(setting)
+        self.stage_number = 0
+        # Done in this stage, and in all.
+        self.stage_iteration = self.stage_epoch = self.iteration = 0
         self.seconds = 0.0
         self.reports: list[EpochReport] = []
         # Of the first step whose loss was not finite, from 1; 0 while there is none.
         self._bad_iteration = 0
 
+    def _drawn_network(self) -> nn.Module:
+        task, data = self.task, self.task.dataset
+        with self._own_randomness():
+            return build_model(task.backbone, data.example_shape, data.num_classes, task.dropout)
+
+    def _train(self, network: nn.Module) -> None:
+        """Make a network the one that is trained from here on."""
+        self.network = network.to(self.arithmetic.device).to(memory_format=self.arithmetic.memory_format)
+        self.parameters = flatten_parameters(self.network)
+        self.optimiser = MomentumSGD(self.parameters, self.task.momentum, self.task.weight_decay)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that is trained, or was last."""
+        return self.lane.supervision.stages[self.stage_number]
+
+    @property
+    def stage_iterations(self) -> int:
+        """Optimiser steps of the stage."""
+        return self.stage.iterations(self.task.iterations)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last stage is over."""
+        last = self.stage_number == len(self.lane.supervision.stages) - 1
+        return last and self.stage_iteration == self.stage_iterations
+
+    def _begin_next_stage(self) -> None:
+        self.course.end_stage(self.stage_number, _View(self))
+        self.stage_number += 1
+        self.stage_iteration = self.stage_epoch = 0
+        if self.stage.fresh_network:
+            self._train(self._drawn_network())
+
     def train_epoch(self) -> EpochReport:
-        """One pass over the training set, or what is left of the budget; evaluated where due."""
+        """One pass over the training set, or what is left of the stage; evaluated where due."""
         started = time.perf_counter()
         task = self.task
-        steps = min(task.steps_per_epoch, task.iterations - self.iteration)
+        if self.stage_iteration == self.stage_iterations:
+            self._begin_next_stage()
+        steps = min(task.steps_per_epoch, self.stage_iterations - self.stage_iteration)
+        epoch = len(self.reports) + 1
         device = self.arithmetic.device
         order = torch.randperm(len(self.labels), generator=self.order).to(device)
         losses = torch.empty(steps, dtype=torch.float64, device=device)
+        self.course.begin_epoch(_View(self))
         self.network.train()
         with self._own_randomness():
             for step in range(steps):
                 start = step * task.batch_size
                 losses[step] = self._step(order[start : start + task.batch_size])
-        epoch = -(-self.iteration // task.steps_per_epoch)
+        self.stage_epoch += 1
+        self.course.end_epoch(_View(self))
         # The first look at the device since the epoch began.
         train_loss = float(losses.mean())
         if not np.isfinite(train_loss):
             self._bad_iteration = self.iteration - steps + 1 + int((~torch.isfinite(losses)).nonzero()[0])
-        due = epoch % task.evaluate_every == 0 or self.iteration >= task.iterations
+        due = epoch % task.evaluate_every == 0 or self.finished
         evaluation = self._evaluate(epoch) if due and np.isfinite(train_loss) else None
         self.seconds += time.perf_counter() - started
         return EpochReport(
@@ -133,7 +178,7 @@ class _LaneTraining:
             epoch=epoch,
             iteration=self.iteration,
             train_loss=train_loss,
-            learning_rate=task.learning_rate_at(self.iteration - 1),
+            learning_rate=task.learning_rate_at(self.stage_iteration - 1, self.stage),
             evaluation=evaluation,
             seconds=self.seconds,
         )
@@ -141,8 +186,7 @@ class _LaneTraining:
     def divergence(self) -> str:
         """Why the lane cannot go on; empty where it can."""
         if iteration := self._bad_iteration:
-            epoch = -(-iteration // self.task.steps_per_epoch)
-            return f"loss not finite at iteration {iteration} (epoch {epoch})"
+            return f"loss not finite at iteration {iteration} (epoch {len(self.reports) + 1})"
         if not bool(torch.isfinite(self.parameters).all()):
             return f"parameters not finite after iteration {self.iteration}"
         return ""
@@ -153,13 +197,16 @@ class _LaneTraining:
         if self.task.augmentation == "pad-crop-flip":
             inputs = pad_crop_flip(inputs, self.augmentation)
         self.optimiser.zero_grad()
-        loss = self.lane.supervision.loss(self._logits(inputs), self.labels[chosen])
+        loss = self.course.loss(Batch(self.logits(inputs), self.labels[chosen], chosen))
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step(self.task.learning_rate_at(self.iteration))
+        learning_rate = self.task.learning_rate_at(self.stage_iteration, self.stage)
+        self.optimiser.step(learning_rate)
+        self.course.step(learning_rate)
+        self.stage_iteration += 1
         self.iteration += 1
         return loss.detach()
 
-    def _logits(self, raw: Tensor) -> Tensor:
+    def logits(self, raw: Tensor) -> Tensor:
         """Logits (B, C), float32, of raw inputs (B, ...)."""
         layout = self.arithmetic.memory_format if raw.dim() == 4 else torch.contiguous_format
         # Type and layout at once: one after the other took 1.8 ms more for 128 CIFAR images on one thread.
@@ -171,8 +218,8 @@ class _LaneTraining:
 
     def _evaluate(self, epoch: int) -> Evaluation:
         self.network.eval()
-        on_train = predictions(self._logits, self.x_train)
-        on_test = predictions(self._logits, self.x_test)
+        on_train = predictions(self.logits, self.x_train)
+        on_test = predictions(self.logits, self.x_test)
         return Evaluation(
             epoch=epoch,
             test=accuracy(on_test, self.y_test),
@@ -195,6 +242,8 @@ class _LaneTraining:
         return {
             "identity": self.identity(),
             "iteration": self.iteration,
+            "stage": (self.stage_number, self.stage_iteration, self.stage_epoch),
+            "course": self.course.state_dict(),
             "seconds": self.seconds,
             "reports": [dataclasses.asdict(report) for report in self.reports],
             "network": self.network.state_dict(),
@@ -208,6 +257,8 @@ class _LaneTraining:
     def restore(self, state: dict[str, Any]) -> None:
         """Become the lane that `state` was taken from."""
         self.iteration = state["iteration"]
+        self.stage_number, self.stage_iteration, self.stage_epoch = state["stage"]
+        self.course.load_state_dict(state["course"])
         self.seconds = state["seconds"]
         self.reports = [_report(saved) for saved in state["reports"]]
         self.network.load_state_dict(state["network"])
@@ -237,56 +288,41 @@ def _report(saved: dict[str, Any]) -> EpochReport:
     return EpochReport(**{**saved, "evaluation": evaluation})
 
 
-class _Checkpoint:
-    """The file of one lane."""
+class _View:
+    """The network of a lane as its course sees it."""
 
-    def __init__(self, checkpoints: Checkpoints, training: _LaneTraining) -> None:
-        self._path = checkpoint_path(checkpoints.folder, training.lane.id)
-        self._every_seconds = checkpoints.every_seconds
+    def __init__(self, training: _LaneTraining) -> None:
         self._training = training
-        self._saved_at = time.monotonic()
 
-    def load(self) -> None:
-        """Bring the lane to where its file left it; nothing where there is no file.
+    @property
+    def epoch(self) -> int:
+        return self._training.stage_epoch
 
-        Raises:
-            InvalidInput: The file cannot be read, or is another configuration's.
-        """
-        if not self._path.exists():
-            return
+    @property
+    def epochs(self) -> int:
+        return -(-self._training.stage_iterations // self._training.task.steps_per_epoch)
+
+    def probabilities(self) -> Tensor:
+        training = self._training
+        training.network.eval()
+        return outputs(lambda inputs: training.logits(inputs).softmax(dim=1), training.x_train)
+
+    def features(self, chosen: Tensor) -> Tensor:
+        training = self._training
+        training.network.eval()
+        seen: list[Tensor] = []
+        hook = classifier_of(training.network).register_forward_pre_hook(
+            lambda module, arguments: seen.append(arguments[0].flatten(1).float())
+        )
         try:
-            state = torch.load(self._path, map_location="cpu", weights_only=True)
-            identity = state["identity"]
-        except Exception as error:  # a broken file makes torch, zipfile and pickle raise nearly anything
-            problem = f"damaged, or no checkpoint at all ({type(error).__name__})"
-            raise self._refusal(problem, "Remove the file: the lane then starts over.") from error
-        if identity != self._training.identity():
-            problem = f"was written by another configuration than that of lane {self._training.lane.id}"
-            raise self._refusal(problem, "Use another folder, or remove the file.")
-        self._training.restore(state)
+            outputs(training.logits, training.x_train[chosen.to(training.x_train.device)])
+        finally:
+            hook.remove()
+        return torch.cat(seen)
 
-    def _refusal(self, problem: str, remedy: str) -> InvalidInput:
-        return InvalidInput(FieldError("checkpoint", str(self._path), problem, remedy))
+    def weights(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self._training.network.state_dict().items()}
 
-    def save_if_due(self) -> None:
-        if time.monotonic() - self._saved_at < self._every_seconds:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                torch.save(self._training.state(), file)
-                file.flush()
-                # On disk before it takes the old one's place: a power cut could else leave a name without
-                # content.
-                os.fsync(file.fileno())
-            partial.replace(self._path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        self._saved_at = time.monotonic()
-
-
-def checkpoint_path(folder: Path, lane_id: str) -> Path:
-    """Where the state of a lane lies."""
-    return folder / f"{lane_id}.pt"
+    def set_weights(self, weights: dict[str, Tensor]) -> None:
+        # Copied into the flat buffer that the optimiser updates.
+        self._training.network.load_state_dict(weights)

@@ -1,0 +1,91 @@
+"""The file that a lane leaves on disk, so that a later run goes on from there."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+from typing import Protocol
+
+import torch
+
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+from trainers.training import Checkpoints
+
+
+class Resumable(Protocol):
+    """A lane as its checkpoint sees it."""
+
+    def identity(self) -> str:
+        """What must agree for a checkpoint to be this lane's."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on, as tensors and plain values."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the lane that ``state`` was taken from."""
+
+
+def checkpoint_path(folder: Path, lane_id: str) -> Path:
+    """Where the state of a lane lies."""
+    return folder / f"{lane_id}.pt"
+
+
+class LaneCheckpoint:
+    """The file of one lane.
+
+    Args:
+        checkpoints: Its folder, and how often it is written.
+        lane_id: The lane.
+        training: What is written, and brought back.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, lane_id: str, training: Resumable) -> None:
+        self._path = checkpoint_path(checkpoints.folder, lane_id)
+        self._lane_id = lane_id
+        self._every_seconds = checkpoints.every_seconds
+        self._training = training
+        self._saved_at = time.monotonic()
+
+    def load(self) -> None:
+        """Bring the lane to where its file left it; nothing where there is no file.
+
+        Raises:
+            InvalidInput: The file cannot be read, or is another configuration's.
+        """
+        if not self._path.exists():
+            return
+        try:
+            state = torch.load(self._path, map_location="cpu", weights_only=True)
+            identity = state["identity"]
+        except Exception as error:  # a broken file makes torch, zipfile and pickle raise nearly anything
+            problem = f"damaged, or no checkpoint at all ({type(error).__name__})"
+            raise self._refusal(problem, "Remove the file: the lane then starts over.") from error
+        if identity != self._training.identity():
+            problem = f"was written by another configuration than that of lane {self._lane_id}"
+            raise self._refusal(problem, "Use another folder, or remove the file.")
+        self._training.restore(state)
+
+    def _refusal(self, problem: str, remedy: str) -> InvalidInput:
+        return InvalidInput(FieldError("checkpoint", str(self._path), problem, remedy))
+
+    def save_if_due(self) -> None:
+        """Write the lane's state, unless that was done a moment ago."""
+        if time.monotonic() - self._saved_at < self._every_seconds:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(f".{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as file:
+                torch.save(self._training.state(), file)
+                file.flush()
+                # On disk before it takes the old one's place: a power cut could else leave a name without
+                # content.
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        self._saved_at = time.monotonic()
