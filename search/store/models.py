@@ -105,6 +105,7 @@ class Sweep(Base):
     message: Mapped[str | None] = mapped_column(Text)
     data_hash: Mapped[str]
     versions: Mapped[dict[str, Any]]
+    facts: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -142,10 +143,12 @@ class Trial(Base):
     final_test: Mapped[float | None]
     final_corrupted_train: Mapped[float | None]
     final_intact_train: Mapped[float | None]
+    final_validation: Mapped[float | None]
     best_epoch: Mapped[int | None]
     best_test: Mapped[float | None]
     best_corrupted_train: Mapped[float | None]
     best_intact_train: Mapped[float | None]
+    best_validation: Mapped[float | None]
     noise_hash: Mapped[str | None]
     realised_noise_rate: Mapped[float | None]
     train_seconds: Mapped[float | None]
@@ -181,6 +184,7 @@ class Epoch(Base):
     test_accuracy: Mapped[float | None]
     corrupted_train_accuracy: Mapped[float | None]
     intact_train_accuracy: Mapped[float | None]
+    validation_accuracy: Mapped[float | None]
     seconds: Mapped[float | None]
     recorded_at: Mapped[datetime]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from dataclasses import field
 from datetime import UTC
@@ -66,12 +67,14 @@ class Accuracies:
         test: Accuracy on the test set, in [0, 1].
         corrupted_train: Accuracy on the training set against the labels that were trained on, in [0, 1].
         intact_train: Accuracy on the training set against the intact labels, in [0, 1].
+        validation: Accuracy on the validation set against its labels, which may be noisy, in [0, 1].
     """
 
     epoch: int
     test: float
     corrupted_train: float
     intact_train: float
+    validation: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class SweepRecord:
         message: Why it is in that state, where there is something to say.
         data_hash: Fingerprint of the dataset's arrays.
         versions: Versions of what ran it (emphasis, torch, git commit, ...).
+        facts: What is known of its data: numbers of classes and examples, where the noise rate comes from; empty
+            for sweeps of releases that did not note it.
         created_at: When it was submitted (UTC).
         started_at: When it was first claimed (UTC).
         finished_at: When it became done or failed (UTC).
@@ -111,6 +116,7 @@ class SweepRecord:
     finished_at: datetime | None
     owner: str | None
     heartbeat_at: datetime | None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,7 @@ class EpochRecord:
         intact_train_accuracy: In [0, 1]; None where the epoch was not evaluated.
         seconds: Training seconds so far; NaN where unknown.
         recorded_at: When it was reported (UTC).
+        validation_accuracy: In [0, 1]; None where the epoch was not evaluated, or there is no validation set.
     """
 
     trial_id: str
@@ -195,6 +202,7 @@ class EpochRecord:
     intact_train_accuracy: float | None
     seconds: float
     recorded_at: datetime = field(default_factory=utc_now)
+    validation_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,7 @@ class Store:
         supervision: str,
         data_hash: str,
         versions: Mapping[str, Any],
+        facts: Mapping[str, Any] | None = None,
     ) -> SweepRecord:
         """Record a new sweep as queued.
 
@@ -179,6 +180,7 @@ class Store:
                 state=SweepState.QUEUED,
                 data_hash=data_hash,
                 versions=_plain_json("versions", versions),
+                facts=_plain_json("facts", facts or {}),
                 created_at=utc_now(),
             )
             session.add(row)
@@ -464,6 +466,7 @@ class Store:
                 "test_accuracy": _finite(epoch.test_accuracy),
                 "corrupted_train_accuracy": _finite(epoch.corrupted_train_accuracy),
                 "intact_train_accuracy": _finite(epoch.intact_train_accuracy),
+                "validation_accuracy": _finite(epoch.validation_accuracy),
             }
             for epoch in epochs
         }
@@ -969,22 +972,22 @@ def _accuracy_columns(prefix: str, accuracies: Accuracies | None) -> dict[str, i
         f"{prefix}_test": _finite(accuracies.test),
         f"{prefix}_corrupted_train": _finite(accuracies.corrupted_train),
         f"{prefix}_intact_train": _finite(accuracies.intact_train),
+        f"{prefix}_validation": _finite(accuracies.validation),
     }
 
 
-def _accuracies(
-    epoch: int | None, test: float | None, corrupted_train: float | None, intact_train: float | None
-) -> Accuracies | None:
-    if epoch is None:
-        return None
-    return Accuracies(epoch, _or_nan(test), _or_nan(corrupted_train), _or_nan(intact_train))
+def _accuracies(row: Trial, prefix: str) -> Accuracies | None:
+    values = {field.name: getattr(row, f"{prefix}_{field.name}") for field in fields(Accuracies)}
+    epoch = values.pop("epoch")
+    return None if epoch is None else Accuracies(epoch, **{name: _or_nan(value) for name, value in values.items()})
 
 
 # Records
 
 
 def _sweep_record(row: Sweep) -> SweepRecord:
-    return SweepRecord(**{field.name: getattr(row, field.name) for field in fields(SweepRecord)})
+    values = {field.name: getattr(row, field.name) for field in fields(SweepRecord)}
+    return SweepRecord(**{**values, "facts": row.facts or {}})
 
 
 def _trial_record(row: Trial, attempts: int) -> TrialRecord:
@@ -1004,8 +1007,8 @@ def _trial_record(row: Trial, attempts: int) -> TrialRecord:
         state=row.state,
         reason=row.reason,
         objective=row.objective,
-        final=_accuracies(row.final_epoch, row.final_test, row.final_corrupted_train, row.final_intact_train),
-        best=_accuracies(row.best_epoch, row.best_test, row.best_corrupted_train, row.best_intact_train),
+        final=_accuracies(row, "final"),
+        best=_accuracies(row, "best"),
         noise_hash=row.noise_hash,
         realised_noise_rate=row.realised_noise_rate,
         train_seconds=row.train_seconds,
@@ -1027,6 +1030,7 @@ def _epoch_record(row: Epoch) -> EpochRecord:
         intact_train_accuracy=row.intact_train_accuracy,
         seconds=_or_nan(row.seconds),
         recorded_at=row.recorded_at,
+        validation_accuracy=row.validation_accuracy,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import sqlite3
 import traceback
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
@@ -97,6 +99,34 @@ def test_a_store_that_another_process_creates_between_two_looks_is_opened(
     monkeypatch.setattr(migrations, "current_revision", read_while_another_creates)
     with Store.open(postgresql_url) as store:
         assert store.sweeps() == []
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(store_url: str) -> None:
+    engine = create_engine(sqlalchemy_url(store_url))
+    if engine.url.drivername == "sqlite":
+        Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    with engine.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        moment = "2026-01-01 12:00:00+00:00" if "postgresql" in store_url else "2026-01-01 12:00:00.000000"
+        sweep = f"'old', '{{}}', 'digits', 0.4, 'mlp', 'gr', 'done', 'hash', '{{}}', '{moment}'"
+        columns = "id, spec, dataset, noise_rate, backbone, supervision, state, data_hash, versions, created_at"
+        connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({sweep})")
+        columns = (
+            "id, sweep_id, number, phase, configuration, repeat, supervision, hyperparameters, params, noise_rate, "
+            "seed, noise_seed, state, objective, final_epoch, final_intact_train"
+        )
+        trial = "'old/0', 'old', 0, 'search', 0, 0, 'gr', '{}', '{}', 0.4, 1, 2, 'done', 0.9, 60, 0.9"
+        connection.exec_driver_sql(f"INSERT INTO trials ({columns}) VALUES ({trial})")
+    engine.dispose()
+    with Store.open(store_url) as store:
+        assert store.sweep("old").facts == {}
+        (trial_record,) = store.trials("old")
+    final = trial_record.final
+    assert final is not None
+    assert (trial_record.objective, final.epoch, final.intact_train) == (0.9, 60, 0.9)
+    assert math.isnan(final.validation)
 
 
 def test_a_store_of_a_newer_version_is_refused_and_not_touched(store_url: str, tmp_path: Path) -> None:
