@@ -82,7 +82,7 @@ class _LaneTraining:
         self._cuda_random: Tensor | None = None
         self._cuda: list[torch.device] = []
         with self._own_randomness():
-            network = build_model(task.backbone, data.example_shape, data.num_classes, task.dropout)
+            network = build_model(task.backbone, data.example_shape, data.num_classes, task.dropout, task.weights)
         self.arithmetic = Arithmetic.choose(task.device, task.precision, network)
         device = self.arithmetic.device
         if device.type == "cuda":
@@ -185,6 +185,8 @@ class _LaneTraining:
         settings = {item.name: getattr(self.task, item.name) for item in dataclasses.fields(self.task)}
         settings["dataset"] = (self.task.dataset.fingerprint, self.lane.labels.fingerprint)
         del settings["device"]  # a lane may go on elsewhere
+        if settings["weights"] is None:
+            del settings["weights"]  # nor had a checkpoint any before tasks had weights
         for name, value in settings.items():
             if isinstance(value, numbers.Real):
                 settings[name] = float(value)  # 1 is 1.0, and numpy's too
