@@ -33,7 +33,7 @@ def classifier_name(network: nn.Module, num_classes: int | None = None) -> str:
     Raises:
         InvalidInput: There is no such layer.
     """
-    names = [
+    names: list[str] = [
         name
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear) and num_classes in (None, module.out_features)

@@ -161,7 +161,7 @@ def _end_in_linear(squeezenet: Any, num_classes: int) -> None:
 
 
 def _drop_out(classifier: nn.Module, features: tuple[Tensor]) -> tuple[Tensor]:
-    return (classifier.dropout(features[0]),)
+    return (classifier.get_submodule("dropout")(features[0]),)
 
 
 class _WithoutMemory(TorchFunctionMode):
@@ -174,8 +174,8 @@ class _WithoutMemory(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func in (torch.empty, torch.zeros, torch.ones):
-            kwargs.setdefault("device", "meta")
+        if func in (torch.empty, torch.zeros, torch.ones) and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
         return func(*args, **kwargs)
 
 
