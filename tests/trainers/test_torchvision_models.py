@@ -258,7 +258,7 @@ def test_files_of_torchvisions_own_networks_are_taken(
 
 
 def test_names_of_older_files_are_understood(tmp_path: Path) -> None:
-    """DenseNet's published file has dots in its layers' names, and that of ViT names its linear layers."""
+    """DenseNet's published file has dots in its layers' names, and no counters of batches."""
     densenet = seeded("torchvision:densenet121")
     old = {
         name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2.") if "denselayer" in name else name: tensor
