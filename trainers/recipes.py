@@ -14,19 +14,22 @@ from trainers.training import Precision
 from trainers.training import TrainingTask
 from trainers.training import steps_per_epoch
 
-# Where the learning rate drops, as shares of the budget, when the recipe's own budget is not used.
-_MILESTONE_SHARES = (0.5, 0.75)
 _MILESTONE_UNITS = ("fraction", "epochs", "iterations")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Training settings of a dataset: a budget in epochs or in iterations, and the optimiser's constants."""
+    """Training settings of a dataset: a budget in epochs or in iterations, and the optimiser's constants.
+
+    The learning rate drops at ``milestones`` (iterations) where there are some and the budget is the recipe's own,
+    else at ``milestone_shares`` of the budget. ``weights`` are those of ``backbone``, and go with no other.
+    """
 
     backbone: str
     epochs: int | None = None
     iterations: int | None = None
     milestones: tuple[int, ...] | None = None
+    milestone_shares: tuple[float, ...] = (0.5, 0.75)
     batch_size: int = 128
     learning_rate: float = 0.1
     momentum: float = 0.9
@@ -36,12 +39,13 @@ class Recipe:
     augmentation: Augmentation = "none"
     precision: Precision = "auto"
     evaluate_every: int = 1
+    weights: str | None = None
 
 
 # CIFAR: arXiv 1905.11233 with the iteration counts, drops, batch and weight decay of the authors' figures and
 # code. Digits and the fallbacks: at 0.1 with momentum 0.9 the logits of an MLP under GR grow without bound,
 # since GR's gradient keeps its length where p is 0 or 1; at 0.02 CCE still memorises and GR's good band is as
-# the paper's (README, "What we measured").
+# the paper's (README, "What we measured"). Clothing1M: Table 5 of the paper.
 _RECIPES = {
     "digits": Recipe("mlp", epochs=60, learning_rate=0.02),
     "cifar10": Recipe(
@@ -55,9 +59,27 @@ _RECIPES = {
         weight_decay=5e-4,
         augmentation="pad-crop-flip",
     ),
+    "clothing1m": Recipe(
+        "torchvision:resnet50",
+        epochs=10,
+        milestone_shares=(0.5,),
+        batch_size=64,
+        learning_rate=1e-3,
+        weight_decay=1e-3,
+        augmentation="resize-crop-flip",
+        weights="default",
+    ),
 }
 _VECTORS = Recipe("mlp", epochs=60, learning_rate=0.02)
 _IMAGES = Recipe("resnet20", epochs=60)
+# The CIFAR networks keep the full resolution for a third of their depth: at 224 pixels resnet20 costs more than
+# ResNet-18 and sees less of the picture. The learning rate is He et al.'s 0.1 for ImageNet, scaled from their batch
+# of 256 (Goyal et al., arXiv 1706.02677, section 2.1); the smaller batch is what a CPU's or a small GPU's memory
+# holds. Random weights, since others would have to be downloaded, which is for the user to ask for.
+_LARGE_IMAGES = Recipe(
+    "torchvision:resnet18", epochs=60, batch_size=64, learning_rate=0.025, augmentation="resize-crop-flip"
+)
+_SMALL_SIDE = 64
 
 
 def recipe_for(dataset: Dataset) -> Recipe:
@@ -70,7 +92,11 @@ def recipe_for(dataset: Dataset) -> Recipe:
         InvalidInput: The dataset names a recipe that does not exist.
     """
     if dataset.recipe is None:
-        return _IMAGES if len(dataset.example_shape) == 3 else _VECTORS
+        shape = dataset.example_shape
+        if len(shape) != 3:
+            return _VECTORS
+        # Torchvision's networks are for colour images.
+        return _LARGE_IMAGES if max(shape[1:]) > _SMALL_SIDE and shape[0] == 3 else _IMAGES
     if dataset.recipe not in _RECIPES:
         raise unknown_name("recipe", dataset.recipe, _RECIPES)
     return _RECIPES[dataset.recipe]
@@ -94,6 +120,7 @@ def training_task(
     precision: Precision | None = None,
     evaluate_every: int | None = None,
     device: str = "auto",
+    weights: str | None = None,
 ) -> TrainingTask:
     """The task of training on a dataset: its recipe, with what is given in place of the recipe's values.
 
@@ -103,7 +130,7 @@ def training_task(
         epochs: Budget in epochs, or
         iterations: Budget in optimiser steps; not both.
         milestones: Where the learning rate drops, in ``milestone_unit``. By default the recipe's own drops
-            with the recipe's own budget, else at 1/2 and 3/4 of the budget.
+            with the recipe's own budget, else at shares of the budget: most recipes' at 1/2 and 3/4.
         milestone_unit: "fraction" (of the budget), "epochs" or "iterations".
         batch_size: See `TrainingTask`, as for the arguments below.
         learning_rate: Initial learning rate.
@@ -111,10 +138,11 @@ def training_task(
         weight_decay: L2 coefficient.
         decay_factor: At each milestone.
         dropout: Rate before the classifier.
-        augmentation: "none" or "pad-crop-flip".
+        augmentation: "none", "pad-crop-flip" or "resize-crop-flip".
         precision: "auto", "fp32" or "bf16".
         evaluate_every: Epochs.
         device: "auto" or a torch device.
+        weights: "none" starts from random ones even where the recipe does not.
 
     Raises:
         InvalidInput: A value is out of range or unknown, or both budgets are given.
@@ -136,7 +164,9 @@ def training_task(
         drops = recipe.milestones
     else:
         # Never before the first step, however short the budget.
-        drops = tuple(max(1, round(share * budget)) for share in _MILESTONE_SHARES)
+        drops = tuple(max(1, round(share * budget)) for share in recipe.milestone_shares)
+    if weights is None and backbone in (None, recipe.backbone):
+        weights = recipe.weights
 
     return TrainingTask(
         dataset=dataset,
@@ -153,6 +183,7 @@ def training_task(
         precision=recipe.precision if precision is None else precision,
         evaluate_every=recipe.evaluate_every if evaluate_every is None else evaluate_every,
         device=device,
+        weights=None if weights == "none" else weights,
     )
 
 

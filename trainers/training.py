@@ -20,12 +20,13 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.evaluation import Evaluation
 from trainers.models import check_backbone
+from trainers.models import check_weights
 from trainers.noise import CorruptedLabels
 from trainers.supervision import Setting
 from trainers.supervision import Stage
 from trainers.supervision import Supervision
 
-Augmentation = Literal["none", "pad-crop-flip"]
+Augmentation = Literal["none", "pad-crop-flip", "resize-crop-flip"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 _WHOLE_BUDGET = Stage()
@@ -51,6 +52,8 @@ class TrainingTask:
             backbones where the device has the instructions.
         evaluate_every: Epochs between evaluations; the end is always evaluated.
         device: "auto" (a GPU if there is one), or a torch device.
+        weights: What the backbone starts from: a file (.pt, .pth) with its state dict, or for ``torchvision:NAME``
+            the name of weights of torchvision's; "default" becomes the name that it stands for. None is random.
 
     Raises:
         InvalidInput: Everything that is out of range, unknown or does not fit the data, at once.
@@ -70,6 +73,7 @@ class TrainingTask:
     precision: Precision = "auto"
     evaluate_every: int = 1
     device: str = "auto"
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         errors = [*self._number_errors(), *self._choice_errors(), *self._data_errors()]
@@ -126,7 +130,15 @@ class TrainingTask:
         try:
             check_backbone(self.backbone, self.dataset.example_shape)
         except InvalidInput as error:
-            errors.extend(error.errors)
+            return [*errors, *error.errors]
+        if self.weights is not None:
+            try:
+                weights = check_weights(
+                    self.backbone, self.dataset.example_shape, self.dataset.num_classes, self.weights
+                )
+                object.__setattr__(self, "weights", weights)
+            except InvalidInput as error:
+                errors.extend(error.errors)
         return errors
 
     @property

@@ -116,7 +116,7 @@ class _LaneTraining:
     def _drawn_network(self) -> nn.Module:
         task, data = self.task, self.task.dataset
         with self._own_randomness():
-            return build_model(task.backbone, data.example_shape, data.num_classes, task.dropout)
+            return build_model(task.backbone, data.example_shape, data.num_classes, task.dropout, task.weights)
 
     def _train(self, network: nn.Module) -> None:
         """Make a network the one that is trained from here on."""
@@ -232,6 +232,8 @@ class _LaneTraining:
         settings = {item.name: getattr(self.task, item.name) for item in dataclasses.fields(self.task)}
         settings["dataset"] = (self.task.dataset.fingerprint, self.lane.labels.fingerprint)
         del settings["device"]  # a lane may go on elsewhere
+        if settings["weights"] is None:
+            del settings["weights"]  # nor had a checkpoint any before tasks had weights
         for name, value in settings.items():
             if isinstance(value, numbers.Real):
                 settings[name] = float(value)  # 1 is 1.0, and numpy's too
@@ -311,7 +313,7 @@ class _View:
         training = self._training
         training.network.eval()
         seen: list[Tensor] = []
-        hook = classifier_of(training.network).register_forward_pre_hook(
+        hook = classifier_of(training.network, training.task.dataset.num_classes).register_forward_pre_hook(
             lambda module, arguments: seen.append(arguments[0].flatten(1).float())
         )
         try:
