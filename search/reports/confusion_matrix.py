@@ -18,9 +18,7 @@ from search.reports.appearance import new_figure
 MOST_ANNOTATED = 20
 
 
-def confusion_figure(
-    matrix: NDArray[np.int64], title: str, class_names: Sequence[str] | None = None
-) -> Figure:
+def confusion_figure(matrix: NDArray[np.int64], title: str, class_names: Sequence[str] | None = None) -> Figure:
     """Shares of the given labels in each intact class, as colours; up to 20 classes also as numbers.
 
     The colour of 0.05 already differs clearly from that of 0 (power scale, exponent 1/2): what matters lies
@@ -56,7 +54,7 @@ def confusion_figure(
     bar = figure.colorbar(image, ax=axes, shrink=0.85, ticks=[0, 0.05, 0.2, 0.4, 0.6, 0.8, 1])
     bar.ax.tick_params(labelsize=10)
     bar.set_label("share of the intact class", fontsize=11)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     heading(figure, title, _finding(counts))
     return figure
 
