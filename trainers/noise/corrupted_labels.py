@@ -181,7 +181,7 @@ class CorruptedLabels:
         columns = {"index": np.arange(len(labels)), "label": labels}
         if intact is not None:
             self.confusion_matrix(intact)  # refuses what does not fit
-            columns["intact_label"] = np.asarray(intact)
+            columns["intact_label"], _ = integer_labels(intact, self.num_classes, "intact")
         text = StringIO()
         np.savetxt(text, np.stack(list(columns.values()), 1), "%d", ",", header=",".join(columns), comments="")
         with replaced_whole(target) as stream:

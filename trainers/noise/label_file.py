@@ -190,7 +190,7 @@ class LabelFile(NoiseModel):
             columns = torch.load(self.path, map_location="cpu", weights_only=True)
         if not isinstance(columns, Mapping):
             raise ValueError(f"holds a {type(columns).__name__}, not a dict of columns")
-        labels = columns[self._known_column([str(name) for name in columns])]
+        labels = columns[self._known_column([name for name in columns if isinstance(name, str)])]
         if isinstance(labels, Tensor):
             labels = labels.detach().numpy()
         elif isinstance(labels, list):  # as CIFAR-100N has its superclasses
