@@ -22,7 +22,7 @@ from search.store import TrialState
 from search.trial import TaskSettings
 from trainers.datasets import Dataset
 from trainers.errors import InvalidInput
-from trainers.noise import corrupt_labels
+from trainers.noise import make_noise_model
 from trainers.recipes import training_task
 from trainers.supervision import make_supervision
 from trainers.training import Lane
@@ -167,7 +167,7 @@ def _timed_seconds(task: TrainingTask, spec: SweepSpec) -> tuple[float, int]:
 def _train(task: TrainingTask, part: Dataset, steps: int, spec: SweepSpec) -> float:
     """Seconds of some steps and one evaluation on a part of the data."""
     few = replace(task, dataset=part, iterations=steps, milestones=(), evaluate_every=steps)
-    labels = corrupt_labels(spec.noise_model, part.y_train, spec.noise_rate, part.num_classes, 0)
+    labels = make_noise_model(spec.noise_model, spec.noise_rate).draw(part.y_train, part.num_classes, 0)
     lane = Lane("timing", make_supervision("gr", **_TIMED_CONFIGURATION), labels, seed=0)
     started = time.perf_counter()
     (result,) = train(few, [lane])

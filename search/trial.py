@@ -19,7 +19,7 @@ from trainers.datasets import load_dataset
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
-from trainers.noise import corrupt_labels
+from trainers.noise import make_noise_model
 from trainers.recipes import training_task
 from trainers.supervision import make_supervision
 from trainers.training import Checkpoints
@@ -102,13 +102,8 @@ def run_trial(
     torch.set_num_threads(settings.cpus)
     try:
         task = _task(settings)
-        labels = corrupt_labels(
-            settings.noise_model,
-            task.dataset.y_train,
-            order["noise_rate"],
-            task.dataset.num_classes,
-            order["noise_seed"],
-        )
+        noise = make_noise_model(settings.noise_model, order["noise_rate"])
+        labels = noise.draw(task.dataset.y_train, task.dataset.num_classes, order["noise_seed"])
         supervision = make_supervision(order["supervision"], **order["hyperparameters"])
         lane = Lane(order["trial_id"], supervision, labels, order["seed"])
         pending = _PendingEpochs(report)
@@ -152,7 +147,7 @@ class _PendingEpochs:
         self._reported_at = time.monotonic()
 
 
-def _ending(result: LaneResult, noise_hash: str, realised_noise_rate: float) -> dict[str, Any]:
+def _ending(result: LaneResult, noise_hash: str, realised_noise_rate: float | None) -> dict[str, Any]:
     finite = result.final is not None and math.isfinite(result.final.intact_train)
     state = {Ending.COMPLETED: "done", Ending.STOPPED: "pruned", Ending.DIVERGED: "failed"}[result.ending]
     return {

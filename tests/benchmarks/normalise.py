@@ -29,7 +29,7 @@ from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
 from trainers.datasets import load_dataset
-from trainers.noise import corrupt_labels
+from trainers.noise import make_noise_model
 from trainers.recipes import training_task
 from trainers.supervision import make_supervision
 from trainers.training import Lane
@@ -66,7 +66,7 @@ def train_run(task: TrainingTask, supervision: dict[str, Any], seed: int) -> Run
     """Train once; final accuracies are None where it diverged."""
     started = time.process_time()
     data = task.dataset
-    labels = corrupt_labels("symmetric", data.y_train, NOISE_RATE, data.num_classes, FIRST_NOISE_SEED + seed)
+    labels = make_noise_model("symmetric", NOISE_RATE).draw(data.y_train, data.num_classes, FIRST_NOISE_SEED + seed)
     (result,) = train(task, [Lane("run", make_supervision(**supervision), labels, seed)])
     final = result.final
     accuracies = (final.intact_train, final.test) if final else (None, None)

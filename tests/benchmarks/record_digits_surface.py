@@ -26,7 +26,7 @@ from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
 from trainers.datasets import load_dataset
-from trainers.noise import corrupt_labels
+from trainers.noise import make_noise_model
 from trainers.recipes import training_task
 from trainers.supervision import make_supervision
 from trainers.training import Lane
@@ -62,7 +62,7 @@ def train_cell(task: TrainingTask, noise_rate: float, lam: float, kappa: float, 
     """Train one cell with one seed; final accuracies are None where it diverged."""
     started = time.process_time()
     data = task.dataset
-    labels = corrupt_labels("symmetric", data.y_train, noise_rate, data.num_classes, FIRST_NOISE_SEED + seed)
+    labels = make_noise_model("symmetric", noise_rate).draw(data.y_train, data.num_classes, FIRST_NOISE_SEED + seed)
     beta = beta_of(kappa, lam)
     supervision = make_supervision("gr", beta=beta, lam=lam, normalise="batch")
     (result,) = train(task, [Lane("cell", supervision, labels, seed)])

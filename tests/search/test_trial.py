@@ -11,7 +11,7 @@ import pytest
 from search.trial import TaskSettings
 from search.trial import run_trial
 from trainers.engines.checkpoint import checkpoint_path
-from trainers.noise import corrupt_labels
+from trainers.noise import make_noise_model
 
 EPOCHS = 4
 
@@ -75,7 +75,7 @@ def test_a_trial_reports_every_epoch_once_and_its_end_with_the_last(settings: Ta
 
 def test_a_trial_says_which_noise_it_was_trained_on(settings: TaskSettings) -> None:
     task = settings.load()
-    expected = corrupt_labels("symmetric", task.dataset.y_train, 0.4, 10, 2)
+    expected = make_noise_model("symmetric", 0.4).draw(task.dataset.y_train, 10, 2)
 
     first = ending_of(reports_of(settings))
     other_seed = ending_of(reports_of(settings, seed=5))

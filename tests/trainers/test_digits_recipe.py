@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainers.datasets import load_dataset
-from trainers.noise import corrupt_labels
+from trainers.noise import make_noise_model
 from trainers.recipes import training_task
 from trainers.supervision import Supervision
 from trainers.supervision import make_supervision
@@ -23,7 +23,7 @@ def mean_intact_accuracy(supervision: Supervision, noise_rate: float) -> float:
     task = training_task(load_dataset("digits"), evaluate_every=60)
     accuracies = []
     for seed in SEEDS:
-        labels = corrupt_labels("symmetric", task.dataset.y_train, noise_rate, 10, seed)
+        labels = make_noise_model("symmetric", noise_rate).draw(task.dataset.y_train, 10, seed)
         (result,) = train(task, [Lane(f"seed-{seed}", supervision, labels, seed)])
         assert result.final is not None
         accuracies.append(result.final.intact_train)

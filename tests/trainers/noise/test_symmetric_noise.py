@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from trainers.errors import InvalidInput
-from trainers.noise import CorruptedLabels
-from trainers.noise import corrupt_labels
 from trainers.noise import symmetric_noise
 
 FROZEN_LABELS = [0, 1, 2, 1, 5, 5, 0, 7, 8, 9, 1, 6]
@@ -39,9 +36,7 @@ def test_draw_ignores_global_random_state_and_the_kind_of_array() -> None:
 
 def test_other_seeds_and_rates_draw_other_labels() -> None:
     prints = {
-        symmetric_noise(labels_of(500, 10), rate, 10, seed).fingerprint
-        for rate in (0.2, 0.4)
-        for seed in (0, 1, 2)
+        symmetric_noise(labels_of(500, 10), rate, 10, seed).fingerprint for rate in (0.2, 0.4) for seed in (0, 1, 2)
     }
     assert len(prints) == 6
 
@@ -101,73 +96,6 @@ def test_a_higher_rate_changes_more_of_the_same_examples_in_the_same_way() -> No
     assert torch.equal(low.labels[low.mask], high.labels[low.mask])
 
 
-def test_saved_labels_come_back_with_all_they_say(tmp_path: Path) -> None:
-    drawn = symmetric_noise(labels_of(1000, 10), 0.4, 10, seed=2**62 + 1)
-    path = tmp_path / "new" / "labels.npz"
-    drawn.save(path)
-    back = CorruptedLabels.load(path)
-    assert torch.equal(back.labels, drawn.labels)
-    assert torch.equal(back.mask, drawn.mask)
-    assert (back.noise_model, back.noise_rate, back.num_classes, back.seed) == (
-        "symmetric",
-        0.4,
-        10,
-        2**62 + 1,
-    )
-    assert back.realised_rate == drawn.realised_rate
-    assert back.fingerprint == drawn.fingerprint
-    assert [entry.name for entry in path.parent.iterdir()] == ["labels.npz"]
-
-
-def test_saving_again_replaces_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "labels.npz"
-    symmetric_noise(labels_of(10, 2), 0.5, 2, seed=0).save(path)
-    later = symmetric_noise(labels_of(1000, 10), 0.5, 10, seed=1)
-    later.save(path)
-    assert CorruptedLabels.load(path).fingerprint == later.fingerprint
-
-
-def test_a_save_that_fails_leaves_the_old_file_and_no_remains(tmp_path: Path) -> None:
-    path = tmp_path / "labels.npz"
-    drawn = symmetric_noise(labels_of(10, 2), 0.5, 2, seed=0)
-    drawn.save(path)
-    broken = CorruptedLabels(
-        drawn.labels, drawn.mask, "symmetric", 0.5, 2, seed=2**70
-    )  # more than int64 holds
-    with pytest.raises(OverflowError):
-        broken.save(path)
-    assert CorruptedLabels.load(path).fingerprint == drawn.fingerprint
-    assert [entry.name for entry in tmp_path.iterdir()] == ["labels.npz"]
-
-
-def damaged_files(folder: Path) -> dict[str, Path]:
-    drawn = symmetric_noise(labels_of(1000, 10), 0.4, 10, seed=0)
-    whole = folder / "whole.npz"
-    drawn.save(whole)
-    files = {"missing": folder / "missing.npz", "truncated": folder / "truncated.npz"}
-    files["truncated"].write_bytes(whole.read_bytes()[:-200])
-    contents = {
-        "incomplete": {"labels": np.arange(3)},
-        "objects": {"labels": np.array([1, "x"], dtype=object)},
-        "out of range": {**dict(np.load(whole)), "num_classes": np.array(3)},
-        "mask of another length": {**dict(np.load(whole)), "mask": np.zeros(3, dtype=bool)},
-        "labels are not integers": {**dict(np.load(whole)), "labels": np.zeros(1000)},
-    }
-    for name, arrays in contents.items():
-        files[name] = folder / f"{name}.npz"
-        np.savez(files[name], **arrays)
-    return files
-
-
-def test_a_file_that_is_no_saved_draw_is_refused_by_name(tmp_path: Path) -> None:
-    for what, path in damaged_files(tmp_path).items():
-        with pytest.raises(InvalidInput) as caught:
-            CorruptedLabels.load(path)
-        (error,) = caught.value.errors
-        assert error.field == "noise_file", what
-        assert error.value == str(path), what
-
-
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan"), float("inf")])
 def test_noise_rate_outside_its_range_is_refused(rate: float) -> None:
     with pytest.raises(InvalidInput, match=r"noise_rate = .*not in \[0, 1\)"):
@@ -195,11 +123,3 @@ def test_everything_wrong_is_reported_at_once() -> None:
     with pytest.raises(InvalidInput) as caught:
         symmetric_noise(torch.tensor([0, 5]), 1.0, 1, seed=-1)
     assert [error.field for error in caught.value.errors] == ["noise_rate", "num_classes", "seed", "labels"]
-
-
-def test_noise_model_is_found_by_name_and_an_unknown_one_is_refused() -> None:
-    by_name = corrupt_labels("symmetric", labels_of(100, 10), 0.4, 10, seed=0)
-    assert by_name.noise_model == "symmetric"
-    assert by_name.fingerprint == symmetric_noise(labels_of(100, 10), 0.4, 10, seed=0).fingerprint
-    with pytest.raises(InvalidInput, match="symmetric"):
-        corrupt_labels("symetric", labels_of(100, 10), 0.4, 10, seed=0)
