@@ -61,7 +61,8 @@ def test_beta_one_is_cce(kind: type[Criterion]) -> None:
 @pytest.mark.parametrize("criterion", BOTH)
 def test_extreme_logits_give_finite_values_and_gradients(criterion: Criterion, dtype: torch.dtype) -> None:
     for label in range(3):
-        value, gradient = value_and_gradient(lambda z: criterion(z, torch.full((6,), label)), EXTREMES.to(dtype))
+        labels = torch.full((6,), label)
+        value, gradient = value_and_gradient(lambda z, labels=labels: criterion(z, labels), EXTREMES.to(dtype))
         assert torch.isfinite(value)
         assert torch.isfinite(gradient).all()
         assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
