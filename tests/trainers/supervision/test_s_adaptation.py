@@ -51,9 +51,7 @@ def test_extreme_logits_give_finite_values_and_gradients(dtype: torch.dtype) -> 
     b = (torch.eye(3) + 1e-8).log()
     for label in range(3):
         labels = torch.full((6,), label)
-        value, gradient = value_and_gradient(
-            lambda z, labels=labels: adaptation_loss(z, labels, b), EXTREMES.to(dtype)
-        )
+        value, gradient = value_and_gradient(lambda z, labels=labels: adaptation_loss(z, labels, b), EXTREMES.to(dtype))
         assert torch.isfinite(value)
         assert torch.isfinite(gradient).all()
 

@@ -45,9 +45,7 @@ class TinyLane:
     def start_network(self) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(7 + self.stage)
-            self.network = nn.Sequential(
-                nn.Linear(FEATURES, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, CLASSES)
-            )
+            self.network = nn.Sequential(nn.Linear(FEATURES, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, CLASSES))
         self.optimiser = torch.optim.SGD(self.network.parameters(), lr=0.05, momentum=0.9)
 
     @property
