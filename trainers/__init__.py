@@ -12,16 +12,28 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trainers.supervision import BackwardCorrection
     from trainers.supervision import CategoricalCrossEntropy
+    from trainers.supervision import ForwardCorrection
     from trainers.supervision import GeneralisedCrossEntropy
     from trainers.supervision import GradientRescaling
+    from trainers.supervision import HardBootstrap
     from trainers.supervision import MeanAbsoluteError
+    from trainers.supervision import SAdaptation
+    from trainers.supervision import SoftBootstrap
+    from trainers.supervision import TruncatedGeneralisedCrossEntropy
 
 __all__ = [
+    "BackwardCorrection",
     "CategoricalCrossEntropy",
+    "ForwardCorrection",
     "GeneralisedCrossEntropy",
     "GradientRescaling",
+    "HardBootstrap",
     "MeanAbsoluteError",
+    "SAdaptation",
+    "SoftBootstrap",
+    "TruncatedGeneralisedCrossEntropy",
 ]
 
 

@@ -1,5 +1,13 @@
 """Supervisions: what turns (logits, labels) into a logit gradient."""
 
+from trainers.supervision.bootstrap import HardBootstrap
+from trainers.supervision.bootstrap import SoftBootstrap
+from trainers.supervision.corrections import BackwardCorrection
+from trainers.supervision.corrections import ForwardCorrection
+from trainers.supervision.corrections import backward_loss
+from trainers.supervision.corrections import forward_loss
+from trainers.supervision.corrections import read_transition
+from trainers.supervision.corrections import symmetric_transition
 from trainers.supervision.course import Batch
 from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
@@ -9,8 +17,11 @@ from trainers.supervision.registry import describe_supervision
 from trainers.supervision.registry import hyperparameter_defaults
 from trainers.supervision.registry import make_supervision
 from trainers.supervision.registry import supervision_names
+from trainers.supervision.s_adaptation import SAdaptation
 from trainers.supervision.supervision import Criterion
 from trainers.supervision.supervision import Supervision
+from trainers.supervision.transition_estimate import estimate_transition
+from trainers.supervision.truncated import TruncatedGeneralisedCrossEntropy
 from trainers.supervision.weights import CategoricalCrossEntropy
 from trainers.supervision.weights import GeneralisedCrossEntropy
 from trainers.supervision.weights import GradientRescaling
@@ -18,20 +29,31 @@ from trainers.supervision.weights import MeanAbsoluteError
 from trainers.supervision.weights import WeightFunction
 
 __all__ = [
+    "BackwardCorrection",
     "Batch",
     "CategoricalCrossEntropy",
     "Course",
     "Criterion",
+    "ForwardCorrection",
     "GeneralisedCrossEntropy",
     "GradientRescaling",
+    "HardBootstrap",
     "MeanAbsoluteError",
     "NetworkView",
+    "SAdaptation",
     "Setting",
+    "SoftBootstrap",
     "Stage",
     "Supervision",
+    "TruncatedGeneralisedCrossEntropy",
     "WeightFunction",
+    "backward_loss",
     "describe_supervision",
+    "estimate_transition",
+    "forward_loss",
     "hyperparameter_defaults",
     "make_supervision",
+    "read_transition",
     "supervision_names",
+    "symmetric_transition",
 ]

@@ -10,7 +10,13 @@ from trainers.errors import InvalidInput
 from trainers.plugins import load_plugin
 from trainers.plugins import plugin_names
 from trainers.plugins import unknown_name
+from trainers.supervision.bootstrap import HardBootstrap
+from trainers.supervision.bootstrap import SoftBootstrap
+from trainers.supervision.corrections import BackwardCorrection
+from trainers.supervision.corrections import ForwardCorrection
+from trainers.supervision.s_adaptation import SAdaptation
 from trainers.supervision.supervision import Supervision
+from trainers.supervision.truncated import TruncatedGeneralisedCrossEntropy
 from trainers.supervision.weights import CategoricalCrossEntropy
 from trainers.supervision.weights import GeneralisedCrossEntropy
 from trainers.supervision.weights import GradientRescaling
@@ -26,6 +32,12 @@ _BUILT_IN: dict[str, type[Supervision]] = {
     "mae": MeanAbsoluteError,
     "gce": GeneralisedCrossEntropy,
     "gr": GradientRescaling,
+    "gce_truncated": TruncatedGeneralisedCrossEntropy,
+    "forward": ForwardCorrection,
+    "backward": BackwardCorrection,
+    "bootstrap_hard": HardBootstrap,
+    "bootstrap_soft": SoftBootstrap,
+    "s_adaptation": SAdaptation,
 }
 
 

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from trainers.supervision import estimate_transition
+
+
+def outputs(classes: int, n: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, classes, generator=generator).mul(2).softmax(dim=1)
+
+
+@pytest.mark.parametrize(("classes", "n"), [(2, 50), (10, 1437), (33, 400)])
+def test_rows_are_outputs_of_the_surest_example_below_the_97th_percentile(classes: int, n: int) -> None:
+    p = outputs(classes, n).numpy().astype(np.float64)
+    expected = np.empty((classes, classes))
+    for i in range(classes):
+        threshold = np.percentile(p[:, i], 97, method="higher")
+        below = [row for row in p if row[i] < threshold]
+        expected[i] = max(below, key=lambda row: row[i])
+    expected /= expected.sum(axis=1, keepdims=True)
+    found = estimate_transition(outputs(classes, n))
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-12, atol=0)
+
+
+def test_with_100_classes_nothing_is_passed_over() -> None:
+    p = outputs(100, 500)
+    found = estimate_transition(p)
+    expected = torch.stack([p[p[:, i].argmax()] for i in range(100)]).double()
+    torch.testing.assert_close(found, expected / expected.sum(dim=1, keepdim=True), rtol=1e-12, atol=0)
+
+
+def test_an_estimate_from_exact_outputs_is_the_matrix_itself() -> None:
+    transition = torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.9, 0.1], [0.25, 0.25, 0.5]])
+    found = estimate_transition(transition[torch.arange(300) % 3])
+    # A third of the examples share each class's largest output, and all of these are passed over.
+    assert found[0].tolist() != pytest.approx([0.7, 0.2, 0.1])
+    spread = transition[torch.arange(300) % 3] * (1 - 1e-6 * torch.arange(300).unsqueeze(1) / 300)
+    torch.testing.assert_close(estimate_transition(spread), transition.double(), rtol=1e-5, atol=1e-7)
+
+
+def test_equal_outputs_give_equal_rows() -> None:
+    p = torch.full((20, 4), 0.25)
+    torch.testing.assert_close(estimate_transition(p), torch.full((4, 4), 0.25, dtype=torch.float64))
