@@ -74,11 +74,11 @@ def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     _check_images(images)
     n, _, height, width = images.shape
     size = (_cropped(height), _cropped(width))
-    draw = {"generator": generator, "device": generator.device}
-    top = torch.randint(0, height - size[0] + 1, (n,), **draw).to(images.device)
-    left = torch.randint(0, width - size[1] + 1, (n,), **draw).to(images.device)
-    flips = torch.randint(0, 2, (n,), dtype=torch.bool, **draw).to(images.device)
-    return crop_flip(images, top, left, flips, pad=0, size=size)
+    device = generator.device
+    top = torch.randint(0, height - size[0] + 1, (n,), generator=generator, device=device).to(images.device)
+    left = torch.randint(0, width - size[1] + 1, (n,), generator=generator, device=device).to(images.device)
+    flips = torch.randint(0, 2, (n,), generator=generator, device=device, dtype=torch.bool)
+    return crop_flip(images, top, left, flips.to(images.device), pad=0, size=size)
 
 
 def centre_crop(images: Tensor) -> Tensor:

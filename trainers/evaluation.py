@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from trainers.datasets.examples import Examples
+from trainers.datasets.examples import batches
+
+# Values of a batch: 512 CIFAR images fit in, and 85 of 256x256, which take the network's memory of as many.
+_MOST_VALUES = 2**24
+# Equal to no label: what is "predicted" of an image that cannot be decoded.
+_NO_CLASS = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +26,8 @@ class Evaluation:
         epoch: The epoch after which it was taken, from 1.
         test: On the test set.
         corrupted_train: On the training set against the labels that training sees ("fitting").
-        intact_train: On the training set against the original labels ("validation", the objective of a
-            search).
+        intact_train: On the training set against the intact labels ("validation", the objective of a search);
+            NaN where the data set does not know them.
     """
 
     epoch: int
@@ -27,17 +36,29 @@ class Evaluation:
     intact_train: float
 
 
-def predictions(forward: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 512) -> Tensor:
-    """The predicted class of every example, shape (N,), int64, on the inputs' device.
+def predictions(
+    forward: Callable[[Tensor], Tensor], inputs: Examples, batch_size: int = 512
+) -> Tensor:
+    """The predicted class of every example, shape (N,), int64, on the inputs' device (image files: the CPU).
+
+    An image file that cannot be decoded has the prediction -1, which is wrong whatever its label.
 
     Args:
         forward: Maps a batch of raw inputs to logits (B, C); puts the network in eval mode itself.
         inputs: All examples, first dimension N.
-        batch_size: Examples at a time.
+        batch_size: Examples at a time, at most: fewer of large examples.
+
+    Raises:
+        InvalidInput: More image files are undecodable than is tolerated.
     """
+    size = max(1, min(batch_size, _MOST_VALUES // math.prod(inputs.shape[1:])))
+    order = torch.arange(len(inputs), device=inputs.device)
+    predicted = torch.full_like(order, _NO_CLASS)
     with torch.inference_mode():
-        starts = range(0, len(inputs), batch_size)
-        return torch.cat([forward(inputs[start : start + batch_size]).argmax(dim=1) for start in starts])
+        for batch, chosen in batches(inputs, order, size):
+            if len(chosen):
+                predicted[chosen] = forward(batch).argmax(dim=1).to(predicted.device)
+    return predicted
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

@@ -15,6 +15,7 @@ from typing import get_args
 
 import torch
 
+from trainers.augmentation import network_input_shape
 from trainers.datasets import Dataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -23,7 +24,7 @@ from trainers.models import check_backbone
 from trainers.noise import CorruptedLabels
 from trainers.supervision import Supervision
 
-Augmentation = Literal["none", "pad-crop-flip"]
+Augmentation = Literal["none", "pad-crop-flip", "resize-crop-flip"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -32,7 +33,7 @@ class TrainingTask:
     """What all lanes of a run share: data, backbone, optimiser, budget.
 
     Args:
-        dataset: Images or vectors with intact training labels and a test set.
+        dataset: Images or vectors with training labels and a test set.
         backbone: Name of the network, see `trainers.models.backbone_names`.
         iterations: Budget, in optimiser steps.
         batch_size: Examples a step.
@@ -42,7 +43,9 @@ class TrainingTask:
         milestones: Steps after which the learning rate is multiplied by ``decay_factor``.
         decay_factor: See milestones; in (0, 1].
         dropout: Rate before the classifier.
-        augmentation: "pad-crop-flip" pads by 4, crops at random and flips half of the images.
+        augmentation: "pad-crop-flip" pads by 4, crops at random and flips half of the images;
+            "resize-crop-flip" crops 7/8 of each side, 224 of the 256 that images are kept in, at random (in an
+            evaluation from the centre) and flips half of the images.
         precision: "bf16" autocasts matrix products and convolutions; "auto" does so for convolutional
             backbones where the device has the instructions.
         evaluate_every: Epochs between evaluations; the end is always evaluated.
@@ -116,14 +119,19 @@ class TrainingTask:
         if len(self.dataset.y_train) < 2:
             problem = "one training example, and batch norm needs two"
             errors.append(FieldError("dataset", self.dataset.name, problem, "Give more training examples."))
-        if self.augmentation == "pad-crop-flip" and self.dataset.x_train.dim() != 4:
+        if self.augmentation in ("pad-crop-flip", "resize-crop-flip") and self.dataset.x_train.dim() != 4:
             problem = "the data are not images"
             errors.append(FieldError("augmentation", self.augmentation, problem, "Use augmentation 'none'."))
         try:
-            check_backbone(self.backbone, self.dataset.example_shape)
+            check_backbone(self.backbone, self.network_input_shape)
         except InvalidInput as error:
             errors.extend(error.errors)
         return errors
+
+    @property
+    def network_input_shape(self) -> tuple[int, ...]:
+        """Shape of one example as the network sees it, augmented or in an evaluation."""
+        return network_input_shape(self.augmentation, self.dataset.example_shape)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class ImageFiles:
         paths: One an example, relative, with "/" between folders.
         example_shape: (C, H, W) of the stored size, C being 1 or 3.
         workers: Processes that decode; 0 decodes in this one. By default one for each of torch's threads,
-            which is this process's share of the processors, 16 at most; none where that is one.
+            which is this process's share of the processors, 16 at most.
         tolerated: Files that may turn out undecodable before :meth:`batches` refuses to go on; by default 1%,
             and 10 at least.
     """
@@ -101,6 +102,10 @@ class ImageFiles:
     def undecodable(self) -> dict[str, str]:
         """Files found undecodable so far, and why; of the whole that these were taken from."""
         return dict(self._undecodable.reasons)
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Raise InvalidInput: how many files are undecodable, ``problem``, and the first five by name."""
+        self._undecodable.refuse(problem)
 
     def take(self, indices: Tensor) -> ImageFiles:
         """The examples at some indices, int64 (M,); workers and the count of bad files are shared."""
@@ -190,7 +195,7 @@ class _Undecodable:
         if len(self.reasons) > self.tolerated:
             self.refuse(f"cannot be decoded; {self.tolerated} are tolerated")
 
-    def refuse(self, problem: str) -> None:
+    def refuse(self, problem: str) -> NoReturn:
         named = ", ".join(f"{name} ({why})" for name, why in list(self.reasons.items())[:NAMED_AT_MOST])
         more = ", ..." if len(self.reasons) > NAMED_AT_MOST else ""
         problem = f"{len(self.reasons)} of {self.files:,} image files {problem}: {named}{more}"
@@ -242,7 +247,7 @@ class _Reader:
         return type(self), (self.root, self.example_shape, self._workers)
 
     def read(self, requests: list[tuple[str, ...]]) -> Iterator[_Decoded]:
-        workers = min(self._number_of_workers(requests), len(requests))
+        workers = self._number_of_workers(requests)
         # One batch is not worth a worker, and while one pass is under way the workers are taken.
         if workers == 0 or len(requests) == 1 or self._busy:
             decoder = _Decoder(self.root, self.example_shape)
@@ -256,9 +261,9 @@ class _Reader:
             self._busy = False
 
     def _loader_with(self, workers: int) -> torch.utils.data.DataLoader[_Decoded]:
-        """The loader of the earlier passes, unless it has too few workers, or is that of a parent process."""
+        """The loader of the earlier passes, unless it has other workers, or is that of a parent process."""
         loader = self._loader
-        if loader is None or loader.num_workers < workers or self._process != os.getpid():
+        if loader is None or loader.num_workers != workers or self._process != os.getpid():
             loader = torch.utils.data.DataLoader(
                 _Decoder(self.root, self.example_shape),  # type: ignore[arg-type]
                 batch_size=None,
@@ -278,8 +283,7 @@ class _Reader:
         if self._workers is not None:
             wanted = self._workers
         else:
-            wanted = min(torch.get_num_threads(), len(os.sched_getaffinity(0)), _MOST_WORKERS)
-            wanted = 0 if wanted == 1 else wanted
+            wanted = min(torch.get_num_threads(), _MOST_WORKERS)
         return min(wanted, self._workers_that_fit(max(map(len, requests), default=0)))
 
     def _workers_that_fit(self, batch_size: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import os
 import time
@@ -15,7 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.augmentation import pad_crop_flip
+from trainers.augmentation import augmented
+from trainers.augmentation import unaugmented
+from trainers.datasets.examples import batches
+from trainers.datasets.examples import on_device
 from trainers.engines.flat_parameters import flatten_parameters
 from trainers.engines.precision import Arithmetic
 from trainers.engines.sgd import MomentumSGD
@@ -82,7 +86,7 @@ class _LaneTraining:
         self._cuda_random: Tensor | None = None
         self._cuda: list[torch.device] = []
         with self._own_randomness():
-            network = build_model(task.backbone, data.example_shape, data.num_classes, task.dropout)
+            network = build_model(task.backbone, task.network_input_shape, data.num_classes, task.dropout)
         self.arithmetic = Arithmetic.choose(task.device, task.precision, network)
         device = self.arithmetic.device
         if device.type == "cuda":
@@ -94,9 +98,9 @@ class _LaneTraining:
         self.optimiser = MomentumSGD(self.parameters, task.momentum, task.weight_decay)
         self.order = torch.Generator().manual_seed(_stream(lane.seed, _ORDER))
         self.augmentation = torch.Generator().manual_seed(_stream(lane.seed, _AUGMENTATION))
-        self.x_train, self.x_test = data.x_train.to(device), data.x_test.to(device)
-        self.labels = lane.labels.labels.to(device)
-        self.intact_labels, self.y_test = data.y_train.to(device), data.y_test.to(device)
+        self.x_train, self.x_test = on_device(data.x_train, device), on_device(data.x_test, device)
+        self.labels, self.y_test = lane.labels.labels.to(device), data.y_test.to(device)
+        self.intact_labels = None if data.intact_train is None else data.intact_train.to(device)
         scale = 255.0 if data.x_train.dtype == torch.uint8 else 1.0
         shape = (1, -1, 1, 1) if data.x_train.dim() == 4 else (1, -1)
         self.shift = (data.mean * scale).to(device).view(shape)
@@ -117,9 +121,10 @@ class _LaneTraining:
         losses = torch.empty(steps, dtype=torch.float64, device=device)
         self.network.train()
         with self._own_randomness():
-            for step in range(steps):
-                start = step * task.batch_size
-                losses[step] = self._step(order[start : start + task.batch_size])
+            # Batch norm needs two examples, also of a batch with files that cannot be decoded.
+            examples = batches(self.x_train, order[: steps * task.batch_size], task.batch_size, at_least=2)
+            for step, (raw, chosen) in enumerate(examples):
+                losses[step] = self._step(raw.to(device), chosen)
         epoch = -(-self.iteration // task.steps_per_epoch)
         # The first look at the device since the epoch began.
         train_loss = float(losses.mean())
@@ -147,11 +152,9 @@ class _LaneTraining:
             return f"parameters not finite after iteration {self.iteration}"
         return ""
 
-    def _step(self, chosen: Tensor) -> Tensor:
-        """One optimiser step on the chosen examples; returns the loss, on the device."""
-        inputs = self.x_train[chosen]
-        if self.task.augmentation == "pad-crop-flip":
-            inputs = pad_crop_flip(inputs, self.augmentation)
+    def _step(self, raw: Tensor, chosen: Tensor) -> Tensor:
+        """One optimiser step on the chosen examples as they are stored; returns the loss, on the device."""
+        inputs = augmented(self.task.augmentation, raw, self.augmentation)
         self.optimiser.zero_grad()
         loss = self.lane.supervision.loss(self._logits(inputs), self.labels[chosen])
         loss.backward()  # type: ignore[no-untyped-call]
@@ -171,14 +174,19 @@ class _LaneTraining:
 
     def _evaluate(self, epoch: int) -> Evaluation:
         self.network.eval()
-        on_train = predictions(self._logits, self.x_train)
-        on_test = predictions(self._logits, self.x_test)
+        on_train = predictions(self._evaluated, self.x_train).to(self.labels.device)
+        on_test = predictions(self._evaluated, self.x_test).to(self.labels.device)
+        intact = self.intact_labels
         return Evaluation(
             epoch=epoch,
             test=accuracy(on_test, self.y_test),
             corrupted_train=accuracy(on_train, self.labels),
-            intact_train=accuracy(on_train, self.intact_labels),
+            intact_train=math.nan if intact is None else accuracy(on_train, intact),
         )
+
+    def _evaluated(self, raw: Tensor) -> Tensor:
+        """Logits (B, C) of raw inputs as they are stored (B, ...), without augmentation."""
+        return self._logits(unaugmented(self.task.augmentation, raw.to(self.arithmetic.device)))
 
     def identity(self) -> str:
         """What must agree for a checkpoint to be this lane's."""
