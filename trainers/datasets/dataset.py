@@ -225,7 +225,7 @@ class Dataset:
             )
         if n >= len(self.y_train):
             return self
-        return self._of(torch.from_numpy(_stratified(self.y_train.numpy(), n, self.num_classes, seed)))
+        return self._of(torch.from_numpy(stratified(self.y_train.numpy(), n, self.num_classes, seed)))
 
     def hold_out(self, fraction: float, seed: int) -> HeldOut:
         """Set a part of the training examples aside for validation, with the labels that they were given.
@@ -251,7 +251,7 @@ class Dataset:
             problem = problem if 0 < fraction < 1 else "not in (0, 1)"
             remedy = "Give the share of the training examples that is held out."
             raise InvalidInput(FieldError("fraction", fraction, problem, remedy))
-        kept = _stratified(self.y_train.numpy(), examples - held, self.num_classes, seed)
+        kept = stratified(self.y_train.numpy(), examples - held, self.num_classes, seed)
         validation = torch.from_numpy(np.setdiff1d(np.arange(examples), kept, assume_unique=True))
         train = torch.from_numpy(kept)
         part = self._of(train, self.x_train[validation], self.y_train[validation])
@@ -411,7 +411,7 @@ def _counted_statistics(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     return torch.stack(means), torch.stack(deviations).sqrt()
 
 
-def _stratified(
+def stratified(
     labels: npt.NDArray[np.int64], n: int, num_classes: int, seed: int
 ) -> npt.NDArray[np.int64]:
     """Ascending indices of ``n`` examples, each class within one example of its share and never empty."""
