@@ -33,7 +33,8 @@ def batches(
     if isinstance(examples, ImageFiles):
         yield from examples.batches(order, batch_size, at_least=at_least)
         return
-    for chosen in order.split(batch_size):
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
         yield examples[chosen], chosen
 
 
