@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from trainers.datasets.examples import Examples
+from trainers.datasets.examples import batches
+from trainers.datasets.image_files import ImageFiles
+
+# Values of a batch: 512 CIFAR images fit in, and 85 of 256x256, which take the network's memory of as many.
+_MOST_VALUES = 2**24
+# Equal to no label: what is "predicted" of an image that cannot be decoded.
+_NO_CLASS = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,38 +27,64 @@ class Evaluation:
         epoch: The epoch after which it was taken, from 1.
         test: On the test set.
         corrupted_train: On the training set against the labels that training sees ("fitting").
-        intact_train: On the training set against the original labels ("validation", the objective of a
-            search).
+        intact_train: On the training set against the intact labels ("validation", the objective of a search);
+            NaN where the data set does not know them.
+        validation: On the validation set against its labels, which may be noisy; NaN where there is none.
     """
 
     epoch: int
     test: float
     corrupted_train: float
     intact_train: float
+    validation: float = math.nan
 
 
-def predictions(forward: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 512) -> Tensor:
-    """The predicted class of every example, shape (N,), int64, on the inputs' device.
+def predictions(
+    forward: Callable[[Tensor], Tensor], inputs: Examples, batch_size: int = 512
+) -> Tensor:
+    """The predicted class of every example, shape (N,), int64, on the inputs' device (image files: the CPU).
+
+    An image file that cannot be decoded has the prediction -1, which is wrong whatever its label.
 
     Args:
         forward: Maps a batch of raw inputs to logits (B, C); puts the network in eval mode itself.
         inputs: All examples, first dimension N.
-        batch_size: Examples at a time.
+        batch_size: Examples at a time, at most: fewer of large examples.
+
+    Raises:
+        InvalidInput: More image files are undecodable than is tolerated.
     """
-    return outputs(lambda batch: forward(batch).argmax(dim=1), inputs, batch_size)
+    predicted = outputs(lambda batch: forward(batch).argmax(dim=1), inputs, _NO_CLASS, batch_size)
+    return predicted.to(inputs.device)
 
 
-def outputs(forward: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int = 512) -> Tensor:
-    """What ``forward`` gives for every example, concatenated; nothing of it can be differentiated.
+def outputs(
+    forward: Callable[[Tensor], Tensor], inputs: Examples, missing: float, batch_size: int = 512
+) -> Tensor:
+    """What ``forward`` gives for every example, in order, on its own device; nothing of it can be differentiated.
 
     Args:
-        forward: Maps a batch of raw inputs to one row an example.
+        forward: Maps a batch of raw inputs to one value or row an example.
         inputs: All examples, first dimension N.
-        batch_size: Examples at a time.
+        missing: What stands for an image file that cannot be decoded.
+        batch_size: Examples at a time, at most: fewer of large examples.
+
+    Raises:
+        InvalidInput: More image files are undecodable than is tolerated, or all are.
     """
+    size = max(1, min(batch_size, _MOST_VALUES // math.prod(inputs.shape[1:])))
+    found: Tensor | None = None
     with torch.no_grad():
-        starts = range(0, len(inputs), batch_size)
-        return torch.cat([forward(inputs[start : start + batch_size]) for start in starts])
+        for batch, chosen in batches(inputs, torch.arange(len(inputs), device=inputs.device), size):
+            if len(chosen):
+                given = forward(batch)
+                if found is None:
+                    found = given.new_full((len(inputs), *given.shape[1:]), missing)
+                found[chosen.to(given.device)] = given
+    if found is None:
+        assert isinstance(inputs, ImageFiles)
+        inputs.refuse("cannot be decoded, which is every one of them")
+    return found
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

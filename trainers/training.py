@@ -14,7 +14,9 @@ from typing import Literal
 from typing import get_args
 
 import torch
+from torch import Tensor
 
+from trainers.augmentation import network_input_shape
 from trainers.datasets import Dataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -37,7 +39,7 @@ class TrainingTask:
     """What all lanes of a run share: data, backbone, optimiser, budget.
 
     Args:
-        dataset: Images or vectors with intact training labels and a test set.
+        dataset: Images or vectors with training labels and a test set.
         backbone: Name of the network, see `trainers.models.backbone_names`.
         iterations: Budget, in optimiser steps.
         batch_size: Examples a step.
@@ -47,7 +49,9 @@ class TrainingTask:
         milestones: Steps after which the learning rate is multiplied by ``decay_factor``.
         decay_factor: See milestones; in (0, 1].
         dropout: Rate before the classifier.
-        augmentation: "pad-crop-flip" pads by 4, crops at random and flips half of the images.
+        augmentation: "pad-crop-flip" pads by 4, crops at random and flips half of the images;
+            "resize-crop-flip" crops 7/8 of each side, 224 of the 256 that images are kept in, at random (in an
+            evaluation from the centre) and flips half of the images.
         precision: "bf16" autocasts matrix products and convolutions; "auto" does so for convolutional
             backbones where the device has the instructions.
         evaluate_every: Epochs between evaluations; the end is always evaluated.
@@ -124,11 +128,11 @@ class TrainingTask:
         if len(self.dataset.y_train) < 2:
             problem = "one training example, and batch norm needs two"
             errors.append(FieldError("dataset", self.dataset.name, problem, "Give more training examples."))
-        if self.augmentation == "pad-crop-flip" and self.dataset.x_train.dim() != 4:
+        if self.augmentation in ("pad-crop-flip", "resize-crop-flip") and self.dataset.x_train.dim() != 4:
             problem = "the data are not images"
             errors.append(FieldError("augmentation", self.augmentation, problem, "Use augmentation 'none'."))
         try:
-            check_backbone(self.backbone, self.dataset.example_shape)
+            check_backbone(self.backbone, self.network_input_shape)
         except InvalidInput as error:
             return [*errors, *error.errors]
         if self.weights is not None:
@@ -140,6 +144,11 @@ class TrainingTask:
             except InvalidInput as error:
                 errors.extend(error.errors)
         return errors
+
+    @property
+    def network_input_shape(self) -> tuple[int, ...]:
+        """Shape of one example as the network sees it, augmented or in an evaluation."""
+        return network_input_shape(self.augmentation, self.dataset.example_shape)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -189,12 +198,15 @@ class Lane:
         supervision: What the logit gradient comes from.
         labels: The labels to train on, and which of them were changed.
         seed: Of the initialisation, the order of examples, augmentation and dropout; 0 or more.
+        validation_labels: int64 (V,), in place of those of the data set's validation set, e.g. noisy ones that
+            were drawn with ``labels``.
     """
 
     id: str
     supervision: Supervision
     labels: CorruptedLabels
     seed: int
+    validation_labels: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +358,14 @@ def check_lanes(task: TrainingTask, lanes: Sequence[Lane]) -> None:
 
 
 def _label_errors(dataset: Dataset, lane: Lane) -> list[FieldError]:
-    labels, examples = lane.labels.labels, len(dataset.y_train)
+    errors = _misfits(dataset, lane.id, "labels", lane.labels.labels, len(dataset.y_train))
+    if lane.validation_labels is not None:
+        held_out = 0 if dataset.y_validation is None else len(dataset.y_validation)
+        errors += _misfits(dataset, lane.id, "validation_labels", lane.validation_labels, held_out)
+    return errors
+
+
+def _misfits(dataset: Dataset, lane_id: str, field: str, labels: Tensor, examples: int) -> list[FieldError]:
     if labels.shape != (examples,) or labels.dtype != torch.int64:
         value, problem = f"{labels.dtype} {tuple(labels.shape)}", f"not int64 ({examples},)"
     elif int(labels.min()) < 0 or int(labels.max()) >= dataset.num_classes:
@@ -355,4 +374,4 @@ def _label_errors(dataset: Dataset, lane: Lane) -> list[FieldError]:
     else:
         return []
     remedy = "Draw them from this dataset's labels."
-    return [FieldError("labels", value, f"lane {lane.id}: {problem}", remedy)]
+    return [FieldError(field, value, f"lane {lane_id}: {problem}", remedy)]

@@ -1,4 +1,4 @@
-"""A user's own arrays: one ``.npz`` file with x_train, y_train, x_test and y_test."""
+"""A user's own arrays: one ``.npz`` file with x_train, y_train, x_test and y_test, and more if there is more."""
 
 from __future__ import annotations
 
@@ -11,25 +11,29 @@ import torch
 from torch import Tensor
 
 from trainers.datasets.dataset import Dataset
+from trainers.datasets.dataset import FileSource
+from trainers.datasets.dataset import OnProgress
+from trainers.datasets.labelled_images import files_version
+from trainers.datasets.labels import class_problems
+from trainers.datasets.labels import label_problems
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-_NAMED_AT_MOST = 5
-# Far above any number of classes: one stray label must not have 2**62 absent classes counted.
-_LARGEST_LABEL = 2**20
+OPTIONAL_KEYS = ("intact_train", "x_validation", "y_validation")
 
 Array = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
-class ArrayFile:
+class ArrayFile(FileSource):
     """Arrays in one ``.npz`` file, as ``numpy.savez`` writes it.
 
     ``x_train`` and ``x_test`` are images (N, H, W, C) or flat examples (N, F), both uint8, or both floats
     (kept as float32; other floats are converted). ``y_train`` and ``y_test`` are integer labels (N,) from 0
-    to C - 1, and every class has training examples. Further arrays are ignored. Object arrays are refused: no
-    pickle is ever read.
+    to C - 1, and every class has training examples. ``intact_train`` are the intact labels where ``y_train``
+    has wrong ones, and ``x_validation`` with ``y_validation`` a validation split, where the file has them.
+    Further arrays are ignored. Object arrays are refused: no pickle is ever read.
 
     Args:
         path: The file.
@@ -42,13 +46,9 @@ class ArrayFile:
         """One line for a list of data sets."""
         return f"arrays x_train, y_train, x_test, y_test of {self.path}"
 
-    def version(self) -> tuple[object, ...]:
+    def version(self, data_dir: Path | None = None) -> tuple[object, ...]:
         """What changes when the file changes: its place, time and size; empty where there is no file."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return ()
-        return (str(self.path.absolute()), status.st_mtime_ns, status.st_size)
+        return files_version([self.path])
 
     def check(self, data_dir: Path | None = None, download: bool = False) -> None:
         """Read the file and look at all of it; both arguments are ignored.
@@ -58,33 +58,46 @@ class ArrayFile:
         """
         self._read()
 
-    def load(self, data_dir: Path | None = None, download: bool = False) -> Dataset:
-        """The arrays as a data set named after the file; both arguments are ignored.
+    def load(
+        self, data_dir: Path | None = None, download: bool = False, on_progress: OnProgress | None = None
+    ) -> Dataset:
+        """The arrays as a data set named after the file; all arguments are ignored.
 
         Raises:
             InvalidInput: Everything that is wrong with the file, at once.
         """
         arrays = self._read()
-        labels = {key: torch.from_numpy(arrays[key].astype(np.int64)) for key in ("y_train", "y_test")}
+        examples = {key: _examples(array) for key, array in arrays.items() if key.startswith("x")}
+        labels = {
+            key: torch.from_numpy(array.astype(np.int64))
+            for key, array in arrays.items()
+            if not key.startswith("x")
+        }
         return Dataset.from_tensors(
             self.path.name,
-            _examples(arrays["x_train"]),
+            examples["x_train"],
             labels["y_train"],
-            _examples(arrays["x_test"]),
+            examples["x_test"],
             labels["y_test"],
             num_classes=int(labels["y_train"].max()) + 1,
+            intact=labels.get("intact_train", "given"),
+            x_validation=examples.get("x_validation"),
+            y_validation=labels.get("y_validation"),
         )
 
     def _read(self) -> dict[str, Array]:
-        """The four arrays, known to be usable."""
+        """The arrays, known to be usable."""
         arrays, problems = self._open()
         sound = {}
         for key, array in arrays.items():
-            found = _label_problems(key, array) if key.startswith("y") else _example_problems(key, array)
+            found = _example_problems(key, array) if key.startswith("x") else label_problems(key, array)
             if not found:
                 sound[key] = array
             problems += found
         problems += _joint_problems(sound)
+        for given, lacking in (("x_validation", "y_validation"), ("y_validation", "x_validation")):
+            if given in arrays and lacking not in arrays:
+                problems.append((f"{given} is there and {lacking} is not", "Give both or neither."))
         if problems:
             raise InvalidInput(*(FieldError("dataset", str(self.path), *problem) for problem in problems))
         return arrays
@@ -105,7 +118,8 @@ class ArrayFile:
         if not isinstance(saved, np.lib.npyio.NpzFile):
             return {}, [("holds one bare array, not the arrays of a .npz", remedy)]
         with saved:
-            for key in KEYS:
+            optional = [key for key in OPTIONAL_KEYS if key in saved.files]
+            for key in (*KEYS, *optional):
                 if key not in saved.files:
                     present = ", ".join(saved.files) or "nothing"
                     problems.append((f"{key} is missing; the file has {present}", remedy))
@@ -153,67 +167,32 @@ def _example_problems(key: str, array: Array) -> list[tuple[str, str]]:
     return problems
 
 
-def _label_problems(key: str, array: Array) -> list[tuple[str, str]]:
-    problems = []
-    if array.ndim != 1:
-        problems.append((f"{key} has shape {array.shape}, not (N,)", "Give one class number an example."))
-    if array.dtype.kind not in "iu":
-        problems.append((f"{key} is {array.dtype}, not integer", "Number the classes 0...C - 1 as integers."))
-    elif array.size == 0:
-        problems.append((f"{key} is empty", "Give at least one label."))
-    elif int(array.min()) < 0:
-        problems.append((f"{key} has the negative label {array.min()}", "Number the classes 0...C - 1."))
-    elif int(array.max()) > _LARGEST_LABEL:
-        problems.append((f"{key} has the label {array.max()}", "Number the classes 0...C - 1 without gaps."))
-    return problems
-
-
 def _joint_problems(arrays: dict[str, Array]) -> list[tuple[str, str]]:
     """What is wrong between those of the arrays that are each in order."""
     problems = []
-    for part in ("train", "test"):
-        if {f"x_{part}", f"y_{part}"} <= arrays.keys():
-            images, labels = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
-            if images != labels:
-                problems.append(
-                    (
-                        f"x_{part} has {images} examples, y_{part} {labels} labels",
-                        "Give one label an example.",
-                    )
-                )
-    if {"x_train", "x_test"} <= arrays.keys():
-        problems += _example_mismatches(arrays["x_train"], arrays["x_test"])
+    pairs = [("x_train", "y_train"), ("x_test", "y_test"), ("x_validation", "y_validation")]
+    for examples, labels in [*pairs, ("x_train", "intact_train")]:
+        if {examples, labels} <= arrays.keys() and len(arrays[examples]) != len(arrays[labels]):
+            counts = f"{examples} has {len(arrays[examples])} examples, {labels} {len(arrays[labels])} labels"
+            problems.append((counts, "Give one label an example."))
+    for part in ("test", "validation"):
+        if {"x_train", f"x_{part}"} <= arrays.keys():
+            problems += _example_mismatches(arrays["x_train"], f"x_{part}", arrays[f"x_{part}"])
     if "y_train" in arrays:
-        problems += _class_problems(arrays["y_train"], arrays.get("y_test", arrays["y_train"]))
+        others = [key for key in arrays if not key.startswith("x") and key != "y_train"]
+        problems += class_problems(arrays["y_train"], *(arrays[key] for key in others))
     return problems
 
 
-def _example_mismatches(train: Array, test: Array) -> list[tuple[str, str]]:
+def _example_mismatches(train: Array, name: str, other: Array) -> list[tuple[str, str]]:
     problems = []
-    if train.shape[1:] != test.shape[1:]:
-        shapes = f"an example of x_train is {train.shape[1:]}, of x_test {test.shape[1:]}"
+    if train.shape[1:] != other.shape[1:]:
+        shapes = f"an example of x_train is {train.shape[1:]}, of {name} {other.shape[1:]}"
         problems.append((shapes, "Bring both to one shape."))
-    if train.dtype.kind != test.dtype.kind:
-        dtypes = f"x_train is {train.dtype} and x_test {test.dtype}"
+    if train.dtype.kind != other.dtype.kind:
+        dtypes = f"x_train is {train.dtype} and {name} {other.dtype}"
         problems.append((dtypes, "Bring both to one dtype and scale."))
     return problems
-
-
-def _class_problems(train: Array, test: Array) -> list[tuple[str, str]]:
-    classes = int(max(train.max(), test.max())) + 1
-    if classes < 2:
-        return [("all labels are 0: one class only", "Classification needs at least two classes.")]
-    absent = np.setdiff1d(np.arange(classes), train.astype(np.int64))
-    if not len(absent):
-        return []
-    named = ", ".join(str(label) for label in absent[:_NAMED_AT_MOST])
-    more = ", ..." if len(absent) > _NAMED_AT_MOST else ""
-    return [
-        (
-            f"{len(absent)} of the classes 0...{classes - 1} have no training examples: {named}{more}",
-            "Number the classes that exist 0...C - 1 without gaps.",
-        )
-    ]
 
 
 def _examples(array: Array) -> Tensor:

@@ -1,32 +1,51 @@
-"""Dataset: one classification data set in memory, with the statistics that normalise it."""
+"""Dataset: one classification data set, with the statistics that normalise it."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC
+from abc import abstractmethod
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from typing import Protocol
 from typing import runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from trainers.datasets.examples import Examples
+from trainers.datasets.examples import batches
+from trainers.datasets.image_files import ImageFiles
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
-_COUNTED_AT_ONCE = 4096
+# Values, of one channel; and how many image files say what the mean and the deviation of all are: 65 million
+# pixels a channel at 256x256.
+_COUNTED_AT_ONCE = 2**22
+_COUNTED_FILES = 1024
+_FILES_AT_ONCE = 64
+
+OnProgress = Callable[[int, int], None]
+"""Told how many images have been decoded, and of how many, while a data set is read."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test examples with intact labels, as whole tensors. Make one with :meth:`from_tensors`.
+    """Training and test examples with their labels. Make one with :meth:`from_tensors`.
+
+    Examples are whole tensors, or `ImageFiles` that are decoded a batch at a time.
 
     Args:
         name: Name of the data set, as recorded with a sweep.
         x_train: Images (N, C, H, W) or flat examples (N, F); uint8, or float32.
-        y_train: Intact labels, int64 (N,), in 0...num_classes - 1.
+        y_train: Labels as given, int64 (N,), in 0...num_classes - 1; some may be wrong.
         x_test: Test examples, of the dtype and example shape of ``x_train``.
         y_test: Test labels, int64.
         num_classes: Number of classes.
@@ -35,17 +54,25 @@ class Dataset:
         std: float32, as ``mean``. 1 where a channel is constant, so that dividing by it is safe.
         recipe: Name of the recipe of `trainers.recipes` that was made for this data, or None: then the shape
             of the examples decides. ``name`` cannot say it: a user's own digits.npz is called digits too.
+        intact_train: Intact labels of the training set, int64 (N,); None where they are unknown.
+        x_validation: Validation examples, as ``x_test``, where the data set has some.
+        y_validation: Their labels, int64.
+        class_names: One a class, where they are known.
     """
 
     name: str
-    x_train: Tensor
+    x_train: Examples
     y_train: Tensor
-    x_test: Tensor
+    x_test: Examples
     y_test: Tensor
     num_classes: int
     mean: Tensor
     std: Tensor
     recipe: str | None = None
+    intact_train: Tensor | None = None
+    x_validation: Examples | None = None
+    y_validation: Tensor | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         problems = self._problems()
@@ -59,53 +86,95 @@ class Dataset:
 
     def _problems(self) -> list[str]:
         problems = []
-        for part, images, labels in (
+        parts: list[tuple[str, Examples, Tensor]] = [
             ("train", self.x_train, self.y_train),
             ("test", self.x_test, self.y_test),
-        ):
+        ]
+        if self.x_validation is not None and self.y_validation is not None:
+            parts.append(("validation", self.x_validation, self.y_validation))
+        elif self.x_validation is not None or self.y_validation is not None:
+            problems.append("of x_validation and y_validation one is missing")
+        for part, images, labels in parts:
             if images.dtype not in (torch.uint8, torch.float32):
                 problems.append(f"x_{part} is {images.dtype}, not uint8 or float32")
-            if images.ndim not in (2, 4):
+            if images.dim() not in (2, 4):
                 problems.append(f"x_{part} has shape {tuple(images.shape)}, not (N, C, H, W) or (N, F)")
-            if labels.dtype != torch.int64 or labels.ndim != 1:
-                problems.append(f"y_{part} is {labels.dtype} {tuple(labels.shape)}, not int64 (N,)")
-            elif len(labels) != len(images) or not len(labels):
-                problems.append(f"x_{part} has {len(images)} examples and y_{part} {len(labels)} labels")
-            elif int(labels.min()) < 0 or int(labels.max()) >= self.num_classes:
-                problems.append(f"y_{part} has labels outside 0...{self.num_classes - 1}")
-        if self.x_train.shape[1:] != self.x_test.shape[1:] or self.x_train.dtype != self.x_test.dtype:
-            problems.append("x_train and x_test differ in example shape or dtype")
+            problems += self._label_problems(f"y_{part}", labels, f"x_{part}", len(images))
+            if images.shape[1:] != self.x_train.shape[1:] or images.dtype != self.x_train.dtype:
+                problems.append(f"x_train and x_{part} differ in example shape or dtype")
+        if self.intact_train is not None:
+            problems += self._label_problems("intact_train", self.intact_train, "x_train", len(self.x_train))
+        if self.class_names is not None and len(self.class_names) != self.num_classes:
+            problems.append(f"{len(self.class_names)} class names for {self.num_classes} classes")
         if not bool(torch.isfinite(self.mean).all() and torch.isfinite(self.std).all()):
             problems.append("x_train has values that are NaN or infinite")
         return problems
+
+    def _label_problems(self, name: str, labels: Tensor, of: str, examples: int) -> list[str]:
+        if labels.dtype != torch.int64 or labels.ndim != 1:
+            return [f"{name} is {labels.dtype} {tuple(labels.shape)}, not int64 (N,)"]
+        if len(labels) != examples or not examples:
+            return [f"{of} has {examples} examples and {name} {len(labels)} labels"]
+        if int(labels.min()) < 0 or int(labels.max()) >= self.num_classes:
+            return [f"{name} has labels outside 0...{self.num_classes - 1}"]
+        return []
 
     @classmethod
     def from_tensors(
         cls,
         name: str,
-        x_train: Tensor,
+        x_train: Examples,
         y_train: Tensor,
-        x_test: Tensor,
+        x_test: Examples,
         y_test: Tensor,
         num_classes: int,
         recipe: str | None = None,
+        *,
+        intact: Tensor | Literal["given"] | None = "given",
+        x_validation: Examples | None = None,
+        y_validation: Tensor | None = None,
+        class_names: tuple[str, ...] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Dataset:
         """A data set with its statistics computed from ``x_train``.
+
+        Those of `ImageFiles` are taken from 1,024 of them, evenly spaced.
 
         Args:
             name: Name of the data set.
             x_train: Images (N, C, H, W) or flat examples (N, F); uint8, or float32.
-            y_train: Intact labels, int64 (N,).
+            y_train: Labels as given, int64 (N,).
             x_test: As ``x_train``.
             y_test: As ``y_train``.
             num_classes: Number of classes.
             recipe: Name of the recipe that was made for this data, if one was.
+            intact: Intact training labels, int64 (N,): "given" where ``y_train`` are intact, None where the
+                intact labels are unknown.
+            x_validation: As ``x_test``; a clean validation split, if there is one.
+            y_validation: Its labels.
+            class_names: One a class.
+            on_progress: Told of the `ImageFiles` that are decoded for their statistics.
 
         Raises:
-            InvalidInput: Shapes, dtypes or label ranges do not fit.
+            InvalidInput: Shapes, dtypes or label ranges do not fit, or too many image files are undecodable.
         """
-        mean, std = _statistics(x_train)
-        return cls(name, x_train, y_train, x_test, y_test, num_classes, mean, std, recipe)
+        mean, std = _statistics(x_train, on_progress)
+        intact_train = y_train if isinstance(intact, str) else intact
+        return cls(
+            name,
+            x_train,
+            y_train,
+            x_test,
+            y_test,
+            num_classes,
+            mean,
+            std,
+            recipe,
+            intact_train,
+            x_validation,
+            y_validation,
+            class_names,
+        )
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -114,11 +183,23 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the four arrays with their dtypes and shapes, and the number of classes."""
+        """SHA-256 (hex) over the four arrays with their dtypes and shapes, and the number of classes.
+
+        Over the intact labels where they are not those given, and over the validation split where there is
+        one. Of `ImageFiles` their own fingerprint stands for the pixels.
+        """
         digest = hashlib.sha256(f"{self.num_classes}".encode())
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
-            digest.update(f"|{array.dtype}{tuple(array.shape)}|".encode())
-            digest.update(array.contiguous().numpy().ravel().view(np.uint8).data)
+            _digest(array, digest)
+        if self.intact_train is None:
+            digest.update(b"|intact unknown|")
+        elif self.intact_train is not self.y_train and not torch.equal(self.intact_train, self.y_train):
+            digest.update(b"|intact|")
+            _digest(self.intact_train, digest)
+        if self.x_validation is not None and self.y_validation is not None:
+            digest.update(b"|validation|")
+            _digest(self.x_validation, digest)
+            _digest(self.y_validation, digest)
         return digest.hexdigest()
 
     def limit_train(self, n: int, seed: int = 0) -> Dataset:
@@ -144,11 +225,74 @@ class Dataset:
             )
         if n >= len(self.y_train):
             return self
-        kept = torch.from_numpy(_stratified(self.y_train.numpy(), n, self.num_classes, seed))
-        examples, labels = self.x_train[kept], self.y_train[kept]
+        return self._of(torch.from_numpy(stratified(self.y_train.numpy(), n, self.num_classes, seed)))
+
+    def hold_out(self, fraction: float, seed: int) -> HeldOut:
+        """Set a part of the training examples aside for validation, with the labels that they were given.
+
+        Every class, by the labels as given, in the proportion of the whole; one of its examples at least
+        stays. Statistics are those of what stays.
+
+        Args:
+            fraction: Share of the training examples, in (0, 1); rounded to whole examples, one at least.
+            seed: Which examples; the same seed gives the same ones on every machine.
+
+        Returns:
+            Which examples, and the data set without them, they being its validation split: one that it had
+            is replaced.
+
+        Raises:
+            InvalidInput: The fraction is out of range, or leaves fewer examples than classes.
+        """
+        examples = len(self.y_train)
+        held = max(1, round(fraction * examples)) if 0 < fraction < 1 else examples
+        if examples - held < self.num_classes:
+            problem = f"leaves fewer than one of {examples} examples for each of {self.num_classes} classes"
+            problem = problem if 0 < fraction < 1 else "not in (0, 1)"
+            remedy = "Give the share of the training examples that is held out."
+            raise InvalidInput(FieldError("fraction", fraction, problem, remedy))
+        kept = stratified(self.y_train.numpy(), examples - held, self.num_classes, seed)
+        validation = torch.from_numpy(np.setdiff1d(np.arange(examples), kept, assume_unique=True))
+        train = torch.from_numpy(kept)
+        part = self._of(train, self.x_train[validation], self.y_train[validation])
+        return HeldOut(train, validation, part)
+
+    def _of(
+        self, kept: Tensor, x_validation: Examples | None = None, y_validation: Tensor | None = None
+    ) -> Dataset:
+        """The training examples at ``kept``, with their own statistics; validation as given, or as it is."""
+        labels = self.y_train[kept]
+        intact: Tensor | Literal["given"] | None = "given"
+        if self.intact_train is not self.y_train:
+            intact = None if self.intact_train is None else self.intact_train[kept]
         return Dataset.from_tensors(
-            self.name, examples, labels, self.x_test, self.y_test, self.num_classes, self.recipe
+            self.name,
+            self.x_train[kept],
+            labels,
+            self.x_test,
+            self.y_test,
+            self.num_classes,
+            self.recipe,
+            intact=intact,
+            x_validation=self.x_validation if x_validation is None else x_validation,
+            y_validation=self.y_validation if y_validation is None else y_validation,
+            class_names=self.class_names,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A data set of which a part of the training examples is set aside for validation.
+
+    Attributes:
+        train: Indices in the whole training set of the examples that stay, int64, ascending.
+        validation: Of those set aside, int64, ascending.
+        dataset: Trains on the former; the latter, with their given labels, are its validation split.
+    """
+
+    train: Tensor
+    validation: Tensor
+    dataset: Dataset
 
 
 @runtime_checkable
@@ -171,7 +315,7 @@ class DatasetSource(Protocol):
         """
 
     def load(self, data_dir: Path | None, download: bool) -> Dataset:
-        """Read the whole data set into memory.
+        """Read the data set, into memory or as `ImageFiles`.
 
         Args:
             data_dir: Folder of the data, where the source needs one.
@@ -182,30 +326,95 @@ class DatasetSource(Protocol):
         """
 
 
-def _statistics(x_train: Tensor) -> tuple[Tensor, Tensor]:
+class FileSource(ABC):
+    """A `DatasetSource` whose files may change, or take long to read."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """As of `DatasetSource`."""
+
+    @abstractmethod
+    def version(self, data_dir: Path | None) -> tuple[object, ...]:
+        """What changes when the files change."""
+
+    @abstractmethod
+    def check(self, data_dir: Path | None, download: bool) -> None:
+        """As of `DatasetSource`."""
+
+    @abstractmethod
+    def load(
+        self, data_dir: Path | None, download: bool, on_progress: OnProgress | None = None
+    ) -> Dataset:
+        """As of `DatasetSource`.
+
+        Args:
+            data_dir: Folder of the data, where the source needs one.
+            download: Whether missing files may be fetched.
+            on_progress: Told of every batch of images that is decoded.
+        """
+
+
+def _digest(array: Examples, digest: hashlib._Hash) -> None:
+    if isinstance(array, ImageFiles):
+        digest.update(f"|{array.fingerprint}|".encode())
+        return
+    digest.update(f"|{array.dtype}{tuple(array.shape)}|".encode())
+    digest.update(array.contiguous().numpy().ravel().view(np.uint8).data)
+
+
+def _statistics(x_train: Examples, on_progress: OnProgress | None) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (population), per channel of images, over everything for flat examples."""
-    channels = x_train.transpose(0, 1) if x_train.ndim == 4 else x_train.unsqueeze(0)
-    means, stds = [], []
-    for channel in channels:
-        if x_train.dtype == torch.uint8:
-            # From counts of the 256 values: exact, and without a float copy eight times the size.
-            values = torch.arange(256, dtype=torch.float64) / 255
-            # In pieces, because bincount works on a copy as int64.
-            pieces = channel.split(_COUNTED_AT_ONCE)
-            counts = sum(np.bincount(piece.numpy().ravel(), minlength=256) for piece in pieces)
-            share = torch.from_numpy(counts / np.sum(counts))
-            mean = (share * values).sum()
-            std = (share * (values - mean).square()).sum().sqrt()
-        else:
-            mean = channel.mean(dtype=torch.float64)
-            std = (channel.double() - mean).square().mean().sqrt()
-        means.append(mean)
-        stds.append(std)
-    mean, std = torch.stack(means).float(), torch.stack(stds).float()
+    if x_train.dtype == torch.uint8:
+        mean, std = _counted_statistics(_pieces(x_train, on_progress))
+    else:
+        assert isinstance(x_train, Tensor)
+        channels = x_train.transpose(0, 1) if x_train.ndim == 4 else x_train.unsqueeze(0)
+        mean = torch.stack([channel.mean(dtype=torch.float64) for channel in channels])
+        deviations = [(channel.double() - m).square().mean() for channel, m in zip(channels, mean, strict=True)]
+        std = torch.stack(deviations).sqrt()
+    mean, std = mean.float(), std.float()
     return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
-def _stratified(labels: np.ndarray, n: int, num_classes: int, seed: int) -> np.ndarray:
+def _pieces(examples: Examples, on_progress: OnProgress | None) -> Iterator[Tensor]:
+    """The pixels to be counted, uint8 (n, C, H, W) or flat (n, F), a piece at a time."""
+    if isinstance(examples, ImageFiles):
+        sample = torch.arange(0, len(examples), -(-len(examples) // _COUNTED_FILES) or 1)
+        done = decoded = 0
+        for images, _ in batches(examples, sample, _FILES_AT_ONCE):
+            decoded += len(images)
+            done = min(done + _FILES_AT_ONCE, len(sample))
+            if on_progress is not None:
+                on_progress(done, len(sample))
+            if len(images):
+                yield images
+        if not decoded:
+            examples.refuse(f"cannot be decoded, which is every one of {len(sample)} that were tried")
+        return
+    # In pieces, because bincount works on a copy as int64.
+    values = max(1, examples[:1].numel() // (examples.shape[1] if examples.dim() == 4 else 1))
+    size = max(1, _COUNTED_AT_ONCE // values)
+    yield from (examples[start : start + size] for start in range(0, len(examples), size))
+
+
+def _counted_statistics(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """From counts of the 256 values: exact, and without a float copy eight times the size; float64 (C,)."""
+    counts: list[npt.NDArray[np.int64]] = []
+    for piece in pieces:
+        channels = piece.transpose(0, 1) if piece.dim() == 4 else piece.unsqueeze(0)
+        found = [np.bincount(channel.numpy().ravel(), minlength=256) for channel in channels]
+        counts = [before + now for before, now in zip(counts, found, strict=True)] if counts else found
+    values = torch.arange(256, dtype=torch.float64) / 255
+    shares = torch.from_numpy(np.stack(counts) / np.sum(counts, axis=1, keepdims=True))
+    means = [(share * values).sum() for share in shares]
+    deviations = [(share * (values - mean).square()).sum() for share, mean in zip(shares, means, strict=True)]
+    return torch.stack(means), torch.stack(deviations).sqrt()
+
+
+def stratified(
+    labels: npt.NDArray[np.int64], n: int, num_classes: int, seed: int
+) -> npt.NDArray[np.int64]:
     """Ascending indices of ``n`` examples, each class within one example of its share and never empty."""
     counts = np.bincount(labels, minlength=num_classes)
     shares = counts * (n / len(labels))

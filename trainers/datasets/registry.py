@@ -1,16 +1,25 @@
-"""Data sets by name: those that come along, ``.npz`` files by path, and those of installed packages."""
+"""Data sets by name: those that come along, files and folders by path, and those of installed packages."""
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 from trainers.datasets.arrays import ArrayFile
 from trainers.datasets.cifar import CIFAR10
 from trainers.datasets.cifar import CIFAR100
+from trainers.datasets.clothing1m import Clothing1M
 from trainers.datasets.dataset import Dataset
 from trainers.datasets.dataset import DatasetSource
+from trainers.datasets.dataset import FileSource
+from trainers.datasets.dataset import OnProgress
 from trainers.datasets.digits import Digits
+from trainers.datasets.image_folder import ImageFolder
+from trainers.datasets.manifest import EXTENSIONS as MANIFEST_EXTENSIONS
+from trainers.datasets.manifest import Manifest
+from trainers.datasets.torchvision_dataset import PREFIX
+from trainers.datasets.torchvision_dataset import TorchvisionDataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.plugins import load_plugin
@@ -19,7 +28,13 @@ from trainers.plugins import unknown_name
 
 ENTRY_POINT_GROUP = "emphasis.datasets"
 
-_BUILT_IN: dict[str, DatasetSource] = {"digits": Digits(), "cifar10": CIFAR10, "cifar100": CIFAR100}
+_BUILT_IN: dict[str, DatasetSource] = {
+    "digits": Digits(),
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "clothing1m": Clothing1M(),
+}
+_PATHS = "Or give the path of a .npz file, of a .csv or .parquet table of images, or of a folder of images."
 
 # By name and folder: which version of the file was read (empty for other sources), and what it held.
 _loaded: dict[tuple[str, Path | None], tuple[tuple[object, ...], Dataset]] = {}
@@ -31,21 +46,45 @@ def dataset_names() -> list[str]:
     return [*_BUILT_IN, *(name for name in plugin_names(ENTRY_POINT_GROUP) if name not in _BUILT_IN)]
 
 
+def dataset_path(name: str) -> Path | None:
+    """The file or folder that a name stands for; None where it is a name and no path.
+
+    Paths are what ends in ``.npz``, ``.csv`` or ``.parquet``, what has a slash, and folders that exist unless a
+    data set has their name.
+
+    Args:
+        name: As for :func:`load_dataset`.
+    """
+    if name in _BUILT_IN or name.startswith(PREFIX):
+        return None
+    path = Path(name).expanduser()
+    if name.lower().endswith((".npz", *MANIFEST_EXTENSIONS)) or "/" in name or os.sep in name:
+        return path
+    return path if path.is_dir() and name not in plugin_names(ENTRY_POINT_GROUP) else None
+
+
 def dataset_source(name: str) -> DatasetSource:
     """The source behind a name.
 
     Args:
-        name: One of :func:`dataset_names`, or the path of a ``.npz`` file.
+        name: As for :func:`load_dataset`.
 
     Raises:
         InvalidInput: No such data set (with the nearest names), or a plugin that does not load.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    if name.endswith(".npz"):
-        return ArrayFile(Path(name).expanduser())
+    if name.startswith(PREFIX):
+        return TorchvisionDataset(name.removeprefix(PREFIX))
+    path = dataset_path(name)
+    if path is not None and path.suffix.lower() == ".npz":
+        return ArrayFile(path)
+    if path is not None and path.suffix.lower() in MANIFEST_EXTENSIONS:
+        return Manifest(path)
+    if path is not None:
+        return ImageFolder(path)
     if name not in plugin_names(ENTRY_POINT_GROUP):
-        raise unknown_name("dataset", name, dataset_names(), "Or give the path of a .npz file.")
+        raise unknown_name("dataset", name, dataset_names(), _PATHS)
     plugin = load_plugin(ENTRY_POINT_GROUP, name, "dataset")
     if not isinstance(plugin, DatasetSource):
         raise InvalidInput(
@@ -74,26 +113,37 @@ def check_dataset(name: str, data_dir: Path | str | None = None, download: bool 
     dataset_source(name).check(_folder(data_dir), download)
 
 
-def load_dataset(name: str, data_dir: Path | str | None = None, download: bool = False) -> Dataset:
-    """A data set in memory; the same object on every call in one process while its file is unchanged.
+def load_dataset(
+    name: str,
+    data_dir: Path | str | None = None,
+    download: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """A data set; the same object on every call in one process while its files are unchanged.
 
     Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, the path of a ``.npz`` file, or an installed plugin's
-            name.
+        name: ``digits``, ``cifar10``, ``cifar100``, ``clothing1m``; ``torchvision:`` and the name of a class,
+            e.g. ``torchvision:FashionMNIST``; the path of a ``.npz`` file (`ArrayFile`), of a ``.csv`` or
+            ``.parquet`` table of images (`Manifest`), or of a folder of images (`ImageFolder`); or the name of
+            an installed plugin.
         data_dir: Folder of the data, where the data set needs one.
         download: Whether missing files may be fetched.
+        on_progress: Told how many images have been decoded and of how many, where some are: see `FileSource`.
 
     Raises:
         InvalidInput: As :func:`check_dataset`.
     """
     source = dataset_source(name)
     folder = _folder(data_dir)
-    version = source.version() if isinstance(source, ArrayFile) else ()
     key = (name, folder and folder.absolute())
     with _loading:
+        version = source.version(folder) if isinstance(source, FileSource) else ()
         known = _loaded.get(key)
         if known is None or known[0] != version:
-            known = (version, source.load(folder, download))
+            if isinstance(source, FileSource):
+                known = (version, source.load(folder, download, on_progress))
+            else:
+                known = (version, source.load(folder, download))
             _loaded[key] = known
         return known[1]
 

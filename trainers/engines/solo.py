@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import time
 from collections.abc import Iterator
@@ -14,7 +15,10 @@ import torch
 from torch import Tensor
 from torch import nn
 
-from trainers.augmentation import pad_crop_flip
+from trainers.augmentation import augmented
+from trainers.augmentation import unaugmented
+from trainers.datasets.examples import batches
+from trainers.datasets.examples import on_device
 from trainers.engines.checkpoint import LaneCheckpoint
 from trainers.engines.flat_parameters import flatten_parameters
 from trainers.engines.precision import Arithmetic
@@ -94,9 +98,12 @@ class _LaneTraining:
         self._train(network)
         self.order = torch.Generator().manual_seed(_stream(lane.seed, _ORDER))
         self.augmentation = torch.Generator().manual_seed(_stream(lane.seed, _AUGMENTATION))
-        self.x_train, self.x_test = data.x_train.to(device), data.x_test.to(device)
-        self.labels = lane.labels.labels.to(device)
-        self.intact_labels, self.y_test = data.y_train.to(device), data.y_test.to(device)
+        self.x_train, self.x_test = on_device(data.x_train, device), on_device(data.x_test, device)
+        self.labels, self.y_test = lane.labels.labels.to(device), data.y_test.to(device)
+        self.intact_labels = None if data.intact_train is None else data.intact_train.to(device)
+        self.x_validation = None if data.x_validation is None else on_device(data.x_validation, device)
+        labels = data.y_validation if lane.validation_labels is None else lane.validation_labels
+        self.y_validation = None if labels is None else labels.to(device)
         scale = 255.0 if data.x_train.dtype == torch.uint8 else 1.0
         shape = (1, -1, 1, 1) if data.x_train.dim() == 4 else (1, -1)
         self.shift = (data.mean * scale).to(device).view(shape)
@@ -116,7 +123,9 @@ class _LaneTraining:
     def _drawn_network(self) -> nn.Module:
         task, data = self.task, self.task.dataset
         with self._own_randomness():
-            return build_model(task.backbone, data.example_shape, data.num_classes, task.dropout, task.weights)
+            return build_model(
+                task.backbone, task.network_input_shape, data.num_classes, task.dropout, task.weights
+            )
 
     def _train(self, network: nn.Module) -> None:
         """Make a network the one that is trained from here on."""
@@ -161,9 +170,10 @@ class _LaneTraining:
         self.course.begin_epoch(_View(self))
         self.network.train()
         with self._own_randomness():
-            for step in range(steps):
-                start = step * task.batch_size
-                losses[step] = self._step(order[start : start + task.batch_size])
+            # Batch norm needs two examples, also of a batch with files that cannot be decoded.
+            examples = batches(self.x_train, order[: steps * task.batch_size], task.batch_size, at_least=2)
+            for step, (raw, chosen) in enumerate(examples):
+                losses[step] = self._step(raw.to(device), chosen)
         self.stage_epoch += 1
         self.course.end_epoch(_View(self))
         # The first look at the device since the epoch began.
@@ -191,11 +201,9 @@ class _LaneTraining:
             return f"parameters not finite after iteration {self.iteration}"
         return ""
 
-    def _step(self, chosen: Tensor) -> Tensor:
-        """One optimiser step on the chosen examples; returns the loss, on the device."""
-        inputs = self.x_train[chosen]
-        if self.task.augmentation == "pad-crop-flip":
-            inputs = pad_crop_flip(inputs, self.augmentation)
+    def _step(self, raw: Tensor, chosen: Tensor) -> Tensor:
+        """One optimiser step on the chosen examples as they are stored; returns the loss, on the device."""
+        inputs = augmented(self.task.augmentation, raw, self.augmentation)
         self.optimiser.zero_grad()
         loss = self.course.loss(Batch(self.logits(inputs), self.labels[chosen], chosen))
         loss.backward()  # type: ignore[no-untyped-call]
@@ -218,14 +226,25 @@ class _LaneTraining:
 
     def _evaluate(self, epoch: int) -> Evaluation:
         self.network.eval()
-        on_train = predictions(self.logits, self.x_train)
-        on_test = predictions(self.logits, self.x_test)
+        on_train = predictions(self.evaluated, self.x_train).to(self.labels.device)
+        on_test = predictions(self.evaluated, self.x_test).to(self.labels.device)
+        intact_train = validation = math.nan
+        if self.intact_labels is not None:
+            intact_train = accuracy(on_train, self.intact_labels)
+        if self.x_validation is not None and self.y_validation is not None:
+            on_validation = predictions(self.evaluated, self.x_validation).to(self.labels.device)
+            validation = accuracy(on_validation, self.y_validation)
         return Evaluation(
             epoch=epoch,
             test=accuracy(on_test, self.y_test),
             corrupted_train=accuracy(on_train, self.labels),
-            intact_train=accuracy(on_train, self.intact_labels),
+            intact_train=intact_train,
+            validation=validation,
         )
+
+    def evaluated(self, raw: Tensor) -> Tensor:
+        """Logits (B, C) of raw inputs as they are stored (B, ...), without augmentation."""
+        return self.logits(unaugmented(self.task.augmentation, raw.to(self.arithmetic.device)))
 
     def identity(self) -> str:
         """What must agree for a checkpoint to be this lane's."""
@@ -286,7 +305,11 @@ class _LaneTraining:
 
 def _report(saved: dict[str, Any]) -> EpochReport:
     """The report that `dataclasses.asdict` made into ``saved``."""
-    evaluation = saved["evaluation"] and Evaluation(**saved["evaluation"])
+    # One NaN object for all: only then are two evaluations without a validation set equal.
+    accuracies: dict[str, Any] = {
+        name: value if value == value else math.nan for name, value in (saved["evaluation"] or {}).items()
+    }
+    evaluation = Evaluation(**accuracies) if accuracies else None
     return EpochReport(**{**saved, "evaluation": evaluation})
 
 
@@ -307,7 +330,8 @@ class _View:
     def probabilities(self) -> Tensor:
         training = self._training
         training.network.eval()
-        return outputs(lambda inputs: training.logits(inputs).softmax(dim=1), training.x_train)
+        uniform = 1 / training.task.dataset.num_classes
+        return outputs(lambda raw: training.evaluated(raw).softmax(dim=1), training.x_train, missing=uniform)
 
     def features(self, chosen: Tensor) -> Tensor:
         training = self._training
@@ -317,7 +341,7 @@ class _View:
             lambda module, arguments: seen.append(arguments[0].flatten(1).float())
         )
         try:
-            outputs(training.logits, training.x_train[chosen.to(training.x_train.device)])
+            outputs(training.evaluated, training.x_train[chosen.to(training.x_train.device)], missing=0.0)
         finally:
             hook.remove()
         return torch.cat(seen)

@@ -1,0 +1,157 @@
+"""A folder of images, one folder a class: ``train/<class>/*.jpg``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainers.datasets.dataset import Dataset
+from trainers.datasets.dataset import FileSource
+from trainers.datasets.dataset import OnProgress
+from trainers.datasets.labelled_images import RESIDENT_BYTES
+from trainers.datasets.labelled_images import LabelledFiles
+from trainers.datasets.labelled_images import files_version
+from trainers.datasets.labelled_images import image_dataset
+from trainers.datasets.labels import first
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+_VALIDATION_FOLDERS = ("val", "validation")
+_REMEDY = "Arrange the images as train/<class>/*.jpg, and test/<class>/*.jpg where there is a test set."
+
+
+@dataclass(frozen=True)
+class ImageFolder(FileSource):
+    """Images in ``train/<class>/``, ``test/<class>/`` and ``val/<class>/``, the latter two optional.
+
+    Classes are the folders of ``train``, sorted by name; an image may lie in a folder within its class's. Image
+    files are known by their extension; other files, and whatever begins with a dot, are passed over. Without
+    ``test`` a fifth of every class's training images, always the same ones, is the test set.
+
+    Args:
+        path: The folder.
+        resident_bytes: As for `image_dataset`, like ``workers``.
+        workers: Processes that decode.
+    """
+
+    path: Path
+    resident_bytes: int = RESIDENT_BYTES
+    workers: int | None = None
+
+    @property
+    def description(self) -> str:
+        """One line for a list of data sets."""
+        return f"images of the folder {self.path}, one folder a class"
+
+    def version(self, data_dir: Path | None = None) -> tuple[object, ...]:
+        """Place, time and size of every image."""
+        found = (name for part in self._part_folders() for name in _images(self.path, part))
+        return files_version(self.path / name for name in sorted(found))
+
+    def check(self, data_dir: Path | None = None, download: bool = False) -> None:
+        """Find out whether there are images in folders of classes; both arguments are ignored.
+
+        Raises:
+            InvalidInput: Everything that is wrong with the folder, at once.
+        """
+        self._parts()
+
+    def load(
+        self, data_dir: Path | None = None, download: bool = False, on_progress: OnProgress | None = None
+    ) -> Dataset:
+        """The images as a data set named after the folder; the first two arguments are ignored.
+
+        Raises:
+            InvalidInput: As :meth:`check`, or too many files are no images.
+        """
+        classes, parts = self._parts()
+        train, validation = parts["train"], parts.get("val")
+        if "test" in parts:
+            test = parts["test"]
+        else:
+            train, test = train.split_test(len(classes))
+        return image_dataset(
+            self.path.absolute().name,
+            self.path,
+            train,
+            test,
+            validation,
+            num_classes=len(classes),
+            class_names=tuple(classes),
+            resident_bytes=self.resident_bytes,
+            workers=self.workers,
+            on_progress=on_progress,
+        )
+
+    def _part_folders(self) -> list[str]:
+        return [name for name in ("train", "test", *_VALIDATION_FOLDERS) if (self.path / name).is_dir()]
+
+    def _parts(self) -> tuple[list[str], dict[str, LabelledFiles]]:
+        """The classes, and the parts by the names train, test and val, known to be usable."""
+        problems = []
+        if not self.path.is_dir():
+            self._refuse([("no such folder", "Give the path of an existing folder of images.")])
+        folders = self._part_folders()
+        if "train" not in folders:
+            self._refuse([("has no folder train", _REMEDY)])
+        classes = sorted(
+            entry.name
+            for entry in os.scandir(self.path / "train")
+            if entry.is_dir() and not entry.name.startswith(".")
+        )
+        if len(classes) < 2:
+            found = f"train has {len(classes)} folders of classes"
+            problems.append((f"{found}, and classification needs two", _REMEDY))
+        parts = {}
+        for folder in folders:
+            names = _images(self.path, folder)
+            stray = [name for name in names if name.count("/") < 2]
+            if stray:
+                problems.append((f"{len(stray)} images lie in no class's folder: {first(stray)}", _REMEDY))
+            names = sorted(name for name in names if name.count("/") >= 2)
+            of = [name.split("/", 2)[1] for name in names]
+            present = set(of)
+            without = [name for name in classes if name not in present] if folder == "train" else []
+            without += sorted(present - set(classes))
+            if without:
+                why = f"{len(without)} classes without training images: {first(without)}"
+                problems.append((why, "Give each class images in train, or remove its folders."))
+            elif not names:
+                problems.append((f"{folder} has no images ({', '.join(EXTENSIONS)})", _REMEDY))
+            else:
+                index = {name: label for label, name in enumerate(classes)}
+                labels = np.array([index[name] for name in of], dtype=np.int64)
+                parts["val" if folder in _VALIDATION_FOLDERS else folder] = LabelledFiles(names, labels)
+        if problems:
+            self._refuse(problems)
+        if "test" not in parts:
+            parts["train"].split_test(len(classes))
+        return classes, parts
+
+    def _refuse(self, problems: list[tuple[str, str]]) -> None:
+        raise InvalidInput(*(FieldError("dataset", str(self.path), *problem) for problem in problems))
+
+
+def _images(root: Path, part: str) -> list[str]:
+    """Image files below ``root / part``, as paths relative to ``root`` with "/" between folders."""
+    found = []
+    seen = set()
+    for folder, inner, files in os.walk(root / part, followlinks=True):
+        # A link to a folder above would lead round in circles.
+        place = os.path.realpath(folder)
+        if place in seen:
+            inner.clear()
+            continue
+        seen.add(place)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        base = Path(folder).relative_to(root).as_posix()
+        found += [
+            f"{base}/{name}"
+            for name in files
+            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        ]
+    return found

@@ -1,0 +1,224 @@
+"""From image files with labels to a data set: in memory where it fits, else decoded batch by batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainers.datasets.dataset import Dataset
+from trainers.datasets.dataset import OnProgress
+from trainers.datasets.dataset import stratified
+from trainers.datasets.examples import Examples
+from trainers.datasets.image_files import ImageFiles
+from trainers.datasets.labels import first
+from trainers.datasets.pixels import stored_shape
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+# Decoded images of all parts together: 10,922 of 256x256, or 699,050 of 32x32. Fixed, and not a share of this
+# machine's memory, since what is in memory and what is not must not depend on where a sweep goes on.
+RESIDENT_BYTES = 2 * 2**30
+# The share of the examples that is the test set where none is given, and the seed that draws it.
+TEST_FRACTION, TEST_SEED = 0.2, 0
+_DECODED_AT_ONCE = 128
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFiles:
+    """One part of a data set.
+
+    Args:
+        paths: Image files, relative to the data set's root.
+        labels: As given, (N,).
+        intact: Intact labels, (N,); None where they are unknown, or the given ones are intact.
+    """
+
+    paths: Sequence[str]
+    labels: Labels
+    intact: Labels | None = None
+
+    def take(self, indices: npt.NDArray[np.int64]) -> LabelledFiles:
+        """The files at ``indices``."""
+        intact = None if self.intact is None else self.intact[indices]
+        return LabelledFiles([self.paths[index] for index in indices], self.labels[indices], intact)
+
+    def split_test(self, num_classes: int) -> tuple[LabelledFiles, LabelledFiles]:
+        """A training and a test set: 20% of every class by the labels as given, always the same ones.
+
+        Raises:
+            InvalidInput: There are too few examples to leave one of every class in either.
+        """
+        kept, held = held_out_test(self.labels, num_classes)
+        return self.take(kept), self.take(held)
+
+
+def held_out_test(labels: Labels, num_classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Indices of the training examples, and of the 20% that are the test set where none is given.
+
+    Raises:
+        InvalidInput: What is left cannot have an example of every class.
+    """
+    held = max(1, round(TEST_FRACTION * len(labels)))
+    if len(labels) - held < num_classes:
+        problem = f"{len(labels)} examples are too few for {num_classes} classes and a test set held out of them"
+        remedy = "Give more examples, or a test set of their own."
+        raise InvalidInput(FieldError("dataset", f"{len(labels)} examples", problem, remedy))
+    kept = stratified(labels, len(labels) - held, num_classes, TEST_SEED)
+    return kept, np.setdiff1d(np.arange(len(labels)), kept, assume_unique=True)
+
+
+def image_dataset(
+    name: str,
+    root: Path,
+    train: LabelledFiles,
+    test: LabelledFiles,
+    validation: LabelledFiles | None = None,
+    *,
+    num_classes: int,
+    class_names: tuple[str, ...] | None = None,
+    labels_are_intact: bool = True,
+    recipe: str | None = None,
+    resident_bytes: int = RESIDENT_BYTES,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """Read image files, or arrange that training reads them.
+
+    Files that are decoded here and cannot be are left out, with their labels; a warning names each.
+
+    Args:
+        name: Of the data set.
+        root: Folder that the paths are relative to.
+        train: Training set.
+        test: Test set; judged by its intact labels where it has some.
+        validation: Validation set, as ``test``, if there is one.
+        num_classes: Number of classes C.
+        class_names: C names.
+        labels_are_intact: Of a training set without intact labels: whether those given are, or nobody knows.
+        recipe: As for `Dataset`.
+        resident_bytes: Up to how many bytes of pixels are kept in memory.
+        workers: As for `ImageFiles`.
+        on_progress: Told of every batch that is decoded.
+
+    Raises:
+        InvalidInput: More files are undecodable than is tolerated, or they are all there is of a class.
+    """
+    parts = [part for part in (train, test, validation) if part is not None]
+    paths = [root / path for part in parts for path in part.paths]
+    shape = stored_shape(_headers(paths))
+    resident = len(paths) * int(np.prod(shape)) <= resident_bytes
+    total = len(paths)
+    read: list[tuple[Examples, LabelledFiles]] = []
+    done = 0
+    for part in parts:
+        files = ImageFiles(root, part.paths, shape, workers=workers)
+        if resident:
+            images, kept = _decoded(files, done, total, on_progress)
+            done += len(files)
+            read.append((images, part if len(kept) == len(files) else part.take(kept)))
+        else:
+            read.append((files, part))
+    (x_train, train), (x_test, test) = read[:2]
+    x_validation, validation = read[2] if len(read) > 2 else (None, None)
+    absent = np.setdiff1d(np.arange(num_classes), train.labels)
+    if len(absent):
+        names = [class_names[label] if class_names else str(label) for label in absent]
+        problem = f"none of the training images of {len(absent)} classes can be decoded: {first(names)}"
+        raise InvalidInput(FieldError("dataset", name, problem, "Repair the files."))
+    intact = train.intact if train.intact is not None else train.labels if labels_are_intact else None
+    return Dataset.from_tensors(
+        name,
+        x_train,
+        torch.from_numpy(train.labels),
+        x_test,
+        _judged(test),
+        num_classes,
+        recipe,
+        intact="given" if intact is train.labels else intact if intact is None else torch.from_numpy(intact),
+        x_validation=x_validation,
+        y_validation=None if validation is None else _judged(validation),
+        class_names=class_names,
+        on_progress=on_progress,
+    )
+
+
+def missing_files(root: Path, paths: Iterable[str]) -> list[str]:
+    """Those of the paths that are no files, in order; each folder is listed once."""
+    listed: dict[str, frozenset[str]] = {}
+    missing = []
+    for path in paths:
+        folder, _, file = path.rpartition("/")
+        if folder not in listed:
+            try:
+                with os.scandir(root / folder) as entries:
+                    listed[folder] = frozenset(entry.name for entry in entries if entry.is_file())
+            except (OSError, ValueError):
+                listed[folder] = frozenset()
+        if file not in listed[folder]:
+            missing.append(path)
+    return missing
+
+
+def unsafe_paths(paths: Iterable[str]) -> list[str]:
+    """Those of the paths that may lead out of the folder that they are relative to."""
+    return [
+        path
+        for path in paths
+        if path.startswith(("/", "\\")) or "\0" in path or ".." in path.replace("\\", "/").split("/")
+    ]
+
+
+def files_version(paths: Iterable[Path]) -> tuple[object, ...]:
+    """What changes when one of the files does: of each its place, time and size."""
+    found = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        found.append((str(path.absolute()), status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+def _judged(part: LabelledFiles) -> Tensor:
+    return torch.from_numpy(part.labels if part.intact is None else part.intact)
+
+
+def _headers(paths: Iterable[Path]) -> Iterator[tuple[str, tuple[int, int]]]:
+    from PIL import Image
+
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                yield image.mode, image.size
+        except Exception:  # whoever decodes it says so
+            continue
+
+
+def _decoded(
+    files: ImageFiles, done: int, total: int, on_progress: OnProgress | None
+) -> tuple[Tensor, npt.NDArray[np.int64]]:
+    """All images that can be decoded, and their indices."""
+    images = torch.empty(files.shape, dtype=torch.uint8)
+    kept = []
+    count = 0
+    for number, (batch, chosen) in enumerate(files.batches(torch.arange(len(files)), _DECODED_AT_ONCE), 1):
+        images[count : count + len(batch)] = batch
+        count += len(batch)
+        kept.append(chosen)
+        if on_progress is not None:
+            on_progress(done + min(number * _DECODED_AT_ONCE, len(files)), total)
+    if not count:
+        files.refuse("cannot be decoded, which is every one of a part")
+    return images[:count], torch.cat(kept).numpy()
