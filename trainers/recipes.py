@@ -58,6 +58,9 @@ _RECIPES = {
 }
 _VECTORS = Recipe("mlp", epochs=60, learning_rate=0.02)
 _IMAGES = Recipe("resnet20", epochs=60)
+_LARGE_IMAGES = Recipe("resnet20", epochs=60, augmentation="resize-crop-flip")
+# From this many pixels a side on, images are those that were brought to one size to be cropped.
+_LARGE_SIDE = 128
 
 
 def recipe_for(dataset: Dataset) -> Recipe:
@@ -70,7 +73,9 @@ def recipe_for(dataset: Dataset) -> Recipe:
         InvalidInput: The dataset names a recipe that does not exist.
     """
     if dataset.recipe is None:
-        return _IMAGES if len(dataset.example_shape) == 3 else _VECTORS
+        if len(dataset.example_shape) != 3:
+            return _VECTORS
+        return _LARGE_IMAGES if min(dataset.example_shape[1:]) >= _LARGE_SIDE else _IMAGES
     if dataset.recipe not in _RECIPES:
         raise unknown_name("recipe", dataset.recipe, _RECIPES)
     return _RECIPES[dataset.recipe]
@@ -111,7 +116,7 @@ def training_task(
         weight_decay: L2 coefficient.
         decay_factor: At each milestone.
         dropout: Rate before the classifier.
-        augmentation: "none" or "pad-crop-flip".
+        augmentation: "none", "pad-crop-flip" or "resize-crop-flip".
         precision: "auto", "fp32" or "bf16".
         evaluate_every: Epochs.
         device: "auto" or a torch device.
