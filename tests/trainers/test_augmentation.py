@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from trainers.augmentation import augmented
+from trainers.augmentation import centre_crop
+from trainers.augmentation import crop_and_flip
 from trainers.augmentation import crop_flip
+from trainers.augmentation import network_input_shape
 from trainers.augmentation import pad_crop_flip
+from trainers.augmentation import unaugmented
 from trainers.errors import InvalidInput
 
 
@@ -108,3 +113,81 @@ def test_a_cuda_batch_gets_the_same_pixels_from_a_cpu_generator() -> None:
     on_cpu = pad_crop_flip(images, torch.Generator().manual_seed(5))
     on_cuda = pad_crop_flip(images.cuda(), torch.Generator().manual_seed(5))
     assert torch.equal(on_cpu, on_cuda.cpu())
+
+
+# resize-crop-flip
+
+
+def places_of(crops: torch.Tensor, images: torch.Tensor) -> list[tuple[int, int, bool]]:
+    """Where each crop was taken, found by trying every place and both orientations."""
+    height, width = crops.shape[2:]
+    found = []
+    for crop, image in zip(crops, images, strict=True):
+        (place,) = [
+            (top, left, flipped)
+            for top in range(image.shape[1] - height + 1)
+            for left in range(image.shape[2] - width + 1)
+            for flipped in (False, True)
+            if torch.equal(crop.flip(-1) if flipped else crop, image[:, top : top + height, left : left + width])
+        ]
+        found.append(place)
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_every_crop_is_a_piece_of_its_image_and_every_place_and_both_sides_come_up(dtype: torch.dtype) -> None:
+    images = images_of((900, 3, 16, 24), dtype)
+    crops = crop_and_flip(images, torch.Generator().manual_seed(0))
+    assert crops.shape == (900, 3, 14, 21)
+    assert crops.dtype == dtype
+    assert crops.is_contiguous()
+    places = places_of(crops, images)
+    tops, lefts, flips = (np.array(column) for column in zip(*places, strict=True))
+    # 900 draws: a share is off its expectation by more than 0.08 once in a million times.
+    for drawn, values in ((tops, 3), (lefts, 4), (flips.astype(int), 2)):
+        np.testing.assert_allclose(np.bincount(drawn, minlength=values) / 900, 1 / values, atol=0.08)
+    assert len(set(places)) == 24
+
+
+def test_images_of_256_are_cropped_to_224_in_training_and_in_evaluation() -> None:
+    images = images_of((3, 3, 256, 256), torch.uint8)
+    shape = network_input_shape("resize-crop-flip", (3, 256, 256))
+    assert shape == (3, 224, 224)
+    assert augmented("resize-crop-flip", images, torch.Generator()).shape[1:] == shape
+    centre = unaugmented("resize-crop-flip", images)
+    assert torch.equal(centre, images[:, :, 16:240, 16:240])
+    assert torch.equal(centre_crop(images), centre)
+
+
+@pytest.mark.parametrize("side", [1, 7, 8, 31, 32, 100])
+def test_the_network_sees_one_shape_at_every_stored_size(side: int) -> None:
+    images = images_of((5, 1, side + 1, side), torch.uint8)
+    shape = network_input_shape("resize-crop-flip", (1, side + 1, side))
+    if 0 not in shape:
+        assert augmented("resize-crop-flip", images, torch.Generator()).shape[1:] == shape
+    assert unaugmented("resize-crop-flip", images).shape[1:] == shape
+
+
+def test_without_that_augmentation_examples_keep_their_shape() -> None:
+    for augmentation in ("none", "pad-crop-flip"):
+        assert network_input_shape(augmentation, (3, 32, 32)) == (3, 32, 32)
+    assert network_input_shape("none", (64,)) == (64,)
+    images = images_of((4, 3, 8, 8), torch.uint8)
+    assert unaugmented("pad-crop-flip", images) is images
+    assert augmented("none", images, torch.Generator()) is images
+    expected = pad_crop_flip(images, torch.Generator().manual_seed(1))
+    assert torch.equal(augmented("pad-crop-flip", images, torch.Generator().manual_seed(1)), expected)
+
+
+def test_crops_are_a_function_of_the_generators_state() -> None:
+    images = images_of((64, 3, 16, 16), torch.uint8)
+    generator = torch.Generator().manual_seed(4)
+    first, second = crop_and_flip(images, generator), crop_and_flip(images, generator)
+    assert not torch.equal(first, second)
+    assert torch.equal(crop_and_flip(images, torch.Generator().manual_seed(4)), first)
+
+
+def test_vectors_cannot_be_cropped() -> None:
+    for attempt in (centre_crop, lambda vectors: crop_and_flip(vectors, torch.Generator())):
+        with pytest.raises(InvalidInput, match="needs images"):
+            attempt(torch.zeros(4, 6))

@@ -144,6 +144,103 @@ def test_a_data_set_whose_parts_do_not_fit_is_refused_whoever_made_it() -> None:
             Dataset.from_tensors("mine", **parts, num_classes=2)
 
 
+# --- labels as given, intact labels, validation ---
+
+
+def with_noise(examples: int = 60) -> tuple[Dataset, torch.Tensor, torch.Tensor]:
+    """A data set whose labels as given differ from the intact ones; the example holds its own index."""
+    x = torch.arange(examples, dtype=torch.float32)[:, None]
+    intact = torch.arange(examples) % 3
+    given = torch.where(torch.arange(examples) % 5 == 0, (intact + 1) % 3, intact)
+    return Dataset.from_tensors("made", x, given, x[:9], intact[:9], 3, intact=intact), given, intact
+
+
+def test_labels_as_given_are_intact_unless_said_otherwise() -> None:
+    dataset, given, intact = with_noise()
+    assert torch.equal(dataset.y_train, given)
+    assert dataset.intact_train is intact
+    parts = (dataset.name, dataset.x_train, given, dataset.x_test, dataset.y_test, 3)
+    assert Dataset.from_tensors(*parts).intact_train is given
+    assert Dataset.from_tensors(*parts, intact=None).intact_train is None
+    with pytest.raises(InvalidInput, match="59 labels"):
+        Dataset.from_tensors(*parts, intact=intact[:-1])
+    with pytest.raises(InvalidInput, match="intact_train has labels outside 0...2"):
+        Dataset.from_tensors(*parts, intact=intact + 1)
+
+
+def test_a_validation_split_fits_the_data_or_is_refused() -> None:
+    dataset, given, _ = with_noise()
+    parts = (dataset.name, dataset.x_train, given, dataset.x_test, dataset.y_test, 3)
+    whole = Dataset.from_tensors(*parts, x_validation=dataset.x_test, y_validation=dataset.y_test)
+    assert whole.x_validation is dataset.x_test
+    for changed, problem in (
+        ({"x_validation": dataset.x_test}, "one is missing"),
+        ({"x_validation": dataset.x_test, "y_validation": given}, "60 labels"),
+        ({"x_validation": torch.zeros(9, 2), "y_validation": dataset.y_test}, "x_train and x_validation differ"),
+        ({"class_names": ("a", "b")}, "2 class names for 3 classes"),
+    ):
+        with pytest.raises(InvalidInput, match=problem):
+            Dataset.from_tensors(*parts, **changed)
+
+
+def test_what_is_as_it_was_before_keeps_its_fingerprint_and_what_is_new_changes_it() -> None:
+    dataset, given, intact = with_noise()
+    parts = (dataset.name, dataset.x_train, given, dataset.x_test, dataset.y_test, 3)
+    plain = Dataset.from_tensors(*parts).fingerprint
+    assert Dataset.from_tensors(*parts, intact=given.clone(), class_names=("a", "b", "c")).fingerprint == plain
+    validated = Dataset.from_tensors(*parts, x_validation=dataset.x_test, y_validation=dataset.y_test)
+    prints = {plain, dataset.fingerprint, Dataset.from_tensors(*parts, intact=None).fingerprint, validated.fingerprint}
+    assert len(prints) == 4
+
+
+def test_a_limited_training_set_keeps_all_its_parts_together() -> None:
+    dataset, given, intact = with_noise()
+    limited = dataset.limit_train(20)
+    rows = limited.x_train[:, 0].long()
+    assert torch.equal(limited.y_train, given[rows])
+    assert limited.intact_train is not None
+    assert torch.equal(limited.intact_train, intact[rows])
+    digits = load_dataset("digits").limit_train(100)
+    assert digits.intact_train is digits.y_train
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.95])
+def test_held_out_examples_are_the_given_share_of_every_class_and_no_longer_trained_on(fraction: float) -> None:
+    dataset, given, intact = with_noise(300)
+    held = dataset.hold_out(fraction, seed=3)
+    assert len(held.validation) == round(300 * fraction)
+    assert torch.equal(torch.cat([held.train, held.validation]).sort().values, torch.arange(300))
+    part = held.dataset
+    assert torch.equal(part.x_train, dataset.x_train[held.train])
+    assert torch.equal(part.y_train, given[held.train])
+    assert part.intact_train is not None
+    assert torch.equal(part.intact_train, intact[held.train])
+    assert part.x_validation is not None
+    assert torch.equal(part.x_validation, dataset.x_train[held.validation])
+    assert part.y_validation is not None
+    assert torch.equal(part.y_validation, given[held.validation])
+    assert part.x_test is dataset.x_test
+    assert part.mean.item() == pytest.approx(part.x_train.mean().item(), rel=1e-5)
+    for whole, taken in zip(given.bincount().tolist(), part.y_validation.bincount().tolist(), strict=True):
+        assert taken == pytest.approx(whole * fraction, abs=1)
+
+
+def test_what_is_held_out_depends_on_the_seed_alone() -> None:
+    dataset, _, _ = with_noise(300)
+    torch.manual_seed(9)
+    first = dataset.hold_out(0.2, seed=0)
+    assert torch.equal(first.validation, dataset.hold_out(0.2, seed=0).validation)
+    assert not torch.equal(first.validation, dataset.hold_out(0.2, seed=1).validation)
+    # Frozen: a sweep that is resumed elsewhere validates on the same examples.
+    assert first.validation[:8].tolist() == [3, 7, 21, 24, 26, 29, 49, 56]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan"), 0.999])
+def test_a_fraction_that_leaves_nothing_to_train_or_to_validate_on_is_refused(fraction: float) -> None:
+    with pytest.raises(InvalidInput, match="fraction = "):
+        load_dataset("digits").hold_out(fraction, seed=0)
+
+
 # --- digits ---
 
 
@@ -440,6 +537,39 @@ def test_unusable_arrays_are_refused_with_the_reason(
     assert len(told) == len(expected), told
     for problem, beginning in zip(told, expected, strict=True):
         assert problem.startswith(beginning)
+
+
+def test_intact_labels_and_a_validation_split_of_an_array_file_are_read(tmp_path: Path) -> None:
+    arrays = good_arrays()
+    plain = load_dataset(saved(tmp_path, arrays)).fingerprint
+    intact = np.roll(arrays["y_train"], 1)
+    more = {"intact_train": intact, "x_validation": arrays["x_test"][:4], "y_validation": np.arange(4) % 3}
+    dataset = load_dataset(saved(tmp_path, {**arrays, **more}))
+    assert dataset.y_train.tolist() == arrays["y_train"].tolist()
+    assert dataset.intact_train is not None
+    assert dataset.intact_train.tolist() == intact.tolist()
+    assert dataset.x_validation is not None
+    assert torch.equal(dataset.x_validation, dataset.x_test[:4])
+    assert dataset.fingerprint != plain
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"intact_train": np.arange(29) % 3}, "x_train has 30 examples, intact_train 29 labels"),
+        ({"intact_train": np.arange(30) % 4}, "1 of the classes 0...3 have no training examples: 3"),
+        ({"intact_train": np.arange(30) % 3 / 1}, "intact_train is float64"),
+        ({"y_validation": np.arange(4) % 3}, "y_validation is there and x_validation is not"),
+        (
+            {"x_validation": np.zeros((4, 5, 5, 3), np.uint8), "y_validation": np.arange(4) % 3},
+            "an example of x_train is (6, 5, 3), of x_validation (5, 5, 3)",
+        ),
+        ({"intact_train": np.array([None] * 30)}, "intact_train is an array of Python objects"),
+    ],
+)
+def test_unusable_optional_arrays_are_refused(more: Arrays, problem: str, tmp_path: Path) -> None:
+    (told,) = problems_of(saved(tmp_path, {**good_arrays(), **more}))
+    assert told.startswith(problem)
 
 
 def test_only_the_first_absent_classes_are_listed(tmp_path: Path) -> None:

@@ -395,7 +395,7 @@ def _pieces(examples: Examples, on_progress: OnProgress | None) -> Iterator[Tens
     # In pieces, because bincount works on a copy as int64.
     values = max(1, examples[:1].numel() // (examples.shape[1] if examples.dim() == 4 else 1))
     size = max(1, _COUNTED_AT_ONCE // values)
-    yield from (examples[start : start + size] for start in range(0, len(examples), size))
+    yield from (examples[start : start + size] for start in range(0, max(1, len(examples)), size))
 
 
 def _counted_statistics(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
