@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trainers.supervision import CategoricalCrossEntropy
+    from trainers.supervision import DimensionalityDriven
     from trainers.supervision import GeneralisedCrossEntropy
     from trainers.supervision import GradientRescaling
+    from trainers.supervision import LabelOptimisation
+    from trainers.supervision import Masking
     from trainers.supervision import MeanAbsoluteError
 
 __all__ = [
     "CategoricalCrossEntropy",
+    "DimensionalityDriven",
     "GeneralisedCrossEntropy",
     "GradientRescaling",
+    "LabelOptimisation",
+    "Masking",
     "MeanAbsoluteError",
 ]
 

@@ -5,6 +5,10 @@ from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
 from trainers.supervision.course import Setting
 from trainers.supervision.course import Stage
+from trainers.supervision.d2l import DimensionalityDriven
+from trainers.supervision.label_optimisation import LabelOptimisation
+from trainers.supervision.lid import local_intrinsic_dimensionality
+from trainers.supervision.masking import Masking
 from trainers.supervision.registry import describe_supervision
 from trainers.supervision.registry import hyperparameter_defaults
 from trainers.supervision.registry import make_supervision
@@ -22,8 +26,11 @@ __all__ = [
     "CategoricalCrossEntropy",
     "Course",
     "Criterion",
+    "DimensionalityDriven",
     "GeneralisedCrossEntropy",
     "GradientRescaling",
+    "LabelOptimisation",
+    "Masking",
     "MeanAbsoluteError",
     "NetworkView",
     "Setting",
@@ -32,6 +39,7 @@ __all__ = [
     "WeightFunction",
     "describe_supervision",
     "hyperparameter_defaults",
+    "local_intrinsic_dimensionality",
     "make_supervision",
     "supervision_names",
 ]

@@ -10,6 +10,9 @@ from trainers.errors import InvalidInput
 from trainers.plugins import load_plugin
 from trainers.plugins import plugin_names
 from trainers.plugins import unknown_name
+from trainers.supervision.d2l import DimensionalityDriven
+from trainers.supervision.label_optimisation import LabelOptimisation
+from trainers.supervision.masking import Masking
 from trainers.supervision.supervision import Supervision
 from trainers.supervision.weights import CategoricalCrossEntropy
 from trainers.supervision.weights import GeneralisedCrossEntropy
@@ -26,6 +29,9 @@ _BUILT_IN: dict[str, type[Supervision]] = {
     "mae": MeanAbsoluteError,
     "gce": GeneralisedCrossEntropy,
     "gr": GradientRescaling,
+    "d2l": DimensionalityDriven,
+    "masking": Masking,
+    "label_optimisation": LabelOptimisation,
 }
 
 
