@@ -14,11 +14,12 @@ from torch import Tensor
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.supervision.counts import count_error
 from trainers.supervision.course import Batch
 from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
 from trainers.supervision.course import Setting
-from trainers.supervision.hyperparameters import Interval
+from trainers.supervision.hyperparameters import interval_error
 from trainers.supervision.lid import local_intrinsic_dimensionality
 from trainers.supervision.log_probabilities import log_probabilities
 from trainers.supervision.supervision import Supervision
@@ -57,9 +58,9 @@ class DimensionalityDriven(Supervision):
 
     def __post_init__(self) -> None:
         errors = [
-            *Interval(2, whole=True).problems("k", self.k, "20, as the authors"),
-            *Interval(2, whole=True).problems("window", self.window, "5, as the authors"),
-            *Interval(0, 1).problems("warm_up", self.warm_up, "0.1"),
+            *count_error("k", self.k, 2, "Use 20 neighbours as its authors do."),
+            *count_error("window", self.window, 2, "Use 5 epochs as its authors do."),
+            *interval_error("warm_up", self.warm_up, "[0, 1]", "Give a share of the epochs, e.g. 0.1."),
         ]
         if errors:
             raise InvalidInput(*errors)
@@ -146,7 +147,7 @@ class _DimensionalityDrivenCourse(Course):
         drawn = np.random.default_rng((self._setting.seed, network.epoch)).permutation(count)
         drawn = drawn[: min(_BATCHES, count // size) * size]
         features = network.features(torch.from_numpy(drawn).to(self._setting.device))
-        batches = features.unflatten(0, (-1, size))
+        batches = features.view(-1, size, features.shape[1])
         estimates = torch.cat([local_intrinsic_dimensionality(batch, self._supervision.k) for batch in batches])
         estimates = estimates[torch.isfinite(estimates)]
         mean = float(estimates.double().mean()) if len(estimates) else 0.0

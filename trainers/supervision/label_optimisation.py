@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainers.errors import InvalidInput
+from trainers.supervision.counts import count_error
 from trainers.supervision.course import Batch
 from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
 from trainers.supervision.course import Setting
 from trainers.supervision.course import Stage
-from trainers.supervision.hyperparameters import Interval
+from trainers.supervision.hyperparameters import interval_error
 from trainers.supervision.log_probabilities import log_probabilities
 from trainers.supervision.supervision import Supervision
 
@@ -62,13 +63,13 @@ class LabelOptimisation(Supervision):
 
     def __post_init__(self) -> None:
         errors = [
-            *Interval(0).problems("alpha", self.alpha, "1.2"),
-            *Interval(0).problems("beta", self.beta, "0.8"),
-            *Interval(0, 1, open_ends=True).problems("start", self.start, "0.35"),
-            *Interval(1, whole=True).problems("window", self.window, "10, as the authors"),
-            *Interval(0, open_ends=True).problems("first_rate", self.first_rate, "0.8"),
-            *Interval(0, open_ends=True).problems("second_rate", self.second_rate, "2"),
-            *Interval(0, open_ends=True).problems("second_stage", self.second_stage, "0.6"),
+            *interval_error("alpha", self.alpha, "[0, inf)", "Give a weight, e.g. 1.2."),
+            *interval_error("beta", self.beta, "[0, inf)", "Give a weight, e.g. 0.8."),
+            *interval_error("start", self.start, "(0, 1)", "Give a share of stage one, e.g. 0.35."),
+            *count_error("window", self.window, 1, "Use 10 epochs as its authors do."),
+            *interval_error("first_rate", self.first_rate, "(0, inf)", "Give a multiple of the rate, e.g. 0.8."),
+            *interval_error("second_rate", self.second_rate, "(0, inf)", "Give a multiple of the rate, e.g. 2."),
+            *interval_error("second_stage", self.second_stage, "(0, inf)", "Give a share of the budget, e.g. 0.6."),
         ]
         if errors:
             raise InvalidInput(*errors)

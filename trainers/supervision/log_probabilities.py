@@ -1,4 +1,4 @@
-"""log p of a batch, in the precision in which every loss is computed."""
+"""The log-softmax that losses which mix classes start from."""
 
 from __future__ import annotations
 
@@ -7,5 +7,6 @@ from torch import Tensor
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """Log-softmax of logits (B, C): float64 stays, every other type is computed in float32. Always finite."""
-    return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    """log softmax(z), shape (N, C): finite for any finite logits, float32 for half types."""
+    z = logits.float() if torch.finfo(logits.dtype).bits < 32 else logits
+    return torch.log_softmax(z, dim=1)

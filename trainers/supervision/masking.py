@@ -17,14 +17,16 @@ from torch import nn
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.supervision.counts import count_error
 from trainers.supervision.course import Batch
 from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
 from trainers.supervision.course import Setting
 from trainers.supervision.course import Stage
-from trainers.supervision.hyperparameters import Interval
+from trainers.supervision.hyperparameters import interval_error
 from trainers.supervision.log_probabilities import log_probabilities
 from trainers.supervision.supervision import Supervision
+from trainers.supervision.transition_estimate import estimate_transition
 
 # All of the released code.
 _GENERATOR_HIDDEN, _CRITIC_HIDDEN = (50, 50), (20,)
@@ -38,19 +40,20 @@ _POSSIBLE, _BLUR = 0.5, 0.05
 class Masking(Supervision):
     """Masking: forward correction by a generated transition matrix, whose structure fits a prior mask.
 
-    Stage one is CCE; from its predictions the transition matrix T is estimated, and the generator trained to give
-    it. Stage two goes on with the same network: every example of a batch gets its own S = softmax(G(noise)), noise
-    N(0, 1) of C dimensions, and the loss is -log (S^T p)_y. After every step of the network the generator
-    G (C-50-50-C*C, ReLU) takes one step down that loss minus the critic's score of S, and the critic (C*C-20-1,
-    sigmoid) five steps down score(S) - score(mask), with fresh noise. The critic sees the structure
-    sigmoid((S - 0.5/C) / (0.05/C)) of S, 0.05 and 0.005 at ten classes as the source. The network is used without S.
+    Stage one is CCE; from its predictions the transition matrix T is estimated as by Patrini et al., CVPR 2017, and
+    the generator trained to give it. Stage two goes on with the same network: every example of a batch gets its own
+    S = softmax(G(noise)), noise N(0, 1) of C dimensions, and the loss is -log (S^T p)_y. After every step of the
+    network the generator G (C-50-50-C*C, ReLU) takes one step down that loss minus the critic's score of S, and the
+    critic (C*C-20-1, sigmoid) five steps down score(S) - score(mask), with fresh noise. Of S the critic sees the
+    structure sigmoid((S - 0.5/C) / (0.05/C)), which at ten classes are the source's 0.05 and 0.005. The network is
+    used without S.
 
     Args:
         mask: The prior: "ones" (every transition possible, as under symmetric noise), or a file .npy, .csv or .txt
             of C x C zeros and ones, row: the intact class, column: the given one.
-        first_stage: Length of stage one as a share of the task's budget, > 0. Source: as long as stage two. A
-            network that has memorised its labels estimates T = I, and leaves nothing to correct: where it can,
-            make it shorter.
+        first_stage: Length of stage one as a share of the task's budget, > 0. Source: as long as stage two. From
+            a network that has memorised its labels T = I is estimated, which corrects nothing: make it shorter
+            where the backbone can memorise.
         rate: RMSProp's learning rate for generator and critic, > 0; a tenth of it wherever the network's own
             learning rate comes down to it, and so on.
         pretraining_steps: RMSProp steps of the generator towards T, at 1e-4, >= 1.
@@ -59,10 +62,10 @@ class Masking(Supervision):
         InvalidInput: A value is out of range.
 
     Source: Han et al., NeurIPS 2018, and their released code, which is followed where the paper leaves a choice:
-    one S an example; T's row i is p of the example with the largest p_i, without Patrini's filter; uniform Glorot
-    initialisation; the critic's weights are not clamped (the code defines a clamp and never runs it). Not
-    followed: its generator steps also move the network, by RMSProp at 1e-5, which is left to the task's optimiser;
-    generator and critic learn from the batch just seen instead of fresh ones; the threshold is scaled with C.
+    one S an example, ReLU and sigmoid, uniform Glorot initialisation, five critic steps, no clamp of the critic's
+    weights (the code defines one and never runs it). Not followed: it estimates T without Patrini's filter of
+    outliers; its generator steps also move the network, by RMSProp at 1e-5, which is left to the task's optimiser;
+    generator and critic learn from the batch just seen, not from fresh ones; 0.05 and 0.005 do not depend on C.
     """
 
     mask: str = "ones"
@@ -72,9 +75,9 @@ class Masking(Supervision):
 
     def __post_init__(self) -> None:
         errors = [
-            *Interval(0, open_ends=True).problems("first_stage", self.first_stage, "1"),
-            *Interval(0, open_ends=True).problems("rate", self.rate, "1e-5"),
-            *Interval(1, whole=True).problems("pretraining_steps", self.pretraining_steps, "10000"),
+            *interval_error("first_stage", self.first_stage, "(0, inf)", "Give a share of the budget, e.g. 1."),
+            *interval_error("rate", self.rate, "(0, inf)", "Use 1e-5 as its authors do."),
+            *count_error("pretraining_steps", self.pretraining_steps, 1, "Use 10000 as its authors do."),
         ]
         if not isinstance(self.mask, str) or (
             self.mask != "ones" and Path(self.mask).suffix not in (".npy", ".csv", ".txt")
@@ -190,7 +193,8 @@ class _MaskingCourse(Course):
 
     def end_stage(self, number: int, network: NetworkView) -> None:
         self._correcting = True
-        self._pretrain(_estimated_transition(network.probabilities()))
+        transition = estimate_transition(network.probabilities())
+        self._pretrain(transition.to(self._setting.device, torch.float32))
 
     def state_dict(self) -> dict[str, Any]:
         if not self._correcting:
@@ -246,11 +250,6 @@ def corrected_loss(log_p: Tensor, labels: Tensor, log_s: Tensor) -> Tensor:
     """
     rows = torch.arange(len(labels), device=labels.device)
     return -torch.logsumexp(log_p + log_s[rows, :, labels], dim=1).mean()
-
-
-def _estimated_transition(probabilities: Tensor) -> Tensor:
-    """T, (C, C), from predictions (N, C): row i is that of the example which is most surely of class i."""
-    return probabilities[probabilities.argmax(dim=0)].float()
 
 
 def _perceptron(widths: Sequence[int], activation: type[nn.Module], initial: torch.Generator) -> nn.Sequential:
