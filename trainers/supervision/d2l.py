@@ -36,7 +36,8 @@ class DimensionalityDriven(Supervision):
     is measured. Training is CCE until the LID exceeds the mean of the last ``window`` epochs by two of their
     standard deviations: there, once, the weights of the epoch before come back, and from then on the loss is
     -sum (alpha y + (1 - alpha) onehot(argmax p)) log p, alpha = exp(-(t/T) LID_t / min_{s<t} LID_s).
-    A lane whose LID never jumps is trained with CCE to its end.
+    A lane whose LID never jumps is trained with CCE to its end, and one that turns after the labels are memorised
+    hardly differs from it: predictions and labels are the same by then.
 
     Args:
         k: Nearest neighbours of an estimate, >= 2.
@@ -147,7 +148,7 @@ class _DimensionalityDrivenCourse(Course):
         drawn = np.random.default_rng((self._setting.seed, network.epoch)).permutation(count)
         drawn = drawn[: min(_BATCHES, count // size) * size]
         features = network.features(torch.from_numpy(drawn).to(self._setting.device))
-        batches = features.view(-1, size, features.shape[1])
+        batches = features.reshape(-1, size, features.shape[1])
         estimates = torch.cat([local_intrinsic_dimensionality(batch, self._supervision.k) for batch in batches])
         estimates = estimates[torch.isfinite(estimates)]
         mean = float(estimates.double().mean()) if len(estimates) else 0.0

@@ -36,6 +36,7 @@ class LabelOptimisation(Supervision):
         alpha: Weight of the prior term, >= 0.
         beta: Weight of the entropy term, >= 0.
         start: Share of stage one after which labels are first replaced, in (0, 1). Source: epoch 70 of 200.
+            It has to come before the network has memorised the labels given, which small networks do sooner.
         window: Epochs that the soft labels are a mean of, >= 1.
         first_rate: Of stage one, times the task's learning rate, > 0. Source: 0.08 where 0.1 is usual.
         second_rate: Of stage two, times the task's learning rate, > 0. Source: 0.2 where 0.1 is usual.

@@ -72,9 +72,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(
 ) -> None:
     course = course_with(soft_labels, optimising, classes=3)
     labels = torch.tensor([1, 0, 0, 0, 2, 1])
-    value, gradient = value_and_gradient(
-        lambda z: course.loss(Batch(z, labels, torch.arange(6))), EXTREMES.to(dtype)
-    )
+    value, gradient = value_and_gradient(lambda z: course.loss(Batch(z, labels, torch.arange(6))), EXTREMES.to(dtype))
     assert bool(torch.isfinite(value))
     assert bool(torch.isfinite(gradient).all())
     assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)

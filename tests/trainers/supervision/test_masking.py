@@ -104,9 +104,7 @@ def test_the_generator_begins_at_the_estimated_matrix(pretrained: Any) -> None:
 def test_extreme_logits_give_finite_losses_gradients_and_steps(dtype: torch.dtype) -> None:
     course = correcting(Masking(pretraining_steps=1), torch.eye(3))
     labels = torch.tensor([1, 0, 0, 0, 2, 1])
-    value, gradient = value_and_gradient(
-        lambda z: course.loss(Batch(z, labels, torch.arange(6))), EXTREMES.to(dtype)
-    )
+    value, gradient = value_and_gradient(lambda z: course.loss(Batch(z, labels, torch.arange(6))), EXTREMES.to(dtype))
     course.step(0.1)
     assert bool(torch.isfinite(value))
     assert bool(torch.isfinite(gradient).all())
