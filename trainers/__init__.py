@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trainers.supervision import BackwardCorrection
     from trainers.supervision import CategoricalCrossEntropy
+    from trainers.supervision import DimensionalityDriven
     from trainers.supervision import ForwardCorrection
     from trainers.supervision import GeneralisedCrossEntropy
     from trainers.supervision import GradientRescaling
     from trainers.supervision import HardBootstrap
+    from trainers.supervision import LabelOptimisation
+    from trainers.supervision import Masking
     from trainers.supervision import MeanAbsoluteError
     from trainers.supervision import SAdaptation
     from trainers.supervision import SoftBootstrap
@@ -26,10 +29,13 @@ if TYPE_CHECKING:
 __all__ = [
     "BackwardCorrection",
     "CategoricalCrossEntropy",
+    "DimensionalityDriven",
     "ForwardCorrection",
     "GeneralisedCrossEntropy",
     "GradientRescaling",
     "HardBootstrap",
+    "LabelOptimisation",
+    "Masking",
     "MeanAbsoluteError",
     "SAdaptation",
     "SoftBootstrap",

@@ -138,7 +138,7 @@ class TrainingTask:
         if self.weights is not None:
             try:
                 weights = check_weights(
-                    self.backbone, self.dataset.example_shape, self.dataset.num_classes, self.weights
+                    self.backbone, self.network_input_shape, self.dataset.num_classes, self.weights
                 )
                 object.__setattr__(self, "weights", weights)
             except InvalidInput as error:

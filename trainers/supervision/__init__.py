@@ -13,6 +13,10 @@ from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
 from trainers.supervision.course import Setting
 from trainers.supervision.course import Stage
+from trainers.supervision.d2l import DimensionalityDriven
+from trainers.supervision.label_optimisation import LabelOptimisation
+from trainers.supervision.lid import local_intrinsic_dimensionality
+from trainers.supervision.masking import Masking
 from trainers.supervision.registry import describe_supervision
 from trainers.supervision.registry import hyperparameter_defaults
 from trainers.supervision.registry import make_supervision
@@ -34,10 +38,13 @@ __all__ = [
     "CategoricalCrossEntropy",
     "Course",
     "Criterion",
+    "DimensionalityDriven",
     "ForwardCorrection",
     "GeneralisedCrossEntropy",
     "GradientRescaling",
     "HardBootstrap",
+    "LabelOptimisation",
+    "Masking",
     "MeanAbsoluteError",
     "NetworkView",
     "SAdaptation",
@@ -52,6 +59,7 @@ __all__ = [
     "estimate_transition",
     "forward_loss",
     "hyperparameter_defaults",
+    "local_intrinsic_dimensionality",
     "make_supervision",
     "read_transition",
     "supervision_names",

@@ -14,6 +14,9 @@ from trainers.supervision.bootstrap import HardBootstrap
 from trainers.supervision.bootstrap import SoftBootstrap
 from trainers.supervision.corrections import BackwardCorrection
 from trainers.supervision.corrections import ForwardCorrection
+from trainers.supervision.d2l import DimensionalityDriven
+from trainers.supervision.label_optimisation import LabelOptimisation
+from trainers.supervision.masking import Masking
 from trainers.supervision.s_adaptation import SAdaptation
 from trainers.supervision.supervision import Supervision
 from trainers.supervision.truncated import TruncatedGeneralisedCrossEntropy
@@ -38,6 +41,9 @@ _BUILT_IN: dict[str, type[Supervision]] = {
     "bootstrap_hard": HardBootstrap,
     "bootstrap_soft": SoftBootstrap,
     "s_adaptation": SAdaptation,
+    "d2l": DimensionalityDriven,
+    "masking": Masking,
+    "label_optimisation": LabelOptimisation,
 }
 
 
