@@ -447,13 +447,13 @@ class _SweepRun:
         self._start_attempt(trial.id)
         self._message = "confirming" if trial.phase is Phase.CONFIRM else "searching"
         self._show()
-        hyperparameters = dict(trial.hyperparameters)
-        if trial.supervision == "gr":
-            hyperparameters |= {"transform": self._spec.transform, "normalise": self._spec.normalise}
+        # The baseline is what it is, whatever the sweep fixes; so are a grid's cells of other supervisions.
+        searched = trial.supervision == self._spec.supervision and trial.phase is not Phase.BASELINE
+        fixed = self._spec.fixed if searched else {}
         return {
             "trial_id": trial.id,
             "supervision": trial.supervision,
-            "hyperparameters": hyperparameters,
+            "hyperparameters": {**fixed, **trial.hyperparameters},
             "noise_rate": trial.noise_rate,
             "seed": trial.seed,
             "noise_seed": trial.noise_seed,

@@ -118,6 +118,11 @@ class Dimension(BaseModel):
             raise refusal("range", [self.low, self.high], "is logarithmic and does not start above 0", remedy)
         return self
 
+    @property
+    def middle(self) -> float:
+        """The value halfway between its ends."""
+        return math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+
     def inside(self, value: float) -> float | None:
         """The value, pulled onto a bound that it misses by no more than rounding; None where it misses by more."""
         slack = max(abs(self.low), abs(self.high)) * 10.0**-SIGNIFICANT_DIGITS * 5
@@ -208,6 +213,10 @@ class ContinuousSpace(SearchSpace):
         return list(
             dict.fromkeys(self.configuration(dict(zip(axes, corner, strict=True))) for corner in product(*ends))
         )
+
+    def centre(self) -> Configuration:
+        """Return the configuration in the middle of every range."""
+        return self.configuration({name: axis.middle for name, axis in self.axes().items()})
 
     def _inside(self, values: Mapping[str, float]) -> dict[str, float] | None:
         """Return ``values`` on the dimensions, pulled onto a bound they miss by no more than rounding."""
