@@ -351,8 +351,7 @@ class SweepSpec(_Section):
     def _problems(self, recorded: bool) -> list[_Problem]:
         try:
             space = self.searched_space
-        except ValueError as error:
-            assert isinstance(error, PydanticCustomError)
+        except PydanticCustomError as error:
             wrong = error.context or {}
             return [_Problem("supervision", self.supervision, wrong["problem"], wrong["remedy"], ("supervision",))]
         problems = [*self._sampler_problems(space), *self._trials_problems(space)]
@@ -471,9 +470,9 @@ class _SupervisionCheck:
             remedy = f"{known.takes} Of training, {', '.join(TRAINING_FIELDS)} can be searched."
             self._add(_at(place, name), values[name], "there is no such hyper-parameter", remedy, reads)
         for name in missing:
-            named = f"{configuration.supervision} has no default for it, and neither the space nor a fixed value gives one"
+            why = f"{configuration.supervision} has no default for it, and it is neither searched nor fixed"
             remedy = f"Search it, or fix it: hyperparameters: {{{name}: ...}}, on the command line --set {name}=..."
-            self._add("space", self._space.description, f"{name} is missing: {named}", remedy, reads)
+            self._add("space", self._space.description, f"{name} is missing: {why}", remedy, reads)
         for name in TRAINING_FIELDS:
             if name in values and (wrong := _training_error(name, values[name])) is not None:
                 self._add(_at(place, name), *_said(wrong), reads)
@@ -515,8 +514,8 @@ def _places(space: SearchSpace) -> list[tuple[str, Configuration]]:
 
 def _searched_everywhere(space: SearchSpace, supervision: str) -> set[str]:
     """Names of the values that every configuration of a supervision has from the space."""
-    named = [set(configuration.as_dict()) for _, configuration in _places(space) if configuration.supervision == supervision]
-    return set.intersection(*named) if named else set()
+    own = [set(each.as_dict()) for _, each in _places(space) if each.supervision == supervision]
+    return set.intersection(*own) if own else set()
 
 
 def _training_error(name: str, value: Value) -> FieldError | None:
@@ -545,7 +544,7 @@ REMEDIES: dict[str, str] = {
     "space.lambda": "Give [low, high], or a list of numbers for a grid, e.g. [0, 3].",
     "space.kind": "Give kappa, box, ranges or grid.",
     "space.supervision": "Give the name of the supervision whose values are searched, e.g. gce.",
-    "space.dimensions": "Give a range for each name, e.g. {q: [0.1, 1], weight_decay: {low: 1e-5, high: 1e-2, log: true}}.",
+    "space.dimensions": "Give a range for each name, e.g. {q: [0.1, 1], dropout: {low: 0.01, high: 0.5, log: true}}.",
     "space.kappa": "Give [low, high], e.g. [0, 6].",
     "space.points": "Give a list of cells, e.g. [{beta: 8, lam: 0.5}, {beta: 12, lam: 0.5}].",
     "space.beta_by_lambda": "Give a list of betas for each lambda, e.g. {0.5: [4, 8], 1: [8, 12]}.",

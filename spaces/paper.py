@@ -5,6 +5,7 @@ Source: Wang et al., arXiv 1905.11233 (first version): Figures 6 to 9, Tables 2,
 
 from __future__ import annotations
 
+from spaces.configuration import Value
 from spaces.space import Extra
 from spaces.space import GridSpace
 
@@ -43,5 +44,5 @@ def table_3(noise_rate: float | None = None) -> GridSpace:
     """Return Table 3's cells at one noise rate, or those of all its noise rates where it has no such rate."""
     rows = TABLE_3_BY_NOISE_RATE.get(round(noise_rate, 6)) if noise_rate is not None else None
     pairs = rows or dict.fromkeys(pair for rate in TABLE_3_BY_NOISE_RATE.values() for pair in rate)
-    points = tuple({"beta": beta, "lam": lam} for beta, lam in pairs)
+    points: tuple[dict[str, Value], ...] = tuple({"beta": beta, "lam": lam} for beta, lam in pairs)
     return GridSpace(name="paper-table-3", points=points, extra=(CCE, EQUAL_WEIGHTS))

@@ -22,6 +22,10 @@ from trainers.errors import InvalidInput
 from trainers.supervision import supervision_names
 
 SOUND: dict[str, Any] = {"dataset": "digits", "noise_rate": 0.4}
+FIELDS_INSIDE = (
+    *("kind", "lam", "beta", "q", "dimensions", "supervision", "points", "extra"),
+    *("epochs", "milestones", "seeds", "gpus"),
+)
 GRID: dict[str, Any] = {"kind": "grid", "beta": [4], "lam": [1]}
 
 
@@ -132,7 +136,7 @@ def test_dataset_and_noise_rate_are_enough() -> None:
             "weight_decay, dropout, learning_rate",
         ),
         (
-            {"supervision": "cce", "space": {"kind": "ranges", "dimensions": {"dropout": {"low": 0, "high": 0.5, "log": True}}}},
+            {"space": {"kind": "ranges", "dimensions": {"dropout": {"low": 0, "high": 0.5, "log": True}}}},
             "space.dimensions.dropout",
             None,
             "does not start above 0",
@@ -308,9 +312,7 @@ def test_what_can_be_read_beside_a_wrong_field_is_read() -> None:
             lambda inner: (
                 st.lists(inner, max_size=3)
                 | st.dictionaries(
-                    st.sampled_from(
-                        [1, "kind", "lam", "beta", "q", "dimensions", "supervision", "points", "extra", "epochs", "milestones", "seeds", "gpus"]
-                    ),
+                    st.sampled_from([1, *FIELDS_INSIDE]),
                     inner,
                     max_size=4,
                 )
