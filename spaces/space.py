@@ -36,6 +36,7 @@ from spaces.emphasis import beta_of
 from spaces.emphasis import kappa_of
 from spaces.refusal import refusal
 
+_FEW_CELLS = 4
 SIGNIFICANT_DIGITS = 6
 """Digits that sampled values are recorded with: finer than any measured effect, short enough to copy."""
 
@@ -434,6 +435,8 @@ class GridSpace(SearchSpace):
     def description(self) -> str:
         """The space in one line."""
         cells = self.grid()
+        if len(cells) <= _FEW_CELLS and self.name is None:
+            return f"grid: {', '.join(cell.key for cell in cells)}"
         counts = Counter(cell.supervision for cell in cells)
         parts = ", ".join(f"{count} {supervision}" for supervision, count in counts.items())
         return f"{self.name or 'grid'}: {len(cells)} {'cell' if len(cells) == 1 else 'cells'} ({parts})"
