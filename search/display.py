@@ -16,6 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.naming import equations
+from search.naming import symbols
 from search.reports.tables import accuracy
 
 if TYPE_CHECKING:
@@ -154,12 +156,12 @@ def line(status: SweepStatus) -> str:
 def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
     """What a sweep recommends and how sure it is, for a terminal; or that it recommends nothing."""
     if recommendation is None:
-        return ["No recommendation: no configuration of gradient rescaling trained to the full budget."]
+        return ["No recommendation: no configuration of the searched supervision trained to the full budget."]
     word = "Recommended" if recommendation.provenance.finished else "Best so far"
-    point, found = recommendation.recommended, recommendation
+    found = recommendation
+    point = equations(found.recommended.supervision, found.recommended.found)
     lines = [
-        f"{word}: beta = {point.beta:.6g}, lambda = {point.lam:.6g} for {found.dataset} at noise rate "
-        f"{found.noise_rate:g} ({found.backbone})",
+        f"{word}: {point} for {found.dataset} at noise rate {found.noise_rate:g} ({found.backbone})",
         f"  intact accuracy {found.objective}, test accuracy {found.test_accuracy or '–'}",
     ]
     if found.baseline is not None:
@@ -195,7 +197,8 @@ def duration(seconds: float) -> str:
 def _best(row: LeaderboardRow | None) -> str:
     if row is None:
         return "none yet"
-    point = row.label if row.beta is None or row.lam is None else f"β={row.beta:.4g} λ={row.lam:.4g}"
+    gradient_rescaling = row.beta is not None and row.lam is not None
+    point = symbols(row.supervision, row.hyperparameters) if gradient_rescaling else row.label
     seeds = " on fresh seeds" if row.confirmed else ""
     return f"{point} intact accuracy {accuracy(row.objective)}{seeds}"
 

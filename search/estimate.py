@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from statistics import median
 from typing import Any
 
 import torch
 
+from search.hyperparameters import supervision_with
 from search.machine import this_machine
 from search.machine import trials_at_once
 from search.spec import SweepSpec
@@ -20,11 +22,12 @@ from search.spec import TrialCounts
 from search.store import Store
 from search.store import TrialState
 from search.trial import TaskSettings
+from spaces import ContinuousSpace
 from trainers.datasets import Dataset
 from trainers.errors import InvalidInput
 from trainers.noise import make_noise_model
 from trainers.recipes import training_task
-from trainers.supervision import make_supervision
+from trainers.supervision import Supervision
 from trainers.training import Lane
 from trainers.training import TrainingTask
 from trainers.training import train
@@ -34,8 +37,6 @@ _TIMED_SECONDS = 1.0
 _MOST_TIMED_STEPS = 256
 _TIMED_TRAIN_EXAMPLES = 1024
 _TIMED_TEST_EXAMPLES = 256
-# The paper's GR on CIFAR-10; every supervision of this family costs the same.
-_TIMED_CONFIGURATION = {"beta": 12.0, "lam": 0.5}
 # More sweeps than this would tell the same.
 _RECORDED_SWEEPS = 20
 
@@ -115,18 +116,27 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
 def _recorded_seconds(spec: SweepSpec, task: TrainingTask, store: Store) -> list[float]:
     """Training seconds of finished trials that did the same work on the same kind of device."""
     seconds: list[float] = []
-    alike = [sweep for sweep in store.sweeps(dataset=task.dataset.name) if sweep.backbone == task.backbone]
+    wanted = (task.backbone, spec.supervision)
+    alike = [
+        sweep
+        for sweep in store.sweeps(dataset=task.dataset.name)
+        if (sweep.backbone, sweep.supervision) == wanted
+    ]
     for sweep in alike[:_RECORDED_SWEEPS]:
         if not _same_work(spec, task, sweep.spec):
             continue
         done = store.trials(sweep.id, state=TrialState.DONE)
-        seconds += [trial.train_seconds for trial in done if trial.train_seconds is not None]
+        seconds += [
+            trial.train_seconds
+            for trial in done
+            if trial.train_seconds is not None and trial.supervision == spec.supervision
+        ]
     return seconds
 
 
 def _same_work(spec: SweepSpec, task: TrainingTask, recorded: Mapping[str, Any]) -> bool:
     try:
-        other = SweepSpec.model_validate(recorded)
+        other = SweepSpec.recorded(recorded)
         given = other.training.model_dump(exclude_none=True)
         # On the data at hand: the recorded sweep's own may be gone, and need not be read to know its work.
         work = training_task(task.dataset, backbone=task.backbone, device=task.device, **given)
@@ -135,6 +145,7 @@ def _same_work(spec: SweepSpec, task: TrainingTask, recorded: Mapping[str, Any])
     resources = (spec.resources.cpus, spec.resources.gpus)
     return (
         other.limit_train == spec.limit_train
+        and other.hyperparameters.items() >= spec.hyperparameters.items()
         and (other.resources.cpus, other.resources.gpus) == resources
         and _work_of(work) == _work_of(task)
     )
@@ -147,28 +158,48 @@ def _work_of(task: TrainingTask) -> tuple[object, ...]:
 def _timed_seconds(task: TrainingTask, spec: SweepSpec) -> tuple[float, int]:
     """Seconds of a whole trial, and how many steps were timed for it."""
     part = _part_of(task)
+    searched = _searched(spec)
+    timed_one = searched[0]
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, math.floor(spec.resources.cpus)))
     try:
         steps = 2
-        _train(task, part, steps, spec)  # the first steps of a process are slow
-        few = _train(task, part, steps, spec)
-        one_step = few / steps
+        _train(task, part, timed_one, steps, spec)  # the first steps of a process are slow
+        few = _train(task, part, timed_one, steps, spec)
+        one_step = few / _steps(timed_one, steps)
         timed = min(_MOST_TIMED_STEPS, max(2 * steps, round(_TIMED_SECONDS / max(one_step, 1e-6))))
-        many = _train(task, part, timed, spec)
+        many = _train(task, part, timed_one, timed, spec)
     finally:
         torch.set_num_threads(threads)
-    a_step = max(many - few, 0.0) / (timed - steps)
-    an_evaluation = max(few - steps * a_step, 0.0) * _examples(task.dataset) / _examples(part)
-    evaluations = math.ceil(task.epochs / task.evaluate_every)
-    return task.iterations * a_step + evaluations * an_evaluation, timed
+    a_step = max(many - few, 0.0) / (_steps(timed_one, timed) - _steps(timed_one, steps))
+    an_evaluation = max(few - _steps(timed_one, steps) * a_step, 0.0) * _examples(task.dataset) / _examples(part)
+    # A step costs much the same whatever the configuration, but some train a second network.
+    stretches = fmean(_steps(each, task.iterations) for each in searched) / task.iterations
+    evaluations = math.ceil(stretches * task.epochs / task.evaluate_every)
+    return stretches * task.iterations * a_step + evaluations * an_evaluation, timed
 
 
-def _train(task: TrainingTask, part: Dataset, steps: int, spec: SweepSpec) -> float:
+def _searched(spec: SweepSpec) -> list[Supervision]:
+    """What the sweep trains: each cell of a grid, the middle of ranges."""
+    space = spec.searched_space
+    configurations = [space.centre()] if isinstance(space, ContinuousSpace) else space.grid() or []
+    return [
+        supervision_with(each.supervision, {**spec.fixed, **each.as_dict()})
+        for each in configurations
+        if each.supervision == spec.supervision
+    ]
+
+
+def _steps(supervision: Supervision, budget: int) -> int:
+    """Optimiser steps of all stages of a supervision."""
+    return sum(stage.iterations(budget) for stage in supervision.stages)
+
+
+def _train(task: TrainingTask, part: Dataset, supervision: Supervision, steps: int, spec: SweepSpec) -> float:
     """Seconds of some steps and one evaluation on a part of the data."""
     few = replace(task, dataset=part, iterations=steps, milestones=(), evaluate_every=steps)
     labels = make_noise_model(spec.noise_model, spec.noise_rate).draw(part.y_train, part.num_classes, 0)
-    lane = Lane("timing", make_supervision("gr", **_TIMED_CONFIGURATION), labels, seed=0)
+    lane = Lane("timing", supervision, labels, seed=0)
     started = time.perf_counter()
     (result,) = train(few, [lane])
     return result.seconds or time.perf_counter() - started  # without the set-up, unless it diverged

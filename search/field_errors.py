@@ -8,6 +8,7 @@ from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Annotated
 from typing import Any
 from typing import Union
 from typing import get_args
@@ -183,6 +184,8 @@ def _fields_at(path: tuple[int | str, ...], model: type[BaseModel]) -> list[str]
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
+    if get_origin(annotation) is Annotated:
+        return _models_in(get_args(annotation)[0])
     if get_origin(annotation) is None or get_origin(annotation) not in (Union, types.UnionType, tuple, list):
         return []
     return [found for part in get_args(annotation) for found in _models_in(part)]

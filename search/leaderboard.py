@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from search.naming import label
 from search.recommend import Choice
 from search.recommend import Estimate
 from search.recommend import Objective
 from search.recommend import Standing
+from search.recommend import is_baseline
 from search.recommend import pick
 from search.recommend import standings
 from search.store import Phase
+from search.store import SweepRecord
 from search.store import TrialRecord
+from spaces import Value
 from spaces.emphasis import kappa_of
 
 
@@ -33,10 +37,11 @@ class LeaderboardRow:
     Args:
         rank: 1 for the best; None for the baseline, which does not compete.
         supervision: Name of the supervision.
+        hyperparameters: Its values that were searched, (name, value) sorted by name.
         label: How to name the configuration to a reader, e.g. ``gr(beta=12, lam=0.5)``.
-        beta: Emphasis spread, None where the supervision has none.
-        lam: Emphasis focus, None where the supervision has none.
-        kappa: Logarithm of the largest weight, None where the supervision has none.
+        beta: Emphasis spread of GR, None elsewhere.
+        lam: Emphasis focus of GR, None elsewhere.
+        kappa: Logarithm of GR's largest weight, None elsewhere.
         objective: Final intact-training-set accuracy.
         test_accuracy: Final test accuracy; None without a test set.
         confirmed: Whether the numbers are from fresh seeds.
@@ -45,6 +50,7 @@ class LeaderboardRow:
 
     rank: int | None
     supervision: str
+    hyperparameters: tuple[tuple[str, Value], ...]
     label: str
     beta: float | None
     lam: float | None
@@ -55,17 +61,18 @@ class LeaderboardRow:
     mark: Mark
 
 
-def leaderboard(trials: Sequence[TrialRecord], top: int = 10) -> list[LeaderboardRow]:
+def leaderboard(sweep: SweepRecord, trials: Sequence[TrialRecord], top: int = 10) -> list[LeaderboardRow]:
     """The top configurations, those confirmed on fresh seeds first, and the CCE baseline as the last row.
 
     A confirmed mean is not comparable with a mean of the search, whose best are too good on average; so they
     are ranked apart, and a row says which it is. Test accuracy does not rank.
 
     Args:
-        trials: All trials of the sweep, any state.
+        sweep: The sweep.
+        trials: All its trials, any state.
         top: How many configurations to list, the baseline not counted; the first is the recommended one.
     """
-    choice = pick(trials)
+    choice = pick(sweep, trials)
     if choice is None:
         return []
     first = list(choice.candidates)
@@ -74,29 +81,31 @@ def leaderboard(trials: Sequence[TrialRecord], top: int = 10) -> list[Leaderboar
     listed = {(standing.supervision, standing.hyperparameters) for standing in first}
     for standing in rest:
         configuration = (standing.supervision, standing.hyperparameters)
-        if configuration not in listed and standing.supervision != "cce":
+        # Where CCE itself is searched, it competes.
+        competes = not is_baseline(standing) or sweep.supervision == "cce"
+        if configuration not in listed and competes:
             listed.add(configuration)
             first.append(standing)
     rows = [_row(rank, standing, choice) for rank, standing in enumerate(first[: max(top, 1)], start=1)]
     return rows + ([_row(None, choice.baseline, choice)] if choice.baseline else [])
 
 
-def best_so_far(trials: Sequence[TrialRecord]) -> LeaderboardRow | None:
-    """The row that leads at this moment of a sweep; None while no GR trial has finished.
+def best_so_far(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> LeaderboardRow | None:
+    """The row that leads at this moment of a sweep; None while no trial of its supervision has finished.
 
     It is the best of the search until the confirm phase is over, and the recommended configuration then.
     """
-    rows = leaderboard(trials, top=1)
+    rows = leaderboard(sweep, trials, top=1)
     return rows[0] if rows else None
 
 
 def _row(rank: int | None, standing: Standing, choice: Choice) -> LeaderboardRow:
-    values = ", ".join(f"{name}={_short(value)}" for name, value in standing.hyperparameters)
     beta, lam = standing.beta, standing.lam
     return LeaderboardRow(
         rank=rank,
         supervision=standing.supervision,
-        label=f"{standing.supervision}({values})" if values else standing.supervision,
+        hyperparameters=standing.hyperparameters,
+        label=label(standing.supervision, standing.hyperparameters),
         beta=beta,
         lam=lam,
         kappa=None if beta is None or lam is None else kappa_of(beta, lam),
@@ -105,10 +114,6 @@ def _row(rank: int | None, standing: Standing, choice: Choice) -> LeaderboardRow
         confirmed=all(trial.phase is not Phase.SEARCH for trial in standing.trials),
         mark=_mark(standing, choice),
     )
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _mark(standing: Standing, choice: Choice) -> Mark:

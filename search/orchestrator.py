@@ -37,6 +37,7 @@ from search.leaderboard import best_so_far
 from search.leaderboard import leaderboard
 from search.machine import this_machine
 from search.machine import trials_at_once
+from search.naming import equations
 from search.owner import is_alive
 from search.owner import state_now
 from search.owner import this_process
@@ -104,7 +105,7 @@ def run_sweep(
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
 ) -> SweepOutcome:
-    """Search the best configuration for a dataset and noise rate.
+    """Search the best configuration of a supervision for a dataset and noise rate.
 
     Args:
         spec: What to search.
@@ -312,7 +313,7 @@ class _Session:
         return SweepOutcome(
             sweep=sweep,
             recommendation=choose(sweep, trials),
-            rows=leaderboard(trials),
+            rows=leaderboard(sweep, trials),
             figures=self.home.figures(sweep.id),
             tracking_behind=None if recorded else self.recorder.last_error or "it did not answer in time",
         )
@@ -447,13 +448,13 @@ class _SweepRun:
         self._start_attempt(trial.id)
         self._message = "confirming" if trial.phase is Phase.CONFIRM else "searching"
         self._show()
-        hyperparameters = dict(trial.hyperparameters)
-        if trial.supervision == "gr":
-            hyperparameters |= {"transform": self._spec.transform, "normalise": self._spec.normalise}
+        # The baseline is what it is, whatever the sweep fixes; so are a grid's cells of other supervisions.
+        searched = trial.supervision == self._spec.supervision and trial.phase is not Phase.BASELINE
+        fixed = self._spec.fixed if searched else {}
         return {
             "trial_id": trial.id,
             "supervision": trial.supervision,
-            "hyperparameters": hyperparameters,
+            "hyperparameters": {**fixed, **trial.hyperparameters},
             "noise_rate": trial.noise_rate,
             "seed": trial.seed,
             "noise_seed": trial.noise_seed,
@@ -515,7 +516,7 @@ class _SweepRun:
         if trial.started_at is not None and trial.finished_at is not None:
             self._durations.append((trial.finished_at - trial.started_at).total_seconds())
         self.plan.update(trial)
-        self._best = best_so_far(list(self.plan.trials()))
+        self._best = best_so_far(self.sweep, list(self.plan.trials()))
         self._show()
 
     def _show(self, state: SweepState = SweepState.RUNNING) -> None:
@@ -562,16 +563,17 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
     point, test = recommendation.recommended, recommendation.test_accuracy
     folder = home.figures(sweep_id)
     headline = (
-        f"**Recommended: β = {point.beta:g}, λ = {point.lam:g}** for {sweep.dataset} at noise rate "
+        f"**Recommended: {equations(point.supervision, point.found, greek=True)}** for {sweep.dataset} at noise rate "
         f"{sweep.noise_rate:g} ({sweep.backbone}): intact training accuracy {recommendation.objective}, final "
         "epoch, eval mode."
     )
     return ParentSummary(
-        best_beta=point.beta,
-        best_lambda=point.lam,
+        supervision=point.supervision,
+        found=point.found,
+        fixed={name: value for name, value in point.hyperparameters.items() if name not in point.searched},
         objective=recommendation.objective.mean,
         test_accuracy=test.mean if test is not None else None,
-        note_markdown=f"{headline}\n\n{leaderboard_markdown(leaderboard(trials))}",
+        note_markdown=f"{headline}\n\n{leaderboard_markdown(leaderboard(sweep, trials))}",
         artifacts=folder if folder.is_dir() else None,
     )
 

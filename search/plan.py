@@ -61,11 +61,11 @@ class SweepPlan:
         for trial in searched:
             self._configurations[trial.configuration].append(trial.id)
         self._sampler = ConfigurationSampler(
-            spec.space,
+            spec.searched_space,
             spec.resolved_sampler,
             seed=spec.seed,
             concurrency=concurrency,
-            starting_points=starting_points(spec.noise_rate, num_classes) if spec.starting_points else (),
+            starting_points=_starting_points(spec, num_classes),
             restored=len(self._configurations),
         )
         for index in sorted(self._configurations):
@@ -240,6 +240,12 @@ def trial_seeds(sweep_seed: int, phase: Phase, repeat: int) -> tuple[int, int]:
     fresh = 0 if phase is Phase.SEARCH else 1
     noise, training = np.random.SeedSequence([sweep_seed, fresh, repeat]).generate_state(2, np.uint32)
     return int(noise), int(training)
+
+
+def _starting_points(spec: SweepSpec, num_classes: int) -> list[Configuration]:
+    # The paper's tables are of GR.
+    wanted = spec.starting_points and spec.supervision == "gr"
+    return starting_points(spec.noise_rate, num_classes) if wanted else []
 
 
 def _configuration_of(trial: TrialRecord) -> Configuration:

@@ -1,4 +1,4 @@
-"""Which (beta, lambda) a sweep recommends, how sure it is, and what else it cannot tell apart.
+"""Which configuration a sweep recommends, how sure it is, and what else it cannot tell apart.
 
 Everything but `recommend` and `recommendations` is a pure function of records that the store returned: the
 same records give the same recommendation, during a sweep, after it, and years later.
@@ -21,6 +21,9 @@ from typing import Any
 from scipy.special import stdtr  # type: ignore[import-untyped, unused-ignore]
 
 from search.home import Home
+from search.hyperparameters import SPEC_FIELDS
+from search.naming import in_order
+from search.naming import written_name
 from search.owner import state_now
 from search.store import Phase
 from search.store import Store
@@ -28,6 +31,7 @@ from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
 from search.store import TrialState
+from spaces import Value
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -102,19 +106,18 @@ class Standing:
     test_accuracy: Estimate | None
 
     @property
-    def is_gradient_rescaling(self) -> bool:
-        """Whether it has a (beta, lambda) that could be recommended."""
-        return self.supervision == "gr"
-
-    @property
     def beta(self) -> float | None:
-        """Emphasis spread, None where the supervision has none."""
-        return dict(self.hyperparameters).get("beta")
+        """Emphasis spread of GR; None elsewhere, and where the sweep fixed it."""
+        return self._of_gradient_rescaling("beta")
 
     @property
     def lam(self) -> float | None:
-        """Emphasis focus, None where the supervision has none."""
-        return dict(self.hyperparameters).get("lam")
+        """Emphasis focus of GR; None elsewhere, and where the sweep fixed it."""
+        return self._of_gradient_rescaling("lam")
+
+    def _of_gradient_rescaling(self, name: str) -> float | None:
+        value = dict(self.hyperparameters).get(name) if self.supervision == "gr" else None
+        return value if isinstance(value, int | float) else None
 
     @property
     def objective_by_seeds(self) -> dict[tuple[int, int], float]:
@@ -123,22 +126,61 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class RecommendedPoint:
-    """The hyper-parameters to train with: `GradientRescaling(beta, lam, transform, normalise)`."""
+class Point:
+    """A supervision and its values by name; a training field that was searched, ``weight_decay`` say, is among them."""
 
-    beta: float
-    lam: float
-    transform: str
-    normalise: str
+    supervision: str
+    hyperparameters: Mapping[str, Value]
+
+    @property
+    def beta(self) -> float:
+        """The value of ``beta``, GR's emphasis spread.
+
+        Raises:
+            AttributeError: The supervision has none.
+        """
+        return self._number("beta")
+
+    @property
+    def lam(self) -> float:
+        """The value of ``lam``, GR's emphasis focus.
+
+        Raises:
+            AttributeError: The supervision has none.
+        """
+        return self._number("lam")
 
     def as_dict(self) -> JSON:
-        """JSON-ready form, as exported."""
-        return {
-            "beta": self.beta,
-            "lambda": self.lam,
-            "transform": self.transform,
-            "normalise": self.normalise,
-        }
+        """JSON-ready form, as exported: GR's transform and normalise after its (beta, lambda)."""
+        settings = SPEC_FIELDS if self.supervision == "gr" else ()
+        pairs = in_order(self.hyperparameters)
+        pairs.sort(key=lambda pair: settings.index(pair[0]) if pair[0] in settings else -1)
+        return {"supervision": self.supervision, **{written_name(name): value for name, value in pairs}}
+
+    def _number(self, name: str) -> float:
+        value = self.hyperparameters.get(name)
+        if not isinstance(value, int | float):
+            raise AttributeError(f"{self.supervision} has no {name}; what it has is in hyperparameters")
+        return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedPoint(Point):
+    """What to train with: `make_supervision(supervision, **hyperparameters)`, less the training fields among them.
+
+    Args:
+        supervision: Its name.
+        hyperparameters: All its values by name, those that the sweep searched and those that it fixed; for GR the
+            transform and normalise too.
+        searched: Names of those that were searched, sorted.
+    """
+
+    searched: tuple[str, ...]
+
+    @property
+    def found(self) -> dict[str, Value]:
+        """The values that were searched, by name."""
+        return {name: self.hyperparameters[name] for name in self.searched}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,19 +201,17 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Tie:
-    """A configuration that the sweep cannot tell apart from the recommended one."""
+class Tie(Point):
+    """A configuration that the sweep cannot tell apart from the recommended one, by the values that were searched."""
 
-    beta: float
-    lam: float
     objective: Objective
     test_accuracy: Estimate | None
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported."""
+        # Named, since a dataclass with slots is another class than the one that `super` was written in.
         return {
-            "beta": self.beta,
-            "lambda": self.lam,
+            **Point.as_dict(self),
             "objective": self.objective.as_dict(),
             "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
         }
@@ -239,7 +279,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The (beta, lambda) that a sweep recommends; its fields are those of the exported object.
+    """The configuration that a sweep recommends; its fields are those of the exported object.
 
     Args:
         dataset: Name of the dataset.
@@ -319,8 +359,8 @@ def standings(trials: Iterable[TrialRecord], *phases: Phase) -> list[Standing]:
     )  # stable: of equals, the earlier trial
 
 
-def pick(trials: Sequence[TrialRecord]) -> Choice | None:
-    """Pick the best configuration from a sweep's trials; None while no GR trial has finished.
+def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
+    """Pick the best configuration from a sweep's trials; None while none of its supervision has finished.
 
     The rule is stated in `choose`.
     """
@@ -328,10 +368,10 @@ def pick(trials: Sequence[TrialRecord]) -> Choice | None:
     # A round of fresh seeds that is under way has measured only some of the candidates.
     under_way = {trial.repeat for trial in confirm if not trial.state.finished}
     rounds = [trial for trial in confirm if trial.repeat not in under_way]
-    candidates = _equally_measured(standings(rounds, Phase.CONFIRM))
+    candidates = _equally_measured(standings(rounds, Phase.CONFIRM), sweep.supervision)
     confirmed = bool(candidates)
     if not confirmed:
-        candidates = _equally_measured(standings(trials, Phase.SEARCH))
+        candidates = _equally_measured(standings(trials, Phase.SEARCH), sweep.supervision)
     if not candidates:
         return None
     winner, others = candidates[0], candidates[1:]
@@ -360,13 +400,14 @@ def told_apart(one: Standing, other: Standing) -> bool:
 
 
 def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation | None:
-    """Recommend the (beta, lambda) of one sweep.
+    """Recommend the best configuration of one sweep.
 
     The rule:
 
-    * Only GR configurations that trained to the full budget can be recommended: never a pruned or a failed
-      trial. A configuration that lost some of its seeds (diverged there, say) is not compared with ones that
-      kept all of theirs, since a mean over the seeds that went well flatters it.
+    * Only configurations of the sweep's supervision that trained to the full budget can be recommended: never a
+      pruned or a failed trial, nor an extra cell of a grid. A configuration that lost some of its seeds (diverged
+      there, say) is not compared with ones that kept all of theirs, since a mean over the seeds that went well
+      flatters it.
     * The best mean final intact-training-set accuracy over the fresh seeds of the confirm phase wins. Test
       accuracy is reported and never guides.
     * Ties are the candidates that cannot be told apart from the winner: a two-sided paired t-test over the
@@ -381,9 +422,9 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
         trials: All trials of the sweep, any state.
 
     Returns:
-        The recommendation, or None while no GR trial has trained to the full budget.
+        The recommendation, or None while no trial of the sweep's supervision has trained to the full budget.
     """
-    choice = pick(trials)
+    choice = pick(sweep, trials)
     if choice is None:
         return None
     winner, spec = choice.winner, sweep.spec
@@ -394,14 +435,15 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
         noise_model=_noise_model(sweep),
         backbone=sweep.backbone,
         recommended=RecommendedPoint(
-            **_point(winner), transform=spec.get("transform", "exp"), normalise=spec.get("normalise", "batch")
+            winner.supervision,
+            {**_fixed(sweep), **dict(winner.hyperparameters)},
+            tuple(name for name, _ in in_order(winner.hyperparameters)),
         ),
         objective=winner.objective,
         test_accuracy=winner.test_accuracy,
         baseline=_as_baseline(choice.baseline),
         ties=tuple(
-            Tie(**_point(tie), objective=tie.objective, test_accuracy=tie.test_accuracy)
-            for tie in choice.ties
+            Tie(tie.supervision, dict(tie.hyperparameters), tie.objective, tie.test_accuracy) for tie in choice.ties
         ),
         provenance=Provenance(
             sweep_id=sweep.id,
@@ -424,9 +466,13 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
 
 
 def recommendations(
-    store: Store, dataset: str | None = None, noise_rate: float | None = None, backbone: str | None = None
+    store: Store,
+    dataset: str | None = None,
+    noise_rate: float | None = None,
+    backbone: str | None = None,
+    supervision: str | None = None,
 ) -> list[Recommendation]:
-    """Recommendations of the newest finished sweep for each (dataset, noise rate, noise model, backbone).
+    """Recommendations of the newest finished sweep for each (dataset, noise rate and model, backbone, supervision).
 
     Args:
         store: Where the sweeps are.
@@ -434,34 +480,40 @@ def recommendations(
             the present folder, means every file of that name.
         noise_rate: Only this nominal noise rate.
         backbone: Only this backbone.
+        supervision: Only this supervision.
 
     Returns:
-        At least one recommendation, ordered by dataset, noise rate, noise model and backbone.
+        At least one recommendation, ordered by dataset, noise rate, noise model, backbone and supervision.
 
     Raises:
         InvalidInput: There is none; the message names what there is.
     """
-    found: dict[tuple[str, float, str, str, str], Recommendation] = {}
+    found: dict[tuple[str, float, str, str, str, str], Recommendation] = {}
     for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
-        if not _matches(sweep, dataset, noise_rate, backbone):
+        if not _matches(sweep, dataset, noise_rate, backbone, supervision):
             continue
         # Two files of one name are two datasets.
         rate, source = round(sweep.noise_rate, 9), _source(sweep)
-        group = (sweep.dataset, rate, _noise_model(sweep), sweep.backbone, source)
+        group = (sweep.dataset, rate, _noise_model(sweep), sweep.backbone, sweep.supervision, source)
         if group in found:
             continue
         recommendation = choose(sweep, store.trials(sweep.id))
         if recommendation is not None:
             found[group] = recommendation
     if not found:
-        raise _nothing_found(store.sweeps(), dataset, noise_rate, backbone)
+        raise _nothing_found(store.sweeps(), dataset, noise_rate, backbone, supervision)
     return [found[group] for group in sorted(found)]
 
 
 def recommend(
-    dataset: str, noise_rate: float, *, home: Path | str | None = None, backbone: str | None = None
+    dataset: str,
+    noise_rate: float,
+    *,
+    home: Path | str | None = None,
+    backbone: str | None = None,
+    supervision: str = "gr",
 ) -> Recommendation:
-    """The (beta, lambda) to use for a dataset at a noise rate, from the newest finished sweep.
+    """What to use for a dataset at a noise rate, from the newest finished sweep: (beta, lambda) of GR, or another's.
 
     Example:
         >>> found = recommend("digits", 0.4)  # doctest: +SKIP
@@ -472,13 +524,14 @@ def recommend(
         noise_rate: Nominal noise rate, in [0, 1).
         home: Home folder; by default ``EMPHASIS_HOME``, else ``.emphasis`` in the user's home directory.
         backbone: Network; by default whichever the newest finished sweep used.
+        supervision: What was searched.
 
     Raises:
         InvalidInput: No finished sweep answers it; the message names what there is.
     """
     store = Store.open(Home.resolve(home).store_url)
     try:
-        found = recommendations(store, dataset, noise_rate, backbone)
+        found = recommendations(store, dataset, noise_rate, backbone, supervision)
         newest = {
             sweep.id: age for age, sweep in enumerate(_newest_first(store.sweeps(state=SweepState.DONE)))
         }
@@ -515,15 +568,15 @@ def _standing(
     )
 
 
-def _equally_measured(found: Sequence[Standing]) -> list[Standing]:
-    rescaled = [standing for standing in found if standing.is_gradient_rescaling]
-    most = max((standing.objective.n for standing in rescaled), default=0)
-    return [standing for standing in rescaled if standing.objective.n == most]
+def _equally_measured(found: Sequence[Standing], supervision: str) -> list[Standing]:
+    searched = [standing for standing in found if standing.supervision == supervision]
+    most = max((standing.objective.n for standing in searched), default=0)
+    return [standing for standing in searched if standing.objective.n == most]
 
 
 def _baseline(trials: Sequence[TrialRecord], winner: Standing) -> Standing | None:
     # A grid may hold CCE as one of its cells: then the search phase has the baseline on the search's seeds.
-    tried = [trial for trial in trials if trial.supervision == "cce" and _is_complete(trial)]
+    tried = [trial for trial in trials if is_baseline(trial) and _is_complete(trial)]
     shared = [trial for trial in tried if (trial.seed, trial.noise_seed) in winner.objective_by_seeds]
     found = standings(shared or tried, Phase.BASELINE) or standings(shared or tried, Phase.SEARCH)
     return found[0] if found else None
@@ -535,11 +588,16 @@ def _as_baseline(standing: Standing | None) -> Baseline | None:
     return Baseline(standing.supervision, standing.objective, standing.test_accuracy)
 
 
-def _point(standing: Standing) -> dict[str, Any]:
-    # A GR configuration has both.
-    assert standing.beta is not None
-    assert standing.lam is not None
-    return {"beta": standing.beta, "lam": standing.lam}
+def is_baseline(configuration: Standing | TrialRecord) -> bool:
+    """Whether it is CCE trained as the sweep says, without a searched weight decay or dropout."""
+    return configuration.supervision == "cce" and not configuration.hyperparameters
+
+
+def _fixed(sweep: SweepRecord) -> dict[str, Value]:
+    """The values that every configuration of the sweep's supervision has, as its spec was recorded."""
+    own = {"transform": "exp", "normalise": "batch"} if sweep.supervision == "gr" else {}
+    given = {name: sweep.spec.get(name, default) for name, default in own.items()}
+    return {**sweep.spec.get("hyperparameters", {}), **given}
 
 
 def _noise_model(sweep: SweepRecord) -> str:
@@ -562,26 +620,39 @@ def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:
     return sorted(sweeps, key=lambda sweep: (sweep.finished_at or sweep.created_at, sweep.id), reverse=True)
 
 
-def _matches(sweep: SweepRecord, dataset: str | None, noise_rate: float | None, backbone: str | None) -> bool:
+def _matches(
+    sweep: SweepRecord,
+    dataset: str | None,
+    noise_rate: float | None,
+    backbone: str | None,
+    supervision: str | None,
+) -> bool:
     return (
         (dataset is None or _is_dataset(sweep, dataset))
         and (noise_rate is None or abs(sweep.noise_rate - noise_rate) <= NOISE_RATE_TOLERANCE)
         and (backbone is None or sweep.backbone == backbone)
+        and (supervision is None or sweep.supervision == supervision)
     )
 
 
 def _nothing_found(
-    sweeps: Sequence[SweepRecord], dataset: str | None, noise_rate: float | None, backbone: str | None
+    sweeps: Sequence[SweepRecord],
+    dataset: str | None,
+    noise_rate: float | None,
+    backbone: str | None,
+    supervision: str | None,
 ) -> InvalidInput:
     wanted = {"dataset": dataset, "noise_rate": noise_rate, "backbone": backbone}
     given = {field: value for field, value in wanted.items() if value is not None}
+    if not given and supervision is not None:
+        given = {"supervision": supervision}
     unfinished = [
         sweep
         for sweep in sweeps
-        if sweep.state is not SweepState.DONE and _matches(sweep, dataset, noise_rate, backbone)
+        if sweep.state is not SweepState.DONE and _matches(sweep, dataset, noise_rate, backbone, supervision)
     ]
     finished = sorted(
-        {(s.dataset, s.noise_rate, s.backbone) for s in sweeps if s.state is SweepState.DONE},
+        {(s.dataset, s.noise_rate, s.backbone, s.supervision) for s in sweeps if s.state is SweepState.DONE},
     )
     remedy = ""
     if unfinished:
@@ -589,12 +660,14 @@ def _nothing_found(
         remedy = f"Not finished yet: {listed}; `emphasis resume SWEEP` completes one that has stopped. "
     if finished:
         remedy += "There is: " + "; ".join(
-            f"{name} at noise_rate {rate:g} with {network}" for name, rate, network in finished[:20]
+            f"{name} at noise_rate {rate:g} with {network}: {searched}"
+            for name, rate, network, searched in finished[:20]
         )
         remedy += f"; and {len(finished) - 20} more." if len(finished) > 20 else "."
     elif not unfinished:
         remedy = "There are no finished sweeps here; start one with `emphasis run --dataset NAME --noise-rate R`."
-    problem = "no finished sweep recommends anything for it"
+    searching = f"of {supervision} " if supervision is not None else ""
+    problem = f"no finished sweep {searching}recommends anything for it"
     field = next(iter(given), "dataset")
     return InvalidInput(FieldError(", ".join(given) or field, _shown(given), problem, remedy.strip()))
 

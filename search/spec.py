@@ -28,10 +28,20 @@ from pydantic_core import PydanticCustomError
 from search.field_errors import dotted
 from search.field_errors import field_errors
 from search.field_errors import location
+from search.hyperparameters import SPEC_FIELDS
+from search.hyperparameters import TRAINING_FIELDS
+from search.hyperparameters import Hyperparameters
+from search.hyperparameters import supervision_with
 from spaces import AnySpace
-from spaces import KappaSpace
+from spaces import Configuration
+from spaces import ContinuousSpace
+from spaces import GridSpace
+from spaces import SearchSpace
+from spaces import Value
+from spaces import default_space
 from spaces import refusal
-from spaces.paper import as_fields
+from spaces.named import as_fields
+from spaces.space import Hyperparameters as GivenHyperparameters
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -95,9 +105,12 @@ def _raise_all(section: str, problems: list[_Problem]) -> None:
     lines: list[InitErrorDetails] = []
     for each in problems:
         reads = tuple(prefix + name for name in each.reads)
-        error = refusal(prefix + each.field, each.value, each.problem, each.remedy, reads=reads)
+        top, _, inside = each.field.partition(".")
+        error = refusal(inside or prefix + top, each.value, each.problem, each.remedy, reads=reads)
         assert isinstance(error, PydanticCustomError)
-        lines.append(InitErrorDetails(type=error, loc=(each.field,), input=each.value))
+        # Of a space, the whole is what is wrong: its cells and ranges are judged together.
+        path = (top, inside) if inside and top != "space" else (top,)
+        lines.append(InitErrorDetails(type=error, loc=path, input=each.value))
     if lines:
         raise ValidationError.from_exception_data(section or "SweepSpec", lines)
 
@@ -224,7 +237,7 @@ class TrialCounts:
 
 
 class SweepSpec(_Section):
-    """A sweep: the best (beta, lambda) of one dataset at one noise rate is searched for.
+    """A sweep: the best configuration of one supervision, on one dataset at one noise rate, is searched for.
 
     Args:
         dataset: ``digits``, ``cifar10``, ``cifar100``, the path of a ``.npz`` file, or a plugin's name.
@@ -234,13 +247,15 @@ class SweepSpec(_Section):
         limit_train: Train on this many examples only, drawn evenly over the classes.
         noise_model: How labels are changed.
         backbone: The network; None for the recipe's.
-        supervision: What is searched.
-        transform: g in w(p) = g(beta p^lam (1 - p)).
-        normalise: Divisor of the gradient: "batch" the sum of the weights, "none" the number of examples.
-        space: What is searched over: a name, ``{kind: kappa|box|grid, ...}`` or a list of cells.
+        supervision: What is searched, by name: see ``emphasis supervisions``.
+        hyperparameters: Values of the supervision that are fixed, and not searched, by name.
+        transform: Of GR: g in w(p) = g(beta p^lam (1 - p)).
+        normalise: Of GR: divisor of the gradient, "batch" the sum of the weights, "none" the number of examples.
+        space: What is searched over: a name, ``{kind: kappa|box|ranges|grid, ...}`` or a list of cells; None for the
+            supervision's own (`spaces.default_space`).
         sampler: None for "grid" on a grid and "tpe" elsewhere.
         trials: Configurations to search; None for every cell of a grid and 30 elsewhere.
-        starting_points: Whether the paper's settings for the nearest noise rate are tried first.
+        starting_points: Of GR: whether the paper's settings for the nearest noise rate are tried first.
         training: Budget and optimiser.
         repeats: Seeds per configuration in the search.
         confirm: Repetition of the best with fresh seeds.
@@ -258,10 +273,11 @@ class SweepSpec(_Section):
     limit_train: Positive | None = None
     noise_model: Literal["symmetric"] = "symmetric"
     backbone: Annotated[str, Field(min_length=1)] | None = None
-    supervision: Literal["gr"] = "gr"
+    supervision: Annotated[str, Field(min_length=1)] = "gr"
+    hyperparameters: GivenHyperparameters = {}
     transform: Literal["exp", "identity"] = "exp"
     normalise: Literal["batch", "none"] = "batch"
-    space: SerializeAsAny[AnySpace] = Field(default_factory=KappaSpace)
+    space: SerializeAsAny[AnySpace] | None = None
     sampler: Sampler | None = None
     trials: Positive | None = None
     starting_points: bool = True
@@ -277,28 +293,49 @@ class SweepSpec(_Section):
     @field_validator("space", mode="before")
     @classmethod
     def _written_short(cls, value: Any, info: ValidationInfo) -> Any:
-        return as_fields(value, info.data.get("noise_rate"))
+        return None if value is None else as_fields(value, info.data.get("noise_rate"), info.data.get("supervision"))
 
     @model_validator(mode="after")
-    def _across_fields(self) -> SweepSpec:
-        _raise_all("", self._problems())
+    def _across_fields(self, info: ValidationInfo) -> SweepSpec:
+        recorded = bool(info.context and info.context.get("recorded"))
+        _raise_all("", self._problems(recorded))
         return self
+
+    @classmethod
+    def recorded(cls, fields: Mapping[str, Any]) -> SweepSpec:
+        """Read a spec as it was recorded, without asking whether its supervision can be trained here and now.
+
+        Raises:
+            ValidationError: It was written by another version, and means nothing here.
+        """
+        return cls.model_validate(fields, context={"recorded": True})
+
+    @property
+    def searched_space(self) -> SearchSpace:
+        """The space, the supervision's own where none is given."""
+        return self.space or default_space(self.supervision)
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The values that every configuration of the searched supervision has unless it says otherwise."""
+        own = {name: getattr(self, name) for name in SPEC_FIELDS} if self.supervision == "gr" else {}
+        return {**own, **self.hyperparameters}
 
     @property
     def resolved_sampler(self) -> Sampler:
         """The sampler, chosen by the space where none is named."""
-        return self.sampler or ("tpe" if self.space.grid() is None else "grid")
+        return self.sampler or ("tpe" if self.searched_space.grid() is None else "grid")
 
     @property
     def number_of_configurations(self) -> int:
         """How many configurations are searched."""
-        cells = self.space.grid()
+        cells = self.searched_space.grid()
         return self.trials or (DEFAULT_TRIALS if cells is None else len(cells))
 
     def number_of_trials(self) -> TrialCounts:
         """Count the trials: the search's, the confirming ones and the baseline's."""
         confirmable = self.number_of_configurations
-        cells = self.space.grid()
+        cells = self.searched_space.grid()
         if cells is not None:
             confirmable = min(confirmable, sum(cell.supervision == self.supervision for cell in cells))
         return TrialCounts(
@@ -311,40 +348,182 @@ class SweepSpec(_Section):
         """Return plain JSON; ``SweepSpec.model_validate`` reads it back."""
         return self.model_dump(mode="json")
 
-    def _problems(self) -> list[_Problem]:
-        problems = []
-        cells = self.space.grid()
+    def _problems(self, recorded: bool) -> list[_Problem]:
+        try:
+            space = self.searched_space
+        except PydanticCustomError as error:
+            wrong = error.context or {}
+            return [_Problem("supervision", self.supervision, wrong["problem"], wrong["remedy"], ("supervision",))]
+        problems = [*self._sampler_problems(space), *self._trials_problems(space)]
+        if not recorded:
+            problems += _SupervisionCheck(self, space).problems()
+        return problems
+
+    def _sampler_problems(self, space: SearchSpace) -> list[_Problem]:
+        cells, reads = space.grid(), ("sampler", "space", "supervision")
         if self.sampler == "grid" and cells is None:
             remedy = (
                 "Give a grid, e.g. space: paper-figures-6-9 or {kind: grid, beta: [4, 8], lam: [0.5, 1]}, "
                 "or sampler: tpe."
             )
-            problem = f"needs a grid, and the space is continuous ({self.space.kind})"
-            problems.append(_Problem("sampler", self.sampler, problem, remedy, ("sampler", "space")))
+            problem = f"needs a grid, and the space is continuous ({space.kind})"
+            return [_Problem("sampler", self.sampler, problem, remedy, reads)]
         if self.sampler in _CONTINUOUS_SAMPLERS and cells is not None:
             problem = "needs a continuous space, and this one is a grid"
-            remedy = "Give sampler: grid, random or tpe, or space: kappa."
-            problems.append(_Problem("sampler", self.sampler, problem, remedy, ("sampler", "space")))
-        if cells is not None and all(cell.supervision != self.supervision for cell in cells):
-            problem = f"has no cell of {self.supervision}, so nothing could be recommended"
-            remedy = "Add cells of it, e.g. points: [{beta: 8, lam: 0.5}]."
-            problems.append(
-                _Problem("space", self.space.description, problem, remedy, ("space", "supervision"))
-            )
+            remedy = "Give sampler: grid, random or tpe, or a space of ranges, e.g. space: kappa."
+            return [_Problem("sampler", self.sampler, problem, remedy, reads)]
+        return []
+
+    def _trials_problems(self, space: SearchSpace) -> list[_Problem]:
+        cells, reads = space.grid(), ("trials", "sampler", "space", "supervision")
         if cells is None or self.trials is None:
-            return problems
-        reads = ("trials", "sampler", "space")
+            return []
         if self.trials > len(cells):
             remedy = "Leave trials out to try every cell; repeats gives each of them more seeds."
             problem = f"exceeds the {len(cells)} cells of the grid"
-            problems.append(_Problem("trials", self.trials, problem, remedy, reads))
-        elif self.trials < len(cells) and self.resolved_sampler == "grid":
+            return [_Problem("trials", self.trials, problem, remedy, reads)]
+        if self.trials < len(cells) and self.resolved_sampler == "grid":
             remedy = (
                 f"Leave trials out to try every cell, or give sampler: random to draw {self.trials} of them."
             )
             problem = f"leaves out cells of the grid, which has {len(cells)}"
-            problems.append(_Problem("trials", self.trials, problem, remedy, reads))
-        return problems
+            return [_Problem("trials", self.trials, problem, remedy, reads)]
+        return []
+
+
+class _SupervisionCheck:
+    """Whether a sweep's supervision takes what the space and the fixed values give it: it is asked itself."""
+
+    def __init__(self, spec: SweepSpec, space: SearchSpace) -> None:
+        self._spec, self._space = spec, space
+        self._found: dict[str, _Problem] = {}
+
+    def problems(self) -> list[_Problem]:
+        """Everything wrong, each thing once."""
+        spec, space = self._spec, self._space
+        try:
+            known = Hyperparameters.of(spec.supervision)
+        except InvalidInput as error:
+            return [_Problem("supervision", *_said(each), ("supervision",)) for each in error.errors]
+        self._check_whose_space_it_is()
+        self._check_fixed(known)
+        if not self._found:
+            for place, configuration in _places(space):
+                self._check(place, configuration)
+        return list(self._found.values())
+
+    def _add(self, field: str, value: object, problem: str, remedy: str, reads: tuple[str, ...]) -> None:
+        self._found.setdefault(f"{field}: {problem}", _Problem(field, value, problem, remedy, reads))
+
+    def _check_whose_space_it_is(self) -> None:
+        spec, space = self._spec, self._space
+        cells = space.grid()
+        searched = (
+            {cell.supervision for cell in cells} if cells is not None else {str(getattr(space, "supervision", ""))}
+        )
+        if spec.supervision in searched:
+            return
+        problem = f"has no cell of {spec.supervision}, so nothing could be recommended"
+        remedy = f"Add cells of {spec.supervision}"
+        if cells is None:
+            problem = f"searches {', '.join(searched)}, and the sweep {spec.supervision}"
+            remedy = f"Give a space of {spec.supervision}, or leave space out for its own"
+        others = sorted(searched - {"cce"}) or sorted(searched)
+        remedy += f"; or give supervision: {others[0]}."
+        self._add("space", space.description, problem, remedy, ("space", "supervision"))
+
+    def _check_fixed(self, known: Hyperparameters) -> None:
+        spec = self._spec
+        everywhere = _searched_everywhere(self._space, spec.supervision)
+        for name, value in spec.hyperparameters.items():
+            field, reads = f"hyperparameters.{name}", ("hyperparameters", f"hyperparameters.{name}", "supervision")
+            if name in TRAINING_FIELDS:
+                self._add(field, value, "is a training field", f"Give it as training.{name}.", reads)
+            elif spec.supervision == "gr" and name in SPEC_FIELDS:
+                self._add(field, value, "is a field of the sweep itself", f"Give it as {name}.", reads)
+            elif name not in known.defaults:
+                self._add(field, value, "there is no such hyper-parameter", known.takes, reads)
+            elif name in everywhere:
+                remedy = "Leave it out, or give a space without it."
+                self._add(field, value, "is searched by the space too", remedy, (*reads, "space"))
+        for name in SPEC_FIELDS:
+            value, default = getattr(spec, name), SweepSpec.model_fields[name].default
+            if spec.supervision != "gr" and value != default:
+                problem = f"belongs to gr, and {spec.supervision} is searched"
+                self._add(name, value, problem, "Leave it out.", (name, "supervision"))
+
+    def _check(self, place: str, configuration: Configuration) -> None:
+        """Construct one configuration, ``place`` being where the user wrote its values."""
+        spec = self._spec
+        own = configuration.supervision == spec.supervision
+        values, fixed = configuration.as_dict(), spec.fixed if own else {}
+        reads = ("space", "supervision", "hyperparameters", *SPEC_FIELDS)
+        try:
+            known = Hyperparameters.of(configuration.supervision)
+        except InvalidInput as error:
+            for each in error.errors:
+                self._add("space", *_said(each), reads)
+            return
+        unknown = [name for name in values if name not in known.defaults and name not in TRAINING_FIELDS]
+        missing = [name for name in known.required if name not in values and name not in fixed]
+        for name in unknown:
+            remedy = f"{known.takes} Of training, {', '.join(TRAINING_FIELDS)} can be searched."
+            self._add(_at(place, name), values[name], "there is no such hyper-parameter", remedy, reads)
+        for name in missing:
+            why = f"{configuration.supervision} has no default for it, and it is neither searched nor fixed"
+            remedy = f"Search it, or fix it: hyperparameters: {{{name}: ...}}, on the command line --set {name}=..."
+            self._add("space", self._space.description, f"{name} is missing: {why}", remedy, reads)
+        for name in TRAINING_FIELDS:
+            if name in values and (wrong := _training_error(name, values[name])) is not None:
+                self._add(_at(place, name), *_said(wrong), reads)
+        if unknown or missing:
+            return
+        try:
+            supervision_with(configuration.supervision, {**fixed, **values})
+        except InvalidInput as error:
+            for each in error.errors:
+                name = each.field.rpartition(".")[2]
+                if name in values:
+                    self._add(_at(place, name), *_said(each), reads)
+                elif name in fixed:
+                    field = name if name in SPEC_FIELDS else f"hyperparameters.{name}"
+                    self._add(field, *_said(each), (*reads, f"hyperparameters.{name}"))
+                else:
+                    self._add("space", *_said(each), reads)
+
+
+def _said(error: FieldError) -> tuple[object, str, str]:
+    return error.value, error.problem, error.remedy
+
+
+def _at(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else "space"
+
+
+def _places(space: SearchSpace) -> list[tuple[str, Configuration]]:
+    """Every cell of a grid and every corner of ranges, each with where users write its values; "" for nowhere."""
+    cells = space.grid()
+    if isinstance(space, GridSpace) and cells is not None:
+        points = len(cells) - len(space.extra)
+        written = [f"space.points[{number}]" if space.points is not None else "" for number in range(points)]
+        written += [f"space.extra[{number}].hyperparameters" for number in range(len(space.extra))]
+        return list(zip(written, cells, strict=True))
+    assert isinstance(space, ContinuousSpace)
+    return [({"ranges": "space.dimensions", "box": "space"}.get(space.kind, ""), corner) for corner in space.corners()]
+
+
+def _searched_everywhere(space: SearchSpace, supervision: str) -> set[str]:
+    """Names of the values that every configuration of a supervision has from the space."""
+    own = [set(each.as_dict()) for _, each in _places(space) if each.supervision == supervision]
+    return set.intersection(*own) if own else set()
+
+
+def _training_error(name: str, value: Value) -> FieldError | None:
+    try:
+        Training.model_validate({name: value})
+    except ValidationError as error:
+        return field_errors(error, Training, {name: REMEDIES[f"training.{name}"]})[0]
+    return None
 
 
 REMEDIES: dict[str, str] = {
@@ -355,14 +534,17 @@ REMEDIES: dict[str, str] = {
     "limit_train": "Give a number of training examples, e.g. 5000, or leave it out to use all.",
     "noise_model": "Give symmetric.",
     "backbone": "Give the name of a network, e.g. resnet20, or leave it out for the dataset's own.",
-    "supervision": "Give gr.",
+    "supervision": "Give the name of a supervision, e.g. gr or gce; `emphasis supervisions` lists them.",
+    "hyperparameters": "Give a mapping of names to values, e.g. hyperparameters: {q: 0.7}.",
     "transform": "Give exp or identity.",
     "normalise": "Give batch or none.",
-    "space": "Give a name such as kappa or paper-figures-6-9, or a mapping with kind: kappa, box or grid.",
+    "space": "Give a name such as kappa or paper-figures-6-9, or a mapping with kind: kappa, box, ranges or grid.",
     "space.beta": "Give [low, high] for a box and a list of numbers for a grid, e.g. [0, 40].",
     "space.lam": "Give [low, high], or a list of numbers for a grid, e.g. [0, 3].",
     "space.lambda": "Give [low, high], or a list of numbers for a grid, e.g. [0, 3].",
-    "space.kind": "Give kappa, box or grid.",
+    "space.kind": "Give kappa, box, ranges or grid.",
+    "space.supervision": "Give the name of the supervision whose values are searched, e.g. gce.",
+    "space.dimensions": "Give a range for each name, e.g. {q: [0.1, 1], dropout: {low: 0.01, high: 0.5, log: true}}.",
     "space.kappa": "Give [low, high], e.g. [0, 6].",
     "space.points": "Give a list of cells, e.g. [{beta: 8, lam: 0.5}, {beta: 12, lam: 0.5}].",
     "space.beta_by_lambda": "Give a list of betas for each lambda, e.g. {0.5: [4, 8], 1: [8, 12]}.",
@@ -397,7 +579,9 @@ REMEDIES: dict[str, str] = {
     "max_retries": "Give a whole number from 0 upwards.",
 }
 
-_SECTIONS = ("training", "confirm", "resources")
+_SECTIONS = ("training", "confirm", "resources", "hyperparameters")
+# A judgement may name a field that was not given at all; what it rests on is then set aside, the first of these first.
+_LAST_RESORT = ("space", "hyperparameters", "supervision")
 # Stands in for a required field that is wrong, so that the others can be judged; nothing is run with it.
 _PLACEHOLDERS: dict[str, Any] = {"dataset": "digits", "noise_rate": 0.0}
 
@@ -537,10 +721,14 @@ def _read_one(data: Mapping[str, Any], rate_field: str) -> Reading:
         except ValidationError as error:
             found = field_errors(error, SweepSpec, REMEDIES)
             aside: set[str] = set()
+            before = dict(remaining)
             for details, wrong in zip(error.errors(include_url=False), found, strict=True):
                 if unread.isdisjoint(details.get("ctx", {}).get("reads", ())):
                     errors.append(_renamed(wrong, rate_field))
                 aside.add(_set_aside(remaining, location(details)))
+            if remaining == before:
+                given = next(name for name in _LAST_RESORT if name in remaining)
+                aside.add(_set_aside(remaining, (given,)))
             unread |= aside
         else:
             return Reading((spec,), tuple(errors), frozenset(unread))

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from search.hyperparameters import split
+from search.hyperparameters import supervision_with
 from search.spec import SweepSpec
 from trainers.datasets import Dataset
 from trainers.datasets import load_dataset
@@ -21,7 +24,6 @@ from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
 from trainers.noise import make_noise_model
 from trainers.recipes import training_task
-from trainers.supervision import make_supervision
 from trainers.training import Checkpoints
 from trainers.training import Ending
 from trainers.training import EpochReport
@@ -93,7 +95,8 @@ def run_trial(
 
     Args:
         settings: What the trials of the sweep share.
-        order: ``trial_id``, ``supervision``, ``hyperparameters``, ``noise_rate``, ``seed`` and ``noise_seed``.
+        order: ``trial_id``, ``supervision``, ``hyperparameters`` (training fields among them take the place of the
+            sweep's), ``noise_rate``, ``seed`` and ``noise_seed``.
         report: Takes plain dicts: ``{"epochs": [...]}`` while training, and with the last an ``"ending"``. Whatever
             goes wrong is reported as an ending too, since the next trial of this process may do better.
     """
@@ -104,7 +107,9 @@ def run_trial(
         task = _task(settings)
         noise = make_noise_model(settings.noise_model, order["noise_rate"])
         labels = noise.draw(task.dataset.y_train, task.dataset.num_classes, order["noise_seed"])
-        supervision = make_supervision(order["supervision"], **order["hyperparameters"])
+        supervision = supervision_with(order["supervision"], order["hyperparameters"])
+        _, searched_training = split(order["hyperparameters"])
+        task = replace(task, **searched_training)
         lane = Lane(order["trial_id"], supervision, labels, order["seed"])
         pending = _PendingEpochs(report)
         result = _train(task, lane, pending, Path(settings.checkpoints))

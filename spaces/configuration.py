@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from spaces.refusal import refusal
 
-HYPERPARAMETERS: dict[str, tuple[str, ...]] = {
-    "cce": (),
-    "mae": (),
-    "gce": ("q",),
-    "gr": ("beta", "lam"),
-}
-"""Names of the hyper-parameters of each supervision that a space may name; all of them are numbers >= 0."""
+LONGEST_WORD = 1000
+"""Characters of a hyper-parameter that is a word, or a path: more is a mistake."""
+
+Value = float | str
+"""Of a hyper-parameter: a number, or a word."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """A supervision with its hyper-parameters: what one trial trains. Hashable; its order does not count.
 
+    Which names and values a supervision takes, `trainers` knows; a training field that is searched with it,
+    e.g. ``weight_decay``, stands among them.
+
     Args:
         supervision: Name of the supervision, e.g. ``"gr"``.
-        hyperparameters: ``(name, value)`` pairs; kept sorted by name, values as finite floats.
+        hyperparameters: ``(name, value)`` pairs; kept sorted by name, numbers as finite floats.
 
     Raises:
-        ValueError: a name appears twice, or a value is no finite number.
+        ValueError: a name appears twice, or a value is neither a finite number nor a short text.
 
     Example:
         >>> Configuration.of("gr", beta=12, lam=0.5).key
@@ -36,25 +38,23 @@ class Configuration:
     """
 
     supervision: str
-    hyperparameters: tuple[tuple[str, float], ...] = ()
+    hyperparameters: tuple[tuple[str, Value], ...] = ()
 
     def __post_init__(self) -> None:
-        pairs = tuple(sorted((str(name), float(value)) for name, value in self.hyperparameters))
+        pairs = [(str(name), _checked(str(name), value)) for name, value in self.hyperparameters]
+        pairs.sort(key=lambda pair: pair[0])
         names = [name for name, _ in pairs]
         for name, value in pairs:
-            if not math.isfinite(value):
-                raise refusal(name, value, "is not a finite number", f"Give {name} a finite number.")
             if names.count(name) > 1:
                 raise refusal(name, value, "is given twice", f"Give {name} once.")
-        # Adding 0.0 turns -0.0 into 0.0, so that two equal configurations have one key.
-        object.__setattr__(self, "hyperparameters", tuple((name, value + 0.0) for name, value in pairs))
+        object.__setattr__(self, "hyperparameters", tuple(pairs))
 
     @classmethod
-    def of(cls, supervision: str, **hyperparameters: float) -> Configuration:
+    def of(cls, supervision: str, **hyperparameters: Value) -> Configuration:
         """Build a configuration from keyword arguments: ``Configuration.of("gr", beta=12, lam=0.5)``."""
         return cls(supervision, tuple(hyperparameters.items()))
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Value]:
         """Return the hyper-parameters by name."""
         return dict(self.hyperparameters)
 
@@ -79,38 +79,26 @@ class Configuration:
         return self.key
 
 
-def checked_configuration(supervision: str, hyperparameters: Mapping[str, float]) -> Configuration:
-    """Build a configuration of a known supervision, with exactly its hyper-parameters, each a number >= 0.
-
-    ``lambda`` is accepted for ``lam``, which Python code has to call it.
-
-    Raises:
-        ValueError: unknown supervision, a hyper-parameter missing, unknown, negative or not finite.
-    """
-    if supervision not in HYPERPARAMETERS:
-        nearest = get_close_matches(supervision, HYPERPARAMETERS, n=1)
-        hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
-        raise refusal(
-            "supervision",
-            supervision,
-            "no such supervision",
-            f"{hint}There are: {', '.join(sorted(HYPERPARAMETERS))}.",
-        )
-    names = HYPERPARAMETERS[supervision]
-    values = {"lam" if name == "lambda" else name: value for name, value in hyperparameters.items()}
-    wanted = f"Give {supervision} exactly: {', '.join(names) or 'no hyper-parameters'}."
-    if set(values) != set(names):
-        wrong = [f"{name} is missing" for name in names if name not in values]
-        wrong += [f"{name} is not one of its hyper-parameters" for name in values if name not in names]
-        raise refusal("hyperparameters", dict(hyperparameters), "; ".join(wrong), wanted)
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0.0):
-            raise refusal(
-                name, value, "is not a finite number >= 0", f"Give {name} as a number from 0 upwards."
-            )
-    return Configuration(supervision, tuple(values.items()))
+def in_python(names: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The same by the names that Python code uses: ``lambda``, which is a keyword there, is ``lam``."""
+    return {"lam" if name == "lambda" else name: value for name, value in dict(names).items()}
 
 
-def _shortest(value: float) -> str:
-    text = repr(value)
-    return text.removesuffix(".0")
+def _checked(name: str, value: Value) -> Value:
+    if isinstance(value, str):
+        if not value or len(value) > LONGEST_WORD:
+            remedy = f"Give {name} a text of 1 to {LONGEST_WORD} characters."
+            raise refusal(name, value[:20], "is no short text", remedy)
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        raise refusal(name, number, "is not a finite number", f"Give {name} a finite number.")
+    # Adding 0.0 turns -0.0 into 0.0, so that two equal configurations have one key.
+    return number + 0.0
+
+
+def _shortest(value: Value) -> str:
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    # Quoted where it could be taken for a number or for the rest of the key.
+    return value if re.fullmatch(r"[A-Za-z_][\w./:-]*", value) else repr(value)

@@ -6,10 +6,12 @@ what is trained and recorded. ``configuration`` and ``params`` lead from one to 
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import product
 from typing import Annotated
 from typing import Any
@@ -27,12 +29,14 @@ from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import model_validator
 
+from spaces.configuration import LONGEST_WORD
 from spaces.configuration import Configuration
-from spaces.configuration import checked_configuration
+from spaces.configuration import in_python
 from spaces.emphasis import beta_of
 from spaces.emphasis import kappa_of
 from spaces.refusal import refusal
 
+_FEW_CELLS = 4
 SIGNIFICANT_DIGITS = 6
 """Digits that sampled values are recorded with: finer than any measured effect, short enough to copy."""
 
@@ -41,6 +45,22 @@ def _no_truth_value(value: Any) -> Any:
     # YAML reads yes, no, on and off as booleans, and Python counts those as 1 and 0.
     if isinstance(value, bool):
         raise refusal("value", value, "is a truth value, not a number", "Give a number.")
+    return value
+
+
+def _number_or_word(value: Any) -> Any:
+    # YAML and the command line have their own ideas: true is a word here, and 1e-3, which YAML calls a text, is not.
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            if 0 < len(value) <= LONGEST_WORD:
+                return value
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        problem = "is neither a finite number nor a word"
+        raise refusal("value", value, problem, f"Give a number, or a word of up to {LONGEST_WORD} characters.")
     return value
 
 
@@ -55,10 +75,64 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 Number = Annotated[float, BeforeValidator(_no_truth_value)]
 Magnitude = Annotated[Number, Field(ge=0)]
+Given = Annotated[float | str, BeforeValidator(_number_or_word)]
+"""The value of a hyper-parameter as users write it: a number, or a word."""
+Hyperparameters = Annotated[dict[str, Given], AfterValidator(in_python)]
+"""Values by name; ``lambda`` is accepted for ``lam``."""
 Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 """Closed range [low, high] with 0 <= low <= high; a range of one value keeps that hyper-parameter fixed."""
 
 _LAM = AliasChoices("lam", "lambda")
+
+
+class Dimension(BaseModel):
+    """The range of one coordinate, written ``[low, high]`` or ``{low: 1e-5, high: 1e-2, log: true}``.
+
+    Args:
+        low: Its smallest value.
+        high: Its largest; the same as ``low`` keeps it fixed.
+        log: Whether equal ratios count alike, and not equal differences; ``low`` is above 0 then.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    low: Number
+    high: Number
+    log: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_short(cls, value: Any) -> Any:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            if len(value) != 2:
+                raise refusal("range", list(value), "is no pair of numbers", "Give [low, high].")
+            return {"low": value[0], "high": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Dimension:
+        if self.low > self.high:
+            problem, remedy = "starts above its end", f"Write it as [{self.high:g}, {self.low:g}]."
+            raise refusal("range", [self.low, self.high], problem, remedy)
+        if self.log and self.low <= 0:
+            remedy = "Start it above 0, or leave log out."
+            raise refusal("range", [self.low, self.high], "is logarithmic and does not start above 0", remedy)
+        return self
+
+    @property
+    def middle(self) -> float:
+        """The value halfway between its ends."""
+        return math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+
+    def inside(self, value: float) -> float | None:
+        """The value, pulled onto a bound that it misses by no more than rounding; None where it misses by more."""
+        slack = max(abs(self.low), abs(self.high)) * 10.0**-SIGNIFICANT_DIGITS * 5
+        if not self.low - slack <= value <= self.high + slack:
+            return None
+        return min(max(float(value), self.low), self.high)
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}]{' (log)' if self.log else ''}"
 
 
 class SearchSpace(BaseModel, ABC):
@@ -104,12 +178,12 @@ class ContinuousSpace(SearchSpace):
     supervision: str
 
     @abstractmethod
-    def dimensions(self) -> dict[str, tuple[float, float]]:
+    def axes(self) -> dict[str, Dimension]:
         """Return the range of each coordinate by name."""
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return one uniform distribution a dimension."""
-        return {name: FloatDistribution(low, high) for name, (low, high) in self.dimensions().items()}
+        """Return one distribution a dimension, uniform in it or in its logarithm."""
+        return {name: FloatDistribution(axis.low, axis.high, log=axis.log) for name, axis in self.axes().items()}
 
     def configuration(self, params: Mapping[str, float]) -> Configuration:
         """Return the configuration at these coordinates, its values cut to ``SIGNIFICANT_DIGITS``.
@@ -117,10 +191,10 @@ class ContinuousSpace(SearchSpace):
         Raises:
             ValueError: a coordinate is missing or outside its range.
         """
-        dimensions = self.dimensions()
-        inside = self._inside(params) if params.keys() >= dimensions.keys() else None
+        axes = self.axes()
+        inside = self._inside(params) if params.keys() >= axes.keys() else None
         if inside is None:
-            ranges = ", ".join(f"{name} in [{low:g}, {high:g}]" for name, (low, high) in dimensions.items())
+            ranges = ", ".join(f"{name} in [{axis.low:g}, {axis.high:g}]" for name, axis in axes.items())
             raise refusal("params", dict(params), "lies outside the search space", f"Give {ranges}.")
         return Configuration(self.supervision, tuple(self._to_hyperparameters(inside).items()))
 
@@ -128,26 +202,63 @@ class ContinuousSpace(SearchSpace):
         """Return the coordinates of a configuration, or None when it lies outside the space."""
         if configuration.supervision != self.supervision:
             return None
-        dimensions = self._to_dimensions(configuration.as_dict())
+        values = configuration.as_dict()
+        numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+        dimensions = self._to_dimensions(numbers) if numbers.keys() == values.keys() else None
         return None if dimensions is None else self._inside(dimensions)
+
+    def corners(self) -> list[Configuration]:
+        """Return the configurations at the ends of the ranges, every combination of them."""
+        axes = self.axes()
+        ends = [(axis.low, axis.high) for axis in axes.values()]
+        return list(
+            dict.fromkeys(self.configuration(dict(zip(axes, corner, strict=True))) for corner in product(*ends))
+        )
+
+    def centre(self) -> Configuration:
+        """Return the configuration in the middle of every range."""
+        return self.configuration({name: axis.middle for name, axis in self.axes().items()})
 
     def _inside(self, values: Mapping[str, float]) -> dict[str, float] | None:
         """Return ``values`` on the dimensions, pulled onto a bound they miss by no more than rounding."""
         inside: dict[str, float] = {}
-        for name, (low, high) in self.dimensions().items():
-            if name not in values:
+        for name, axis in self.axes().items():
+            value = axis.inside(values[name]) if name in values else None
+            if value is None:
                 return None
-            slack = high * 10.0**-SIGNIFICANT_DIGITS * 5
-            if not low - slack <= values[name] <= high + slack:
-                return None
-            inside[name] = min(max(float(values[name]), low), high)
+            inside[name] = value
         return inside
 
     def _to_hyperparameters(self, dimensions: dict[str, float]) -> dict[str, float]:
         return {name: _recorded(value) for name, value in dimensions.items()}
 
     def _to_dimensions(self, hyperparameters: dict[str, float]) -> dict[str, float] | None:
-        return hyperparameters if hyperparameters.keys() == self.dimensions().keys() else None
+        return hyperparameters if hyperparameters.keys() == self.axes().keys() else None
+
+
+class RangesSpace(ContinuousSpace):
+    """Ranges of the hyper-parameters of any supervision, and of the training fields that are searched with them.
+
+    Args:
+        supervision: Its name.
+        dimensions: Ranges by name, e.g. ``{q: [0.1, 1], weight_decay: {low: 1e-5, high: 1e-2, log: true}}``.
+
+    Example:
+        >>> RangesSpace(supervision="gce", dimensions={"q": [0.1, 1]}).description
+        'gce, q in [0.1, 1]'
+    """
+
+    kind: Literal["ranges"] = "ranges"
+    dimensions: Annotated[dict[str, Dimension], Field(min_length=1), AfterValidator(in_python)]
+
+    def axes(self) -> dict[str, Dimension]:
+        """Return the dimensions."""
+        return self.dimensions
+
+    @property
+    def description(self) -> str:
+        """The space in one line."""
+        return f"{self.supervision}, " + ", ".join(f"{name} in {axis}" for name, axis in self.dimensions.items())
 
 
 class KappaSpace(ContinuousSpace):
@@ -166,9 +277,9 @@ class KappaSpace(ContinuousSpace):
     lam: Range = Field(default=(0.0, 3.0), validation_alias=_LAM)
     kappa: Range = (0.0, 6.0)
 
-    def dimensions(self) -> dict[str, tuple[float, float]]:
+    def axes(self) -> dict[str, Dimension]:
         """Return the ranges of lam and kappa."""
-        return {"lam": self.lam, "kappa": self.kappa}
+        return {"lam": _linear(self.lam), "kappa": _linear(self.kappa)}
 
     @property
     def description(self) -> str:
@@ -202,9 +313,9 @@ class BoxSpace(ContinuousSpace):
     beta: Range = (0.0, 40.0)
     lam: Range = Field(default=(0.0, 3.0), validation_alias=_LAM)
 
-    def dimensions(self) -> dict[str, tuple[float, float]]:
+    def axes(self) -> dict[str, Dimension]:
         """Return the ranges of beta and lam."""
-        return {"beta": self.beta, "lam": self.lam}
+        return {"beta": _linear(self.beta), "lam": _linear(self.lam)}
 
     @property
     def description(self) -> str:
@@ -223,19 +334,14 @@ class Extra(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     supervision: str
-    hyperparameters: dict[str, Magnitude] = {}
-
-    @model_validator(mode="after")
-    def _known(self) -> Extra:
-        checked_configuration(self.supervision, self.hyperparameters)
-        return self
+    hyperparameters: Hyperparameters = {}
 
 
 class GridSpace(SearchSpace):
     """A finite list of configurations: cells given in one of three ways, and extras.
 
     Args:
-        points: Cells one by one: ``[{beta: 8, lam: 0.5}, ...]``.
+        points: Cells one by one: ``[{beta: 8, lam: 0.5}, ...]``, ``[{matrix: true}, {matrix: estimated}]``.
         beta_by_lambda: Betas for each lam: ``{0.5: [4, 8], 1: [8, 12]}``.
         beta: Together with ``lam``: every beta with every lam.
         lam: See ``beta``.
@@ -249,7 +355,7 @@ class GridSpace(SearchSpace):
     kind: Literal["grid"] = "grid"
     supervision: str = "gr"
     name: str | None = None
-    points: tuple[dict[str, Magnitude], ...] | None = None
+    points: tuple[Hyperparameters, ...] | None = None
     beta_by_lambda: dict[Magnitude, tuple[Magnitude, ...]] | None = None
     beta: tuple[Magnitude, ...] | None = None
     lam: tuple[Magnitude, ...] | None = Field(default=None, validation_alias=_LAM)
@@ -292,17 +398,15 @@ class GridSpace(SearchSpace):
     def grid(self) -> list[Configuration]:
         """Return every cell: the grid first, then the extras."""
         if self.points is not None:
-            cells = [checked_configuration(self.supervision, point) for point in self.points]
+            cells = [Configuration(self.supervision, tuple(point.items())) for point in self.points]
         else:
             pairs: list[tuple[float, float]] = []
             if self.beta_by_lambda is not None:
                 pairs = [(beta, lam) for lam, betas in self.beta_by_lambda.items() for beta in betas]
             elif self.beta is not None and self.lam is not None:
                 pairs = [(beta, lam) for lam, beta in product(self.lam, self.beta)]
-            cells = [
-                checked_configuration(self.supervision, {"beta": beta, "lam": lam}) for beta, lam in pairs
-            ]
-        return cells + [checked_configuration(each.supervision, each.hyperparameters) for each in self.extra]
+            cells = [Configuration.of(self.supervision, beta=beta, lam=lam) for beta, lam in pairs]
+        return cells + [Configuration(each.supervision, tuple(each.hyperparameters.items())) for each in self.extra]
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return one categorical coordinate, the number of the cell: cells need not share an axis."""
@@ -331,17 +435,23 @@ class GridSpace(SearchSpace):
     def description(self) -> str:
         """The space in one line."""
         cells = self.grid()
+        if len(cells) <= _FEW_CELLS and self.name is None:
+            return f"grid: {', '.join(cell.key for cell in cells)}"
         counts = Counter(cell.supervision for cell in cells)
         parts = ", ".join(f"{count} {supervision}" for supervision, count in counts.items())
         return f"{self.name or 'grid'}: {len(cells)} {'cell' if len(cells) == 1 else 'cells'} ({parts})"
 
 
-AnySpace = Annotated[KappaSpace | BoxSpace | GridSpace, Field(discriminator="kind")]
+AnySpace = Annotated[KappaSpace | BoxSpace | RangesSpace | GridSpace, Field(discriminator="kind")]
 """Any space, as a field of a pydantic model: ``kind`` tells which."""
 
 
 def _recorded(value: float) -> float:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def _linear(bounds: tuple[float, float]) -> Dimension:
+    return Dimension(low=bounds[0], high=bounds[1])
 
 
 def _interval(bounds: tuple[float, float]) -> str:

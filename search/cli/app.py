@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from search.cli import listing
 from search.cli import recorded
 from search.cli import sweeping
 from search.cli.home import HomeOption
@@ -63,9 +64,10 @@ def emphasis(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Find the best (beta, lambda) of gradient rescaling for training under label noise.
+    """Find the best hyper-parameters for training under label noise.
 
-    A sweep trains many configurations on one dataset at one noise rate,
+    A sweep trains many configurations of one supervision (by default
+    gradient rescaling: beta, lambda) on one dataset at one noise rate,
     recommends the best, and shows cross entropy (CCE) on the same seeds
     beside it. Everything is recorded in the home folder.
 
@@ -89,6 +91,9 @@ app.command("list")(recorded.list_sweeps)
 app.command()(recorded.show)
 app.command()(recorded.export)
 app.command()(recorded.ui)
+app.command()(listing.supervisions)
+app.command()(listing.spaces)
+app.command()(listing.datasets)
 
 
 def main() -> None:

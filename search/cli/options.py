@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,27 @@ def submitted_fields(file: Path | None, options: Mapping[str, Any]) -> dict[str,
     return _anchored(fields)
 
 
+def fixed_values(options: Sequence[str]) -> dict[str, str]:
+    """The options ``--set name=value`` as fields.
+
+    Raises:
+        InvalidInput: One is not of that form, or names what another names.
+    """
+    values: dict[str, str] = {}
+    errors = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        field = f"hyperparameters.{name.strip()}"
+        if not (equals and name.strip() and value.strip()):
+            errors.append(FieldError("set", option, "is not of the form name=value", "Give e.g. --set q=0.7."))
+        elif field in values:
+            errors.append(FieldError("set", option, f"gives {name} a second time", f"Give {name} once."))
+        values[field] = value.strip()
+    if errors:
+        raise InvalidInput(*errors)
+    return values
+
+
 def _put(fields: dict[str, Any], dotted: str, value: Any) -> None:
     section, _, name = dotted.rpartition(".")
     if not section:
@@ -51,7 +73,7 @@ def _drop_other_budget(fields: dict[str, Any], options: Mapping[str, Any]) -> No
 
 
 # A folder may be called 2024.
-_TEXTS = ("dataset", "data_dir", "backbone", "sampler", "transform", "normalise")
+_TEXTS = ("dataset", "data_dir", "backbone", "supervision", "sampler", "transform", "normalise")
 
 
 def _read_option(name: str, value: Any) -> Any:

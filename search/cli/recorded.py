@@ -75,9 +75,14 @@ def list_sweeps(
             return
         shown = sweeps[:limit]
         progress = store.progress_of(sweep.id for sweep in shown)
-        rows = [_sweep_row(sweep, progress[sweep.id], store.trials(sweep.id)) for sweep in shown]
+        # Where only GR was searched, its two values have a column each.
+        several = any(sweep.supervision != "gr" for sweep in shown)
+        rows = [_sweep_row(sweep, progress[sweep.id], store.trials(sweep.id), several) for sweep in shown]
     console = output()
-    console.print(_fitting_table(console, rows))
+    columns = [*_LIST_COLUMNS]
+    if several:
+        columns[columns.index("β") : columns.index("λ") + 1] = ["supervision", "best"]
+    console.print(_fitting_table(console, columns, rows))
     if len(sweeps) > limit:
         say(f"and {len(sweeps) - limit} older: emphasis list --limit {len(sweeps)}")
 
@@ -122,6 +127,10 @@ def export(
         str | None,
         typer.Option("--backbone", metavar="NAME", help="Default: all networks.", show_default=False),
     ] = None,
+    supervision: Annotated[
+        str | None,
+        typer.Option("--supervision", metavar="NAME", help="Default: all supervisions.", show_default=False),
+    ] = None,
     format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="json, yaml, csv or md.")
     ] = "json",
@@ -137,13 +146,14 @@ def export(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Write the recommended (beta, lambda) of the newest finished sweep of each dataset and noise rate.
+    """Write what the newest finished sweep of each dataset, noise rate and supervision recommends.
 
     Examples:
 
     \b
       emphasis export --dataset digits --noise-rate 0.4
       emphasis export --dataset digits --format md
+      emphasis export --dataset digits --supervision gce
       emphasis export --dataset cifar10 --noise-rate 0.4 --format yaml --output best.yaml
     """
     from search.export import export as as_text
@@ -152,7 +162,7 @@ def export(
 
     as_text((), format)  # a wrong format is said before the record is read
     with Store.open(home_of(ctx, home).store_url) as store:
-        text = as_text(recommendations(store, dataset, _rate(noise_rate), backbone), format)
+        text = as_text(recommendations(store, dataset, _rate(noise_rate), backbone, supervision), format)
     if file is None or str(file) == "-":
         typer.echo(text, nl=False)
     else:
@@ -188,27 +198,34 @@ def ui(
     os.execvpe(command[0], command, environment)
 
 
-def _fitting_table(console: Console, rows: Sequence[Sequence[str]]) -> Table:
+def _fitting_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """The list of sweeps with as many of its columns as the console has room for."""
-    for count in range(len(_LIST_COLUMNS), _LIST_COLUMNS.index("intact"), -1):
-        table = _table(_LIST_COLUMNS[:count], [row[:count] for row in rows])
+    for count in range(len(columns), columns.index("intact"), -1):
+        table = _table(columns[:count], [row[:count] for row in rows])
         # Measured without a limit: a console's own measure never exceeds its width.
         if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
             break
     return table
 
 
-def _sweep_row(sweep: SweepRecord, progress: Progress, trials: Sequence[TrialRecord]) -> tuple[str, ...]:
+def _sweep_row(
+    sweep: SweepRecord, progress: Progress, trials: Sequence[TrialRecord], several: bool
+) -> tuple[str, ...]:
     from search.leaderboard import best_so_far
+    from search.naming import short
+    from search.naming import symbols
     from search.owner import state_now
 
-    best = best_so_far(trials)
+    best = best_so_far(sweep, trials)
+    values = dict(best.hyperparameters) if best else {}
+    found = [short(values[name]) if name in values else "–" for name in ("beta", "lam")]
+    if several:
+        found = [sweep.supervision, symbols(sweep.supervision, values) or "–"]
     return (
         sweep.id,
         state_now(sweep).value,
         _counts(sweep, progress),
-        "–" if best is None or best.beta is None else f"{best.beta:.4g}",
-        "–" if best is None or best.lam is None else f"{best.lam:.4g}",
+        *found,
         _share(best.objective.mean) if best else "–",
         f"{sweep.noise_rate:g}",
         sweep.backbone,
@@ -226,7 +243,7 @@ def _planned(sweep: SweepRecord) -> int:
     from search.spec import SweepSpec
 
     try:
-        return SweepSpec.model_validate(sweep.spec).number_of_trials().total
+        return SweepSpec.recorded(sweep.spec).number_of_trials().total
     except ValueError:  # a spec of another version: only what was added is known
         return 0
 
@@ -242,7 +259,7 @@ def _show_sweep(
     from search.store import SweepState
 
     state = state_now(sweep)
-    say(f"{sweep.id}: {sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}")
+    say(f"{sweep.id}: {sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}, {sweep.supervision}")
     say(f"state    {state.value}" + (f": {sweep.message}" if sweep.message else ""))
     say(f"trials   {_counts(sweep, progress)}, {progress.running} running, {progress.waiting} waiting")
     times = [("created", sweep.created_at), ("started", sweep.started_at), ("finished", sweep.finished_at)]
@@ -254,7 +271,7 @@ def _show_sweep(
     say("spec")
     say(textwrap.indent(spec_yaml(sweep.spec), "  "))
     say()
-    rows = leaderboard(trials)
+    rows = leaderboard(sweep, trials)
     if rows:
         output().print(leaderboard_table(rows))
         for text in recommendation_lines(choose(sweep, trials)):
@@ -278,12 +295,13 @@ def _rate(text: str | None) -> float | None:
 
 
 def _trial_row(trial: TrialRecord) -> tuple[str, ...]:
-    values = ", ".join(f"{name}={_short(value)}" for name, value in sorted(trial.hyperparameters.items()))
+    from search.naming import label
+
     return (
         f"{trial.number}",
         trial.phase.value,
         f"{trial.seed}",
-        f"{trial.supervision}({values})" if values else trial.supervision,
+        label(trial.supervision, trial.hyperparameters),
         trial.state.value,
         _share(trial.final.intact_train if trial.final else None),
         _share(trial.final.test if trial.final else None),
@@ -303,10 +321,6 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _share(value: float | None) -> str:

@@ -19,6 +19,7 @@ from search.cli.home import command
 from search.cli.home import given_home
 from search.cli.home import home_of
 from search.cli.home import with_home
+from search.cli.options import fixed_values
 from search.cli.options import submitted_fields
 from search.cli.spec_text import spec_yaml
 from search.cli.streams import complain
@@ -70,14 +71,16 @@ def run(
     limit_train: Annotated[
         str | None, _option("--limit-train", "Train on N examples only, drawn by class.", _DATA, "N")
     ] = None,
+    supervision: Annotated[
+        str | None, _option("--supervision", "What is searched (gr): see emphasis supervisions.", _SEARCH, "NAME")
+    ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        _option("--set", "Fix a value of the supervision, e.g. q=0.7; repeatable.", _SEARCH, "NAME=VALUE"),
+    ] = None,
     space: Annotated[
         str | None,
-        _option(
-            "--space",
-            "kappa, box, paper-figures-6-9, paper-table-2, -3, -7, or YAML.",
-            _SEARCH,
-            "NAME|YAML",
-        ),
+        _option("--space", "Its own, another of emphasis spaces, or YAML.", _SEARCH, "NAME|YAML"),
     ] = None,
     sampler: Annotated[
         str | None, _option("--sampler", "tpe, random, grid, gp or cmaes.", _SEARCH, "NAME")
@@ -87,7 +90,7 @@ def run(
     ] = None,
     starting_points: Annotated[
         bool | None,
-        _option("--starting-points/--no-starting-points", "Try the paper's settings first.", _SEARCH),
+        _option("--starting-points/--no-starting-points", "Of gr: try the paper's settings first.", _SEARCH),
     ] = None,
     repeats: Annotated[
         str | None, _option("--repeats", "Seeds for each configuration (1).", _SEARCH, "N")
@@ -103,11 +106,11 @@ def run(
         str | None, _option("--seed", "Everything drawn depends on it (0).", _SEARCH, "N")
     ] = None,
     transform: Annotated[
-        str | None, _option("--transform", "exp or identity: of the exponent.", _SEARCH, "NAME")
+        str | None, _option("--transform", "Of gr: exp or identity, of the exponent.", _SEARCH, "NAME")
     ] = None,
     normalise: Annotated[
         str | None,
-        _option("--normalise", "batch (weights sum to 1) or none (divide by size).", _SEARCH, "NAME"),
+        _option("--normalise", "Of gr: batch (weights sum to 1) or none (divide by size).", _SEARCH, "NAME"),
     ] = None,
     backbone: Annotated[
         str | None, _option("--backbone", "mlp, resnet20, 32, 44, 56 or 110.", _TRAINING, "NAME")
@@ -177,6 +180,10 @@ def run(
       emphasis run --dataset digits --noise-rate 0.4 --space paper-figures-6-9
       emphasis run --dataset digits --noise-rate 0.4 \\
           --space '{kind: box, beta: [0, 20], lam: [0, 1]}'
+      emphasis run --dataset digits --noise-rate 0.4 --supervision gce
+      emphasis run --dataset digits --noise-rate 0.4 --supervision cce --space l2
+      emphasis run --dataset digits --noise-rate 0.4 --set lambda=0.5 \\
+          --space '{kind: ranges, dimensions: {beta: [0, 40]}}'
       emphasis run --dataset cifar10 --data-dir ~/data --noise-rate 0.4 \\
           --backbone resnet20 --epochs 30 --limit-train 5000
       emphasis run --dataset my_arrays.npz --noise-rate 0.3 --dry-run
@@ -191,6 +198,8 @@ def run(
             "download": download,
             "limit_train": limit_train,
             "backbone": backbone,
+            "supervision": supervision,
+            **fixed_values(fixed or ()),
             "transform": transform,
             "normalise": normalise,
             "space": space,
@@ -399,6 +408,8 @@ def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> No
     say(f"figures  {outcome.figures}")
     say(f"sweep    {emphasis} show {sweep.id}")
     which = f"--dataset {shlex.quote(str(sweep.spec['dataset']))} --noise-rate {sweep.noise_rate}"
+    if sweep.supervision != "gr":
+        which += f" --supervision {shlex.quote(sweep.supervision)}"
     say(f"export   {emphasis} export {which}")
     say(f"MLflow   {without_password(tracking_uri) if is_server(tracking_uri) else f'{emphasis} ui'}")
     if outcome.tracking_behind:

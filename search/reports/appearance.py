@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from search.naming import Values
+from search.naming import equations
+from search.naming import in_order
+from search.naming import symbol
+from search.recommend import Choice
 from search.recommend import Standing
+from spaces import Value
 
+OBJECTIVE = "final intact-training-set accuracy"
 DPI = 150
 
 # Okabe and Ito's palette: told apart with any colour vision; every figure also differs in dash or marker.
@@ -45,6 +54,23 @@ def heading(figure: Figure, first: str, second: str = "") -> None:
 
 def name(standing: Standing) -> str:
     """A configuration for a legend, e.g. ``GR(β=12, λ=0.5)``."""
-    if standing.beta is None or standing.lam is None:
-        return standing.supervision.upper()
-    return f"{standing.supervision.upper()}(β={standing.beta:.3g}, λ={standing.lam:.3g})"
+    return named(standing.supervision, standing.hyperparameters)
+
+
+def named(supervision: str, values: Values | Mapping[str, Value]) -> str:
+    """A configuration by its supervision and values, e.g. ``GR(β=12, λ=0.5)``, ``GCE(q=0.7)``."""
+    texts = [
+        f"{symbol(supervision, name)}={f'{value:.3g}' if isinstance(value, int | float) else value}"
+        for name, value in in_order(values)
+    ]
+    return f"{supervision.upper()}({', '.join(texts)})" if texts else supervision.upper()
+
+
+def finding(choice: Choice | None) -> str:
+    """What was chosen and on which seeds, in one line."""
+    if choice is None:
+        return "no configuration has finished yet"
+    seeds = "fresh seeds" if choice.confirmed else "the search's own seeds"
+    winner = choice.winner
+    point = equations(winner.supervision, winner.hyperparameters, greek=True, digits=3)
+    return f"best on {seeds}: {point}, intact {winner.objective}"

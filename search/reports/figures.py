@@ -19,6 +19,8 @@ from search.reports.appearance import name
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics
 from search.reports.objective_map import objective_map
+from search.reports.objective_slices import objective_slices
+from search.reports.searched import searched_axes
 from search.reports.tables import leaderboard_markdown
 from search.reports.weight_curves import weight_curves
 from search.store import Store
@@ -30,7 +32,8 @@ def write_figures(store: Store, sweep_id: str, folder: Path) -> list[Path]:
     """Write a sweep's figures (PNG), ``leaderboard.md`` and ``recommendation.json``.
 
     Each file is written under a temporary name and renamed, so a reader never sees half of one, and writing
-    again replaces it. Before the first trial has finished only the objective map is written.
+    again replaces it. The objective is drawn as a map where two numbers were searched, and against each of what was
+    searched elsewhere; before the first trial has finished there is nothing else.
 
     Args:
         store: Where the sweep is.
@@ -62,7 +65,7 @@ def _write_texts(sweep: SweepRecord, trials: Sequence[TrialRecord], folder: Path
     title = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}"
     texts = {
         "recommendation.json": export([recommendation], "json"),
-        "leaderboard.md": leaderboard_markdown(leaderboard(trials), title),
+        "leaderboard.md": leaderboard_markdown(leaderboard(sweep, trials), title),
     }
     for file_name, text in texts.items():
         path = folder / file_name
@@ -72,8 +75,12 @@ def _write_texts(sweep: SweepRecord, trials: Sequence[TrialRecord], folder: Path
 
 
 def _figures(store: Store, sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Iterator[tuple[str, Figure]]:
-    yield "objective_map", objective_map(sweep, trials)
-    choice, recommendation = pick(trials), choose(sweep, trials)
+    axes = searched_axes(sweep, trials)
+    if len(axes) == 2 and not any(axis.words for axis in axes):
+        yield "objective_map", objective_map(sweep, trials, (axes[0], axes[1]))
+    elif slices := objective_slices(sweep, trials):
+        yield "objective_slices", slices
+    choice, recommendation = pick(sweep, trials), choose(sweep, trials)
     if choice is None or recommendation is None:
         return
     baseline = choice.baseline.trials if choice.baseline else ()
@@ -87,8 +94,9 @@ def _figures(store: Store, sweep: SweepRecord, trials: Sequence[TrialRecord]) ->
             [store.epochs(trial.id) for trial in baseline],
         ),
     )
-    yield "weight_curves", weight_curves(recommendation)
-    yield "leaderboard", leaderboard_chart(sweep, leaderboard(trials))
+    if curves := weight_curves(recommendation):
+        yield "weight_curves", curves
+    yield "leaderboard", leaderboard_chart(sweep, leaderboard(sweep, trials))
 
 
 @contextmanager

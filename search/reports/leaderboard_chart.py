@@ -13,6 +13,7 @@ from search.reports.appearance import BASELINE
 from search.reports.appearance import GUIDE
 from search.reports.appearance import RECOMMENDED
 from search.reports.appearance import heading
+from search.reports.appearance import named
 from search.reports.appearance import new_figure
 from search.reports.appearance import quiet
 from search.store import SweepRecord
@@ -66,10 +67,7 @@ def _colour(row: LeaderboardRow) -> str:
 
 
 def _label(row: LeaderboardRow) -> str:
-    named = row.label
-    if row.beta is not None and row.lam is not None:
-        named = f"{row.supervision.upper()}(β={row.beta:.3g}, λ={row.lam:.3g})"
     sign = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ "}.get(row.mark, "")
     kind = "fresh" if row.confirmed else "search"
     seeds = f"{row.objective.n} {kind} seed{'s' if row.objective.n > 1 else ''}"
-    return f"{sign}{named if row.mark is not Mark.BASELINE else row.supervision.upper()}, {seeds}"
+    return f"{sign}{named(row.supervision, row.hyperparameters)}, {seeds}"

@@ -1,8 +1,12 @@
-"""The objective over (lambda, beta), with the trials as points."""
+"""The objective over two hyper-parameters, with the trials as points."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -13,16 +17,18 @@ from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
 from search.recommend import Choice
-from search.recommend import Standing
 from search.recommend import pick
-from search.recommend import standings
 from search.reports.appearance import BASELINE
 from search.reports.appearance import COLOUR_MAP
 from search.reports.appearance import GUIDE
+from search.reports.appearance import OBJECTIVE
+from search.reports.appearance import finding
 from search.reports.appearance import heading
 from search.reports.appearance import new_figure
 from search.reports.appearance import quiet
-from search.store import Phase
+from search.reports.searched import Axis
+from search.reports.searched import cut_short
+from search.reports.searched import searched_standings
 from search.store import SweepRecord
 from search.store import TrialRecord
 from search.store import TrialState
@@ -37,52 +43,64 @@ KAPPA_GUIDES = (3.0, 5.0)
 Floats = NDArray[np.float64]
 
 
-def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figure:
-    """Final intact accuracy over (lambda, beta).
+def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tuple[Axis, Axis]) -> Figure:
+    """Final intact accuracy over two hyper-parameters.
 
     A point is one configuration, coloured by its mean over the search's seeds; pruned and failed ones are
-    crosses. Between the points the colour is interpolated linearly in (lambda, kappa), where the objective
-    varies least, and nothing is drawn outside the points' convex hull there. The recommended configuration
+    crosses. Between the points the colour is interpolated linearly (of GR in (lambda, kappa), where the objective
+    varies least), and nothing is drawn outside the points' convex hull there. The recommended configuration
     is a star and those it cannot be told apart from are ringed. CCE's accuracy is a line in the colour bar;
     what is clearly below it has the darkest colour, so that collapsed trials leave the others theirs.
 
     Args:
         sweep: The sweep.
         trials: All its trials, any state.
+        axes_of: What lies across and what upwards, both numbers (`search.reports.searched.searched_axes`).
     """
     figure = new_figure(7.6, 6.2)
     axes = quiet(figure.add_subplot())
-    choice = pick(trials)
-    points = [standing for standing in _searched(trials) if standing.is_gradient_rescaling]
-    lam = np.array([point.lam for point in points], dtype=float)
-    beta = np.array([point.beta for point in points], dtype=float)
-    objective = np.array([point.objective.mean for point in points], dtype=float)
+    plane = _Plane(*axes_of, rescaled=sweep.supervision == "gr" and [axis.name for axis in axes_of] == ["lam", "beta"])
+    choice = pick(sweep, trials)
+    placed = [
+        (place, standing.objective.mean)
+        for standing in searched_standings(sweep, trials)
+        if (place := plane.place(standing.hyperparameters)) is not None
+    ]
+    x = np.array([place[0] for place, _ in placed], dtype=float)
+    y = np.array([place[1] for place, _ in placed], dtype=float)
+    objective = np.array([mean for _, mean in placed], dtype=float)
     scale = _scale(objective, choice)
 
-    unfinished = _unfinished(trials)
-    all_lam = np.concatenate([lam, [x for x, _, _ in unfinished]])
-    all_beta = np.concatenate([beta, [y for _, y, _ in unfinished]])
-    if len(all_lam):
-        axes.set_xlim(*_limits(all_lam))
-        axes.set_ylim(*_limits(all_beta))
-    if len(points) >= ENOUGH_TO_INTERPOLATE:
-        between = _between(lam, beta, objective, axes.get_xlim(), axes.get_ylim())
+    unfinished = [
+        (place, trial.state)
+        for trial in cut_short(sweep, trials)
+        if (place := plane.place(trial.hyperparameters.items())) is not None
+    ]
+    if plane.across.log:
+        axes.set_xscale("log")
+    if plane.upwards.log:
+        axes.set_yscale("log")
+    if placed or unfinished:
+        axes.set_xlim(*_limits([*x, *(place[0] for place, _ in unfinished)], plane.across.log))
+        axes.set_ylim(*_limits([*y, *(place[1] for place, _ in unfinished)], plane.upwards.log))
+    if len(placed) >= ENOUGH_TO_INTERPOLATE:
+        between = plane.between(x, y, objective, axes.get_xlim(), axes.get_ylim())
         if between is not None:
             axes.pcolormesh(
                 *between, cmap=COLOUR_MAP, norm=scale, alpha=0.45, rasterized=True, gid="interpolated"
             )
-    if _is_continuous(sweep):
+    if plane.rescaled and _is_continuous(sweep):
         _draw_kappa_guides(figure)
     for state, label in ((TrialState.PRUNED, "stopped early"), (TrialState.FAILED, "failed")):
-        crosses = [(x, y) for x, y, reached in unfinished if reached is state]
+        crosses = [place for place, reached in unfinished if reached is state]
         if crosses:
             marker = "x" if state is TrialState.FAILED else "1"
             colour = BASELINE if state is TrialState.FAILED else GUIDE
-            x, y = zip(*crosses, strict=True)
-            axes.scatter(x, y, marker=marker, c=colour, s=45, label=label, zorder=3)
+            x_of, y_of = zip(*crosses, strict=True)
+            axes.scatter(x_of, y_of, marker=marker, c=colour, s=45, label=label, zorder=3)
     axes.scatter(
-        lam,
-        beta,
+        x,
+        y,
         c=objective,
         cmap=COLOUR_MAP,
         norm=scale,
@@ -92,31 +110,63 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figure:
         zorder=4,
         gid="configurations",
     )
-    if points:  # the legend's dot is grey: no one colour stands for all
+    if placed:  # the legend's dot is grey: no one colour stands for all
         axes.scatter([], [], c=GUIDE, s=48, label="configuration")
     if choice is not None:
-        _draw_choice(figure, choice, scale)
-    axes.set_xlabel("λ  (emphasis focus at p = λ / (1 + λ))", fontsize=11)
-    axes.set_ylabel("β  (emphasis spread)", fontsize=11)
+        _draw_choice(figure, choice, scale, plane)
+    axes.set_xlabel(plane.across.label, fontsize=11)
+    axes.set_ylabel(plane.upwards.label, fontsize=11)
     _draw_colour_bar(figure, scale, objective, choice)
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower left", ncols=5, fontsize=9, frameon=False, handletextpad=0.4)
-    heading(figure, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}", _finding(choice))
+    heading(figure, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}", finding(choice))
     return figure
 
 
-def _searched(trials: Sequence[TrialRecord]) -> list[Standing]:
-    # Search trials share their seeds, so their colours compare; a confirmed mean is from other seeds.
-    return standings(trials, Phase.SEARCH) or standings(trials, Phase.CONFIRM)
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """Two hyper-parameters, and the coordinates in which colours are interpolated between them."""
 
+    across: Axis
+    upwards: Axis
+    rescaled: bool
 
-def _unfinished(trials: Sequence[TrialRecord]) -> list[tuple[float, float, TrialState]]:
-    ended = (TrialState.PRUNED, TrialState.FAILED)
-    return [
-        (trial.hyperparameters["lam"], trial.hyperparameters["beta"], trial.state)
-        for trial in trials
-        if trial.state in ended and trial.supervision == "gr"
-    ]
+    def place(self, values: Iterable[tuple[str, Any]]) -> tuple[float, float] | None:
+        """Where a configuration lies; None where it lacks one of the two."""
+        known = dict(values)
+        if self.across.name not in known or self.upwards.name not in known:
+            return None
+        return float(known[self.across.name]), float(known[self.upwards.name])
+
+    def coordinates(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Those of the interpolation, same shapes; of GR (lambda, kappa), kappa being proportional to beta."""
+        if self.rescaled:
+            exponents, where = np.unique(x, return_inverse=True)
+            per_beta = np.array([kappa_of(1.0, lam) for lam in exponents])
+            return x, y * per_beta[where].reshape(x.shape)
+        return np.log(x) if self.across.log else x, np.log(y) if self.upwards.log else y
+
+    def between(
+        self, x: Floats, y: Floats, objective: Floats, x_limits: tuple[float, float], y_limits: tuple[float, float]
+    ) -> tuple[Floats, Floats, Floats] | None:
+        """Columns, rows and interpolated objective; None where the points span no area."""
+        u, v = self.coordinates(x, y)
+        wide, high = np.ptp(u), np.ptp(v)
+        if wide == 0 or high == 0:
+            return None
+        try:
+            triangles = Triangulation(u / wide, v / high)
+        except (RuntimeError, ValueError):  # Qhull: all points on one line
+            return None
+        columns, rows = self._ticks(x_limits, self.across.log), self._ticks(y_limits, self.upwards.log)
+        at_u, at_v = self.coordinates(*np.meshgrid(columns, rows))
+        return columns, rows, LinearTriInterpolator(triangles, objective)(at_u / wide, at_v / high)
+
+    def _ticks(self, limits: tuple[float, float], log: bool) -> Floats:
+        low, high = limits
+        if log:
+            return np.geomspace(low, high, 400)
+        return np.linspace(max(low, 0) if self.rescaled else low, high, 400)
 
 
 def _scale(objective: Floats, choice: Choice | None) -> Normalize:
@@ -131,33 +181,13 @@ def _scale(objective: Floats, choice: Choice | None) -> Normalize:
     return Normalize(max(low - 0.08 * (high - low), 0), max(high, low + 0.01))
 
 
-def _limits(values: Floats) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
+def _limits(values: Sequence[float], log: bool) -> tuple[float, float]:
+    if log:
+        low, high = _limits([math.log(value) for value in values], log=False)
+        return math.exp(low), math.exp(high)
+    low, high = min(values), max(values)
     margin = 0.06 * (high - low) or 0.5
     return low - margin, high + margin
-
-
-def _between(
-    lam: Floats,
-    beta: Floats,
-    objective: Floats,
-    lam_limits: tuple[float, float],
-    beta_limits: tuple[float, float],
-) -> tuple[Floats, Floats, Floats] | None:
-    kappa = np.array([kappa_of(b, x) for b, x in zip(beta, lam, strict=True)])
-    wide, high = np.ptp(lam), np.ptp(kappa)
-    if wide == 0 or high == 0:
-        return None
-    try:
-        triangles = Triangulation(lam / wide, kappa / high)
-    except (RuntimeError, ValueError):  # Qhull: all points on one line
-        return None
-    columns = np.linspace(max(lam_limits[0], 0), lam_limits[1], 400)
-    rows = np.linspace(max(beta_limits[0], 0), beta_limits[1], 400)
-    at_lam, at_beta = np.meshgrid(columns, rows)
-    per_beta = np.array([kappa_of(1.0, x) for x in columns])  # kappa is proportional to beta
-    interpolate = LinearTriInterpolator(triangles, objective)
-    return columns, rows, interpolate(at_lam / wide, at_beta * per_beta / high)
 
 
 def _is_continuous(sweep: SweepRecord) -> bool:
@@ -190,13 +220,15 @@ def _draw_kappa_guides(figure: Figure) -> None:
             )
 
 
-def _draw_choice(figure: Figure, choice: Choice, scale: Normalize) -> None:
+def _draw_choice(figure: Figure, choice: Choice, scale: Normalize, plane: _Plane) -> None:
     axes = figure.axes[0]
+    ties = [place for tie in choice.ties if (place := plane.place(tie.hyperparameters)) is not None]
     # With one seed every configuration ties: rings around all of them would say nothing.
-    if choice.ties and choice.winner.objective.n > 1:
+    if ties and choice.winner.objective.n > 1:
+        x_of, y_of = zip(*ties, strict=True)
         axes.scatter(
-            [tie.lam or 0.0 for tie in choice.ties],
-            [tie.beta or 0.0 for tie in choice.ties],
+            x_of,
+            y_of,
             s=150,
             marker="o",
             facecolors="none",
@@ -206,9 +238,12 @@ def _draw_choice(figure: Figure, choice: Choice, scale: Normalize) -> None:
             label="cannot be told apart from it",
             gid="ties",
         )
+    winner = plane.place(choice.winner.hyperparameters)
+    if winner is None:
+        return
     axes.scatter(
-        [choice.winner.lam or 0.0],
-        [choice.winner.beta or 0.0],
+        [winner[0]],
+        [winner[1]],
         c=[choice.winner.objective.mean],
         cmap=COLOUR_MAP,
         norm=scale,
@@ -227,7 +262,7 @@ def _draw_colour_bar(figure: Figure, scale: Normalize, objective: Floats, choice
     bar = figure.colorbar(
         ScalarMappable(scale, COLOUR_MAP), ax=figure.axes[0], pad=0.02, extend="min" if pointed else "neither"
     )
-    bar.set_label("final intact-training-set accuracy", fontsize=11)
+    bar.set_label(OBJECTIVE, fontsize=11)
     bar.ax.tick_params(labelsize=10)
     if choice is not None and choice.baseline is not None:
         reached = choice.baseline.objective.mean
@@ -244,11 +279,3 @@ def _draw_colour_bar(figure: Figure, scale: Normalize, objective: Floats, choice
             fontweight="bold",
             annotation_clip=False,
         )
-
-
-def _finding(choice: Choice | None) -> str:
-    if choice is None:
-        return "no configuration has finished yet"
-    seeds = "fresh seeds" if choice.confirmed else "the search's own seeds"
-    winner = choice.winner
-    return f"best on {seeds}: β = {winner.beta:.3g}, λ = {winner.lam:.3g}, intact {winner.objective}"

@@ -12,10 +12,12 @@ from rich.text import Text
 
 from search.leaderboard import LeaderboardRow
 from search.leaderboard import Mark
+from search.naming import in_order
+from search.naming import symbol
+from search.naming import symbols
 from search.recommend import Estimate
 from search.recommend import Recommendation
 
-LEADERBOARD_COLUMNS = ("#", "supervision", "λ", "β", "κ", "intact accuracy", "test accuracy", "seeds")
 LEADERBOARD_NOTE = (
     "Final accuracies, eval mode, un-augmented: mean ± standard error over seeds. Intact accuracy "
     "(training set, original labels) ranks, test accuracy does not; fresh seeds played no part in the "
@@ -30,13 +32,14 @@ def leaderboard_table(rows: Sequence[LeaderboardRow], title: str | None = None) 
     table = Table(
         title=title, title_justify="left", caption=LEADERBOARD_NOTE, caption_justify="left", box=SIMPLE_HEAD
     )
-    for name in LEADERBOARD_COLUMNS:
+    names = _value_names(rows)
+    for name in _leaderboard_columns(rows, names):
         justify: JustifyMethod = "left" if name in ("supervision", "seeds") else "right"
         table.add_column(name, justify=justify)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         baseline_next = following is not None and following.mark is Mark.BASELINE
         # Text, not str: a plugin's supervision name in [brackets] must not be read as markup.
-        cells = [Text(cell) for cell in _cells(row)]
+        cells = [Text(cell) for cell in _cells(row, names)]
         table.add_row(*cells, style=_STYLES[row.mark], end_section=baseline_next)
     return table
 
@@ -44,7 +47,9 @@ def leaderboard_table(rows: Sequence[LeaderboardRow], title: str | None = None) 
 def leaderboard_markdown(rows: Sequence[LeaderboardRow], title: str | None = None) -> str:
     """The leader board as Markdown, with a line on how the numbers were taken."""
     heading = f"## {title}\n\n" if title else ""
-    return f"{heading}{markdown_table(LEADERBOARD_COLUMNS, map(_cells, rows))}\n{LEADERBOARD_NOTE}\n"
+    names = _value_names(rows)
+    table = markdown_table(_leaderboard_columns(rows, names), [_cells(row, names) for row in rows])
+    return f"{heading}{table}\n{LEADERBOARD_NOTE}\n"
 
 
 def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
@@ -53,8 +58,8 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
         "dataset",
         "noise rate",
         "backbone",
-        "β",
-        "λ",
+        "supervision",
+        "recommended",
         "intact accuracy",
         "test accuracy",
         "CCE intact",
@@ -69,8 +74,8 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
                 each.dataset,
                 f"{each.noise_rate:g} ({each.noise_model})",
                 each.backbone,
-                f"{each.recommended.beta:.4g}",
-                f"{each.recommended.lam:.4g}",
+                each.recommended.supervision,
+                symbols(each.recommended.supervision, each.recommended.found, ", ") or "–",
                 str(each.objective),
                 str(each.test_accuracy or "–"),
                 str(baseline.objective) if baseline else "–",
@@ -104,21 +109,53 @@ def accuracy(estimate: Estimate | None) -> str:
     return f"{estimate.mean:.3f}" + ("" if estimate.sem is None else f" ± {estimate.sem:.3f}")
 
 
-def _cells(row: LeaderboardRow) -> list[str]:
+_GRADIENT_RESCALING = ("lam", "beta", "kappa")
+
+
+def _value_names(rows: Sequence[LeaderboardRow]) -> list[str]:
+    """The values that get a column each: those of the supervision that is searched, whose rows come first."""
+    if not rows:
+        return []
+    searched = [row for row in rows if row.supervision == rows[0].supervision]
+    names = sorted({name for row in searched for name, _ in row.hyperparameters})
+    if rows[0].supervision != "gr":
+        return names
+    return [*_GRADIENT_RESCALING, *(name for name in names if name not in _GRADIENT_RESCALING)]
+
+
+def _leaderboard_columns(rows: Sequence[LeaderboardRow], names: Sequence[str]) -> list[str]:
+    shown = ["κ" if name == "kappa" else symbol(rows[0].supervision, name) for name in names]
+    return ["#", "supervision", *shown, "intact accuracy", "test accuracy", "seeds"]
+
+
+def _cells(row: LeaderboardRow, names: Sequence[str]) -> list[str]:
+    values = dict(row.hyperparameters)
+    if row.kappa is not None:
+        values["kappa"] = row.kappa
     return [
         _MARKS[row.mark] + ("" if row.rank is None else str(row.rank)),
-        row.supervision if row.beta is not None else row.label,
-        *("" if value is None else f"{value:.3g}" for value in (row.lam, row.beta, row.kappa)),
+        row.supervision if values.keys() <= set(names) else row.label,
+        *(_cell(values[name]) if name in values and values.keys() <= set(names) else "" for name in names),
         accuracy(row.objective),
         accuracy(row.test_accuracy),
         f"{row.objective.n} {'fresh' if row.confirmed else 'search'}",
     ]
 
 
+def _cell(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else str(value)
+
+
 def _ties(recommendation: Recommendation, shown: int = 4) -> str:
-    ties = [f"({tie.beta:.3g}, {tie.lam:.3g})" for tie in recommendation.ties]
+    supervision, ties = recommendation.recommended.supervision, recommendation.ties
+    if not ties:
+        return "–"
     more = f" and {len(ties) - shown} more" if len(ties) > shown else ""
-    return "(β, λ) = " + ", ".join(ties[:shown]) + more if ties else "–"
+    names = sorted(ties[0].hyperparameters)
+    listed = ["(" + ", ".join(_cell(value) for _, value in in_order(tie.hyperparameters)) + ")" for tie in ties[:shown]]
+    if any(sorted(tie.hyperparameters) != names for tie in ties[:shown]):
+        return ", ".join(f"({symbols(supervision, tie.hyperparameters, ', ')})" for tie in ties[:shown]) + more
+    return f"({', '.join(symbol(supervision, name) for name in names)}) = {', '.join(listed)}{more}"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -7,47 +7,50 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
 
+from search.hyperparameters import supervision_with
 from search.recommend import Recommendation
 from search.reports.appearance import BASELINE
 from search.reports.appearance import MEAN_ABSOLUTE_ERROR
 from search.reports.appearance import RECOMMENDED
 from search.reports.appearance import TIE
 from search.reports.appearance import heading
+from search.reports.appearance import named
 from search.reports.appearance import new_figure
 from search.reports.appearance import quiet
 from trainers.supervision import CategoricalCrossEntropy
-from trainers.supervision import GradientRescaling
 from trainers.supervision import MeanAbsoluteError
-from trainers.supervision.weights import Normalise
-from trainers.supervision.weights import Transform
-from trainers.supervision.weights import WeightFunction
+from trainers.supervision import WeightFunction
 
 # As many ties are drawn as there are dashes to tell them by.
 TIE_DASHES: tuple[LineStyleType, ...] = ((0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
-def weight_curves(recommendation: Recommendation) -> Figure:
+def weight_curves(recommendation: Recommendation) -> Figure | None:
     """w(p) of the recommended configuration, its first ties, CCE and MAE, each divided by its largest value.
+
+    None where the supervision is no weight function, so that there is no w(p) to draw.
 
     The division lets the shapes compare; with normalise = "batch" the height of w has no effect on training
     anyway. A dot marks the emphasis focus, the p that weighs most.
 
     Source: after Figure 1 of Wang et al., arXiv 1905.11233.
     """
+    point = recommendation.recommended
+    chosen = supervision_with(point.supervision, point.hyperparameters)
+    if not isinstance(chosen, WeightFunction):
+        return None
     figure = new_figure(7.6, 5.0)
     axes = quiet(figure.add_subplot(), grid="both")
-    point = recommendation.recommended
-    transform: Transform = "identity" if point.transform == "identity" else "exp"
-    normalise: Normalise = "none" if point.normalise == "none" else "batch"
-    chosen = GradientRescaling(point.beta, point.lam, transform, normalise)
     _draw(figure, CategoricalCrossEntropy(), "CCE", BASELINE, (0, (5, 2)), 1.8)
     _draw(figure, MeanAbsoluteError(), "MAE", MEAN_ABSOLUTE_ERROR, (0, (5, 2, 1, 2)), 1.8)
     # With one seed every configuration ties: two of them would be picked by chance.
     shown = recommendation.ties[: len(TIE_DASHES)] if recommendation.objective.n > 1 else ()
     for tie, dashes in zip(shown, TIE_DASHES, strict=False):
-        other = GradientRescaling(tie.beta, tie.lam, transform, normalise)
-        _draw(figure, other, f"tie: {_named(tie.beta, tie.lam)}", TIE, dashes, 1.8)
-    _draw(figure, chosen, f"recommended: {_named(point.beta, point.lam)}", RECOMMENDED, "-", 2.8)
+        other = supervision_with(tie.supervision, {**point.hyperparameters, **tie.hyperparameters})
+        if isinstance(other, WeightFunction):
+            _draw(figure, other, f"tie: {named(tie.supervision, tie.hyperparameters)}", TIE, dashes, 1.8)
+    found = named(point.supervision, point.found)
+    _draw(figure, chosen, f"recommended: {found}", RECOMMENDED, "-", 2.8)
     focus = chosen.emphasis_focus
     if focus is not None:
         axes.axvline(focus, color=RECOMMENDED, linewidth=0.9, linestyle=":", zorder=1)
@@ -59,7 +62,7 @@ def weight_curves(recommendation: Recommendation) -> Figure:
     figure.legend(handles[::-1], labels[::-1], loc="outside lower left", ncols=2, fontsize=10, frameon=False)
     where = "every example weighs the same" if focus is None else f"the largest weight is at p = {focus:.2f}"
     title = f"{recommendation.dataset}, noise rate {recommendation.noise_rate:g}: what is emphasised"
-    heading(figure, title, f"{_named(point.beta, point.lam)}: {where}")
+    heading(figure, title, f"{found}: {where}")
     return figure
 
 
@@ -75,7 +78,3 @@ def _draw(
     axes.plot(scores, weights, color=colour, linestyle=dashes, linewidth=width, label=label)
     if focus is not None:
         axes.plot([focus], [1.0], marker="o", markersize=7, color=colour, clip_on=False, gid="focus")
-
-
-def _named(beta: float, lam: float) -> str:
-    return f"GR(β={beta:.3g}, λ={lam:.3g})"

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from search.hyperparameters import SPEC_FIELDS
+from search.naming import symbols
+from search.naming import written_name
 from search.store.records import EpochRecord
 from search.store.records import Phase
 from search.store.records import SweepRecord
 from search.store.records import SweepState
 from search.store.records import TrialRecord
 from search.store.records import TrialState
+from spaces import Value
 
 SWEEP_TAG = "emphasis.sweep_id"
 TRIAL_TAG = "emphasis.trial_id"
@@ -35,25 +39,23 @@ LONGEST_TAG = 8000  # likewise MAX_TAG_VAL_LENGTH; the description of a run is a
 # The metric that every epoch has; an epoch's metrics are written together, so it tells what MLflow has.
 EPOCH_METRIC = "learning_rate"
 
-# λ is called "lam" in Python, where the word is taken.
-_SHOWN_NAMES = {"lam": "lambda"}
-
-
 @dataclass(frozen=True, slots=True)
 class ParentSummary:
     """What a sweep has found, as its parent run shows it.
 
     Args:
-        best_beta: β of the recommended configuration; None where its supervision has none.
-        best_lambda: λ of it; None likewise.
+        supervision: Name of the supervision that was searched.
+        found: Its recommended values that were searched, by name.
+        fixed: Its other values, by name.
         objective: Its mean intact-training-set accuracy, in [0, 1].
         test_accuracy: Its mean test accuracy, in [0, 1]; reported, never used to choose.
         note_markdown: Description of the run: top configurations, CCE baseline, what is recommended.
         artifacts: Folder of figures and exported files to upload, if there is one.
     """
 
-    best_beta: float | None
-    best_lambda: float | None
+    supervision: str
+    found: Mapping[str, Value]
+    fixed: Mapping[str, Value]
     objective: float | None
     test_accuracy: float | None
     note_markdown: str
@@ -97,7 +99,7 @@ def parameter_texts(values: Mapping[str, object], prefix: str = "") -> dict[str,
     """
     texts: dict[str, str] = {}
     for name, value in values.items():
-        key = f"{prefix}{_SHOWN_NAMES.get(name, name)}"
+        key = f"{prefix}{written_name(name)}"
         if value is None:
             continue
         if isinstance(value, Mapping):
@@ -133,22 +135,21 @@ def found_run_name(sweep: SweepRecord, summary: ParentSummary) -> str:
 
     MLflow's list of runs shows names, and parameters only where a user has asked for their columns.
     """
-    values = (("β", summary.best_beta), ("λ", summary.best_lambda))
-    found = " ".join(f"{sign}={value:.4g}" for sign, value in values if value is not None)
+    found = _run_values(summary.supervision, summary.found)
     accuracy = f" ({summary.objective:.3f})" if summary.objective is not None else ""
     return f"{sweep.dataset} r={number_text(sweep.noise_rate)}: {found}{accuracy}"
 
 
 def trial_run_name(trial: TrialRecord) -> str:
-    """Return the name of a child run, e.g. ``λ=0.5 β=12 seed 3``."""
-    values = dict(trial.hyperparameters)
-    signs = {"lam": "λ", "beta": "β"}
-    shown = [f"{sign}={values.pop(name):.4g}" for name, sign in signs.items() if name in values]
-    shown += [f"{name}={value}" for name, value in sorted(values.items()) if isinstance(value, int | float)]
-    if "lam" not in trial.hyperparameters:
-        shown.insert(0, trial.supervision)
+    """Return the name of a child run, e.g. ``λ=0.5 β=12 seed 3`` or ``gce q=0.7 seed 3``."""
     phase = "" if trial.phase is Phase.SEARCH else f" ({trial.phase.value})"
-    return f"{' '.join(shown)} seed {trial.seed}{phase}"
+    return f"{_run_values(trial.supervision, trial.hyperparameters)} seed {trial.seed}{phase}"
+
+
+def _run_values(supervision: str, values: Mapping[str, Value]) -> str:
+    texts = symbols(supervision, values)
+    # β and λ are GR's: a list of runs has little room.
+    return texts if supervision == "gr" and texts else f"{supervision} {texts}".strip()
 
 
 def sweep_params(sweep: SweepRecord) -> dict[str, str]:
@@ -265,28 +266,36 @@ def trial_points(trial: TrialRecord) -> list[Point]:
 
 
 def best_tags(best: TrialRecord | None, summary: ParentSummary | None) -> dict[str, str]:
-    """Return the four ``best.*`` tags: of the recommendation, or of the best trial until there is one."""
+    """Return the ``best.*`` tags: of the recommendation, or of the best trial until there is one."""
+    values: Mapping[str, Value]
     if summary is not None:
-        beta, lam = summary.best_beta, summary.best_lambda
+        values = _values(summary)
         objective, test_accuracy = summary.objective, summary.test_accuracy
     elif best is not None:
-        beta, lam = best.hyperparameters.get("beta"), best.hyperparameters.get("lam")
+        values = best.hyperparameters
         objective, test_accuracy = best.objective, best.final.test if best.final else None
     else:
         return {}
     tags = {}
-    for name, value in (("best.beta", beta), ("best.lambda", lam)):
-        if value is not None:
-            tags[name] = number_text(float(f"{value:.6g}"))
-    for name, value in (("best.intact_train_accuracy", objective), ("best.test_accuracy", test_accuracy)):
-        if value is not None:
-            tags[name] = f"{value:.4f}"
+    for name, value in values.items():
+        text = value if isinstance(value, str) else number_text(float(f"{value:.6g}"))
+        tags[f"best.{written_name(name)}"] = text
+    for measure, reached in (("intact_train_accuracy", objective), ("test_accuracy", test_accuracy)):
+        if reached is not None:
+            tags[f"best.{measure}"] = f"{reached:.4f}"
     return tags
 
 
 def best_params(summary: ParentSummary) -> dict[str, str]:
-    """Return the recommended (β, λ) as parameters, exactly."""
-    return parameter_texts({"best.beta": summary.best_beta, "best.lambda": summary.best_lambda})
+    """Return the recommended values as parameters, exactly."""
+    return parameter_texts(_values(summary), prefix="best.")
+
+
+def _values(summary: ParentSummary) -> dict[str, Value]:
+    # GR's transform and normalise are parameters of the sweep by their own names.
+    settings = SPEC_FIELDS if summary.supervision == "gr" else ()
+    fixed = {name: value for name, value in summary.fixed.items() if name not in settings}
+    return {**fixed, **summary.found}
 
 
 def best_points(summary: ParentSummary, moment: datetime) -> list[Point]:

@@ -26,7 +26,7 @@ from search.owner import this_process
 from search.spec import SweepSpec
 from search.store import Store
 
-COMMANDS = ("run", "validate", "resume", "list", "show", "export", "ui")
+COMMANDS = ("run", "validate", "resume", "list", "show", "export", "ui", "supervisions", "spaces", "datasets")
 HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy")
 
 Emphasis = Callable[..., Result]

@@ -59,7 +59,7 @@ def test_a_line_names_the_best_point_the_baseline_and_the_times(confirmed_sweep:
     status = replace(
         STATUS,
         progress=Progress(running=1, done=20, failed=3),
-        best=best_so_far(confirmed_sweep.trials),
+        best=best_so_far(confirmed_sweep.record, confirmed_sweep.trials),
         baseline_objective=0.61,
         elapsed_seconds=72,
         remaining_seconds=33.3,
@@ -74,7 +74,7 @@ def test_terminal_shows_trials_by_state_and_clocks_that_run_on(confirmed_sweep: 
     status = replace(
         STATUS,
         progress=Progress(running=2, done=20, failed=3),
-        best=best_so_far(confirmed_sweep.trials),
+        best=best_so_far(confirmed_sweep.record, confirmed_sweep.trials),
         remaining_seconds=60.0,
     )
     console = Console(file=io.StringIO(), width=100)

@@ -19,8 +19,14 @@ from spaces import KappaSpace
 from spaces import space_by_name
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.supervision import supervision_names
 
 SOUND: dict[str, Any] = {"dataset": "digits", "noise_rate": 0.4}
+FIELDS_INSIDE = (
+    *("kind", "lam", "beta", "q", "dimensions", "supervision", "points", "extra"),
+    *("epochs", "milestones", "seeds", "gpus"),
+)
+GRID: dict[str, Any] = {"kind": "grid", "beta": [4], "lam": [1]}
 
 
 def errors_of(fields: dict[str, Any]) -> tuple[FieldError, ...]:
@@ -37,7 +43,8 @@ def only_error(**fields: Any) -> FieldError:
 
 def test_dataset_and_noise_rate_are_enough() -> None:
     (spec,) = parse_specs(SOUND)
-    assert spec.space == KappaSpace()
+    assert spec.space is None
+    assert spec.searched_space == KappaSpace()
     assert spec.resolved_sampler == "tpe"
     assert spec.number_of_configurations == 30
     assert spec.training == Training()
@@ -56,7 +63,100 @@ def test_dataset_and_noise_rate_are_enough() -> None:
         ({"limit_train": 0}, "limit_train", 0, "must be above 0", "e.g. 5000"),
         ({"noise_model": "pair"}, "noise_model", "pair", "is not symmetric", "Give symmetric"),
         ({"backbone": 20}, "backbone", 20, "is not text", "e.g. resnet20"),
-        ({"supervision": "gce"}, "supervision", "gce", "is not gr", "Give gr"),
+        ({"supervision": "gc"}, "supervision", "gc", "no such supervision", "Did you mean gce"),
+        ({"supervision": 7}, "supervision", 7, "is not text", "emphasis supervisions"),
+        ({"hyperparameters": 7}, "hyperparameters", 7, "not a mapping", "{q: 0.7}"),
+        ({"hyperparameters": {"beta": [1]}}, "hyperparameters.beta", [1], "neither a finite number", "{q: 0.7}"),
+        ({"hyperparameters": {"beta": 8}}, "hyperparameters.beta", 8, "searched by the space too", "Leave it out"),
+        ({"hyperparameters": {"q": 0.7}}, "hyperparameters.q", 0.7, "no such", "gr takes beta, lam"),
+        (
+            {"hyperparameters": {"transform": "identity"}},
+            "hyperparameters.transform",
+            "identity",
+            "a field of the sweep itself",
+            "Give it as transform",
+        ),
+        (
+            {"hyperparameters": {"dropout": 0.2}},
+            "hyperparameters.dropout",
+            0.2,
+            "is a training field",
+            "training.dropout",
+        ),
+        (
+            {"supervision": "gce", "transform": "identity"},
+            "transform",
+            "identity",
+            "belongs to gr, and gce is searched",
+            "Leave it out",
+        ),
+        (
+            {"supervision": "gce", "space": "kappa"},
+            "space",
+            None,
+            "searches gr, and the sweep gce",
+            "supervision: gr",
+        ),
+        ({"space": "l2"}, "space", None, "searches cce, and the sweep gr", "supervision: cce"),
+        ({"space": [{"beta": 8, "lam": 1, "q": 0.5}]}, "space.points[0].q", 0.5, "no such hyper-parameter", "gr takes"),
+        ({"space": [{"beta": 8}]}, "space", None, "lam is missing", "--set lam="),
+        (
+            {"supervision": "gce", "space": [{"q": 0.5}, {"q": 1.5}]},
+            "space.points[1].q",
+            1.5,
+            "not a number in (0, 1]",
+            "0.7",
+        ),
+        (
+            {"supervision": "gce", "space": {"kind": "ranges", "dimensions": {"q": [0, 1]}}},
+            "space.dimensions.q",
+            0,
+            "not a number in (0, 1]",
+            "0.7",
+        ),
+        (
+            {"supervision": "gce", "space": {"kind": "ranges", "dimensions": {"q": [1, 0.5]}}},
+            "space.dimensions.q",
+            [1, 0.5],
+            "above its end",
+            "[0.5, 1]",
+        ),
+        (
+            {"supervision": "cce", "space": {"kind": "ranges", "dimensions": {"dropout": [0, 1]}}},
+            "space.dimensions.dropout",
+            1,
+            "must be below 1",
+            "e.g. 0.2",
+        ),
+        (
+            {"supervision": "cce", "space": {"kind": "ranges", "dimensions": {"momentum": [0, 0.9]}}},
+            "space.dimensions.momentum",
+            0,
+            "no such hyper-parameter",
+            "weight_decay, dropout, learning_rate",
+        ),
+        (
+            {"space": {"kind": "ranges", "dimensions": {"dropout": {"low": 0, "high": 0.5, "log": True}}}},
+            "space.dimensions.dropout",
+            None,
+            "does not start above 0",
+            "leave log out",
+        ),
+        (
+            {"normalise": "none", "space": {"kind": "box", "beta": [0, 900]}},
+            "space.beta",
+            900,
+            "overflows float32",
+            "normalise='batch'",
+        ),
+        (
+            {"space": {**GRID, "extra": [{"supervision": "gce", "hyperparameters": {"q": 7}}]}},
+            "space.extra[0].hyperparameters.q",
+            7,
+            "not a number in (0, 1]",
+            "0.7",
+        ),
+        ({"space": {**GRID, "extra": [{"supervision": "cc"}]}}, "space", "cc", "no such", "Did you mean"),
         ({"transform": "expo"}, "transform", "expo", "none of exp, identity", "Did you mean 'exp'?"),
         ({"normalise": "bach"}, "normalise", "bach", "none of batch, none", "Did you mean 'batch'?"),
         ({"space": "kapa"}, "space", "kapa", "no such space", "Did you mean 'kappa'?"),
@@ -65,7 +165,7 @@ def test_dataset_and_noise_rate_are_enough() -> None:
         ({"space": {"kind": "bix"}}, "space.kind", "bix", "none of kappa, box", "Did you mean 'box'?"),
         ({"space": {"kind": "kappa", "lam": [3, 1]}}, "space.lam", (3, 1), "above its end", "[1, 3]"),
         ({"space": {"kind": "kappa", "lambd": [0, 1]}}, "space.lambd", [0, 1], "no such field", "'lam'"),
-        ({"space": [{"beta": -1, "lam": 1}]}, "space.points[0].beta", -1, "must be 0 or more", "cells"),
+        ({"space": [{"beta": -1, "lam": 1}]}, "space.points[0].beta", -1, "not a number in [0", "beta >= 0"),
         (
             {"space": {"kind": "grid", "extra": [{"supervision": "cce"}]}},
             "space",
@@ -208,13 +308,11 @@ def test_what_can_be_read_beside_a_wrong_field_is_read() -> None:
             | st.booleans()
             | st.integers(-3, 99)
             | st.floats()
-            | st.sampled_from(["grid", "kappa", "1/2", ""]),
+            | st.sampled_from(["grid", "kappa", "gce", "ranges", "1/2", ""]),
             lambda inner: (
                 st.lists(inner, max_size=3)
                 | st.dictionaries(
-                    st.sampled_from(
-                        [1, "kind", "lam", "beta", "points", "extra", "epochs", "milestones", "seeds", "gpus"]
-                    ),
+                    st.sampled_from([1, *FIELDS_INSIDE]),
                     inner,
                     max_size=4,
                 )
@@ -230,6 +328,34 @@ def test_whatever_is_given_every_error_has_field_and_remedy(fields: dict[str, An
         assert error.field
         assert error.problem
         assert error.remedy
+
+
+@pytest.mark.parametrize("name", supervision_names())
+def test_every_supervision_takes_its_default_space(name: str) -> None:
+    required = {"beta": 8, "lam": 0.5} if name == "gr" else {}
+    spec = SweepSpec.model_validate({**SOUND, "supervision": name})
+    cells = spec.searched_space.grid()
+    assert spec.number_of_trials().search == (30 if cells is None else len(cells))
+    assert not required or spec.searched_space == KappaSpace()
+
+
+def test_cells_and_ranges_are_of_the_sweeps_supervision_unless_they_say_otherwise() -> None:
+    cells, ranges = ([{"q": 0.5}], {"kind": "ranges", "dimensions": {"q": [0.1, 1]}})
+    for space in (cells, ranges):
+        (spec,) = parse_specs({**SOUND, "supervision": "gce", "space": space})
+        assert getattr(spec.space, "supervision", None) == "gce"
+
+
+def test_a_fixed_value_is_one_of_every_configuration() -> None:
+    (spec,) = parse_specs({**SOUND, **SPECS[-1]})
+    assert spec.fixed == {"transform": "exp", "normalise": "batch", "lam": 0.5}
+
+
+def test_a_recorded_spec_is_read_whatever_can_be_trained_here() -> None:
+    fields = {**SOUND, "supervision": "of a plugin that has gone", "hyperparameters": {"gamma": 2}}
+    assert SweepSpec.recorded(fields).number_of_trials().search == 1
+    with pytest.raises(InvalidInput, match="no such supervision"):
+        parse_specs(fields)
 
 
 def test_several_noise_rates_make_one_sweep_each() -> None:
@@ -251,9 +377,18 @@ def test_no_noise_rate_at_all_is_refused() -> None:
     assert only_error(noise_rate=[]).problem == "has no noise rate"
 
 
+SPECS: list[dict[str, Any]] = [
+    {"supervision": "gce"},
+    {"supervision": "gce", "space": [{"q": "0.5", "weight_decay": "1e-3"}, {"q": 1}]},
+    {"supervision": "cce", "space": "l2", "sampler": "random"},
+    {"hyperparameters": {"lambda": 0.5}, "space": {"kind": "ranges", "dimensions": {"beta": [0, 20]}}},
+]
+
+
 @pytest.mark.parametrize(
     "fields",
     [
+        *SPECS,
         {},
         {"space": "paper-figures-6-9", "data_dir": "somewhere/else"},
         {"space": {"kind": "box", "beta": [0, 9], "lambda": [0, 1]}, "sampler": "gp"},

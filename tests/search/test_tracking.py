@@ -44,8 +44,9 @@ ACCURACIES = ("test_accuracy", "corrupted_train_accuracy", "intact_train_accurac
 EPOCH_METRICS = (*ACCURACIES, "train_loss", "learning_rate")
 MORNING = datetime(2026, 1, 1, 8, tzinfo=UTC)
 SUMMARY = ParentSummary(
-    12.0, 0.5, 0.94, 0.9, "| β | λ |\n|---|---|\n| 12 | 0.5 |\n\nRecommended: β = 12, λ = 0.5"
-)
+    "gr", {"beta": 12.0, "lam": 0.5}, {"transform": "exp"}, 0.94, 0.9,
+    "| β | λ |\n|---|---|\n| 12 | 0.5 |\n\nRecommended: β = 12, λ = 0.5",
+)  # fmt: skip
 
 
 class Sweep:
@@ -231,7 +232,7 @@ def test_child_says_what_was_trained_and_how_it_went(
 
     record = Record(database)
     child = record.children(sweep.id)[trial_id]
-    assert child.info.run_name == "λ=0.5 β=12 seed 3"
+    assert child.info.run_name == "β=12 λ=0.5 seed 3"
     assert child.info.status == "FINISHED"
     assert child.data.params == {
         "beta": "12",
@@ -465,7 +466,7 @@ def test_description_too_long_for_mlflow_is_cut_at_a_line(
     sweep: Sweep, store: Store, database: str, tmp_path: Path
 ) -> None:
     note = "\n".join(f"| {row} | β |" for row in range(2000))
-    summary = ParentSummary(None, None, None, None, note)
+    summary = ParentSummary("cce", {}, {}, None, None, note)
     sweep.store.set_sweep_state(sweep.id, SweepState.DONE)
     Projection(store, database, tmp_path / "artifacts", lambda sweep_id: summary).sync_sweep(sweep.id)
     shown = Record(database).parent(sweep.id).data.tags["mlflow.note.content"]

@@ -134,7 +134,7 @@ def test_an_unforeseen_error_is_reported_with_its_place(settings: TaskSettings) 
     ending = ending_of(reports_of(settings, hyperparameters=None))
 
     assert ending["state"] == "failed"
-    assert ending["reason"].startswith("TypeError: ")
+    assert ending["reason"].startswith("AttributeError: ")
     assert "Traceback" in ending["detail"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
@@ -23,10 +25,18 @@ from search.reports.figures import write_figures
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics
 from search.reports.objective_map import objective_map
+from search.reports.searched import searched_axes
 from search.reports.weight_curves import weight_curves
 from search.store import Store
+from search.store import SweepRecord
+from search.store import TrialRecord
 from search.store import TrialState
 from trainers.supervision import GradientRescaling
+
+
+def drawn_map(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figure:
+    across, upwards = searched_axes(sweep, trials)
+    return objective_map(sweep, trials, (across, upwards))
 
 
 def points(axes: Axes, gid: str) -> set[tuple[float, float]]:
@@ -38,7 +48,7 @@ def points(axes: Axes, gid: str) -> set[tuple[float, float]]:
 def test_objective_map_shows_every_configuration_the_star_and_the_ties(
     confirmed_sweep: RecordedSweep,
 ) -> None:
-    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    axes = drawn_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
     searched = {
         (trial.hyperparameters["lam"], trial.hyperparameters["beta"])
         for trial in confirmed_sweep.trials
@@ -50,7 +60,7 @@ def test_objective_map_shows_every_configuration_the_star_and_the_ties(
 
 
 def test_objective_map_colours_points_by_the_objective_of_the_search(confirmed_sweep: RecordedSweep) -> None:
-    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    axes = drawn_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
     (drawn,) = [artist for artist in axes.collections if artist.get_gid() == "configurations"]
     values = np.asarray(drawn.get_array())
     offsets = [tuple(map(float, offset)) for offset in np.asarray(drawn.get_offsets())]
@@ -61,7 +71,7 @@ def test_objective_map_colours_points_by_the_objective_of_the_search(confirmed_s
 def test_objective_map_interpolates_inside_the_trials_and_nowhere_else(
     confirmed_sweep: RecordedSweep,
 ) -> None:
-    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    axes = drawn_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
     (drawn,) = [artist for artist in axes.collections if artist.get_gid() == "interpolated"]
     values = np.ma.asarray(drawn.get_array())
     objectives = [
@@ -76,7 +86,7 @@ def test_objective_map_of_a_few_trials_does_not_guess_between_them(record_sweep:
     sweep = record_sweep()
     for number in range(5):
         sweep.searched((float(number), 0.5 * number), 0.9)
-    axes = objective_map(sweep.record, sweep.trials).axes[0]
+    axes = drawn_map(sweep.record, sweep.trials).axes[0]
     assert not [artist for artist in axes.collections if artist.get_gid() == "interpolated"]
 
 
@@ -84,14 +94,14 @@ def test_objective_map_of_trials_on_one_line_is_drawn_without_background(record_
     sweep = record_sweep(spec={"space": {"kind": "grid", "points": []}})
     for number in range(12):
         sweep.searched((2.0 * number, 1.0), 0.5 + 0.03 * number)
-    axes = objective_map(sweep.record, sweep.trials).axes[0]
+    axes = drawn_map(sweep.record, sweep.trials).axes[0]
     assert len(points(axes, "configurations")) == 12
     assert not [artist for artist in axes.collections if artist.get_gid() == "interpolated"]
     assert not [line for line in axes.lines if str(line.get_gid()).startswith("kappa")]
 
 
 def test_objective_map_of_a_continuous_space_has_the_kappa_band(confirmed_sweep: RecordedSweep) -> None:
-    axes = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
+    axes = drawn_map(confirmed_sweep.record, confirmed_sweep.trials).axes[0]
     lines = {line.get_gid(): line for line in axes.lines}
     lam, beta = (np.asarray(values) for values in lines["kappa=3"].get_data())
     at_one = np.interp(1.0, lam, beta)
@@ -103,18 +113,18 @@ def test_objective_map_marks_failed_and_stopped_trials(record_sweep: RecordSweep
     sweep = record_sweep()
     sweep.searched((40, 3), None)
     sweep.searched((2, 1), 0.3, state=TrialState.PRUNED)
-    figure = objective_map(sweep.record, sweep.trials)
+    figure = drawn_map(sweep.record, sweep.trials)
     assert figure.axes[0].get_legend_handles_labels()[1] == ["stopped early", "failed"]
 
 
 def test_objective_map_shows_the_baseline_in_the_colour_bar(confirmed_sweep: RecordedSweep) -> None:
-    bar = objective_map(confirmed_sweep.record, confirmed_sweep.trials).axes[1]
+    bar = drawn_map(confirmed_sweep.record, confirmed_sweep.trials).axes[1]
     assert "CCE 0.61" in [text.get_text() for text in bar.texts]
 
 
 def test_objective_map_of_an_empty_sweep_can_be_drawn(record_sweep: RecordSweep) -> None:
     sweep = record_sweep()
-    figure = objective_map(sweep.record, [])
+    figure = drawn_map(sweep.record, [])
     assert "no configuration has finished yet" in figure.axes[0].get_title(loc="left")
 
 
@@ -156,7 +166,9 @@ def test_weight_curves_are_the_weights_divided_by_their_largest(
     confirmed_sweep: RecordedSweep, store: Store
 ) -> None:
     (recommendation,) = recommendations(store)
-    axes = weight_curves(recommendation).axes[0]
+    figure = weight_curves(recommendation)
+    assert figure is not None
+    axes = figure.axes[0]
     lines = {str(line.get_label()): line for line in axes.lines}
     p, drawn = (np.asarray(values) for values in lines["recommended: GR(β=16, λ=1)"].get_data())
     expected = GradientRescaling(16, 1).weights(p.tolist()).numpy()
@@ -168,7 +180,9 @@ def test_weight_curves_are_the_weights_divided_by_their_largest(
 
 def test_weight_curves_mark_the_emphasis_focus(confirmed_sweep: RecordedSweep, store: Store) -> None:
     (recommendation,) = recommendations(store)
-    axes = weight_curves(recommendation).axes[0]
+    figure = weight_curves(recommendation)
+    assert figure is not None
+    axes = figure.axes[0]
     focus = [
         line
         for line in axes.lines
@@ -182,13 +196,15 @@ def test_weight_curves_of_beta_zero_are_flat(record_sweep: RecordSweep) -> None:
     sweep.searched((0.0, 0.0), 0.9)
     recommendation = choose(sweep.record, sweep.trials)
     assert recommendation is not None
-    axes = weight_curves(recommendation).axes[0]
+    figure = weight_curves(recommendation)
+    assert figure is not None
+    axes = figure.axes[0]
     (line,) = [line for line in axes.lines if str(line.get_label()).startswith("recommended")]
     assert set(np.asarray(line.get_ydata())) == {1.0}
 
 
 def test_leaderboard_chart_draws_means_with_their_standard_errors(confirmed_sweep: RecordedSweep) -> None:
-    rows = leaderboard(confirmed_sweep.trials)
+    rows = leaderboard(confirmed_sweep.record, confirmed_sweep.trials)
     axes = leaderboard_chart(confirmed_sweep.record, rows).axes[0]
     bars = [bar for bar in axes.containers if bar.lines[0].get_gid() == "objective"]
     assert len(bars) == len(rows)

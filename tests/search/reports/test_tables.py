@@ -14,7 +14,7 @@ from search.reports.tables import leaderboard_table
 def rendered(sweep: RecordedSweep, width: int) -> str:
     console = Console(width=width, record=True, file=None, quiet=False)
     with console.capture() as captured:
-        console.print(leaderboard_table(leaderboard(sweep.trials), "digits"))
+        console.print(leaderboard_table(leaderboard(sweep.record, sweep.trials), "digits"))
     return captured.get()
 
 
@@ -66,7 +66,7 @@ def test_names_in_brackets_are_not_read_as_markup(record_sweep: RecordSweep) -> 
 def test_markdown_table_has_a_row_for_each_and_says_how_it_was_measured(
     confirmed_sweep: RecordedSweep,
 ) -> None:
-    text = leaderboard_markdown(leaderboard(confirmed_sweep.trials, top=3), "digits")
+    text = leaderboard_markdown(leaderboard(confirmed_sweep.record, confirmed_sweep.trials, top=3), "digits")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 + 3 + 1
     assert rows[-1] == "|  | cce |  |  |  | 0.610 ± 0.006 | 0.590 ± 0.006 | 3 fresh |"

@@ -1,0 +1,63 @@
+"""How a configuration is written for a reader: ``gce(q=0.7)``, ``β=12 λ=0.5``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+from spaces import Value
+
+# λ is called "lam" in Python, where the word is taken.
+_WRITTEN = {"lam": "lambda"}
+_SYMBOLS = {"beta": "β", "lam": "λ"}
+
+Values = Iterable[tuple[str, Value]]
+
+
+def written_name(name: str) -> str:
+    """The name of a hyper-parameter as users write it: ``lambda``."""
+    return _WRITTEN.get(name, name)
+
+
+def symbol(supervision: str, name: str) -> str:
+    """The name of a hyper-parameter in a table or figure: GR's are Greek, as in the paper."""
+    return _SYMBOLS.get(name, name) if supervision == "gr" else name
+
+
+def short(value: object) -> str:
+    """A value with four digits: ``12``, ``0.5``, ``estimated``."""
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+
+
+def in_order(values: Values | Mapping[str, Value]) -> list[tuple[str, Value]]:
+    """The pairs by name, as every listing has them."""
+    return sorted(values.items() if isinstance(values, Mapping) else values)
+
+
+def label(supervision: str, values: Values | Mapping[str, Value]) -> str:
+    """A configuration by its Python names: ``gr(beta=12, lam=0.5)``, ``cce``."""
+    texts = ", ".join(f"{name}={short(value)}" for name, value in in_order(values))
+    return f"{supervision}({texts})" if texts else supervision
+
+
+def symbols(supervision: str, values: Values | Mapping[str, Value], separator: str = " ") -> str:
+    """A configuration's values alone: ``β=12 λ=0.5``; empty where it has none."""
+    return separator.join(f"{symbol(supervision, name)}={short(value)}" for name, value in in_order(values))
+
+
+def equations(supervision: str, values: Values | Mapping[str, Value], greek: bool = False, digits: int = 6) -> str:
+    """A configuration as a sentence has it: ``beta = 12, lambda = 0.5``; ``gce, q = 0.7``; ``cce``.
+
+    Args:
+        supervision: Its name.
+        values: Its values.
+        greek: ``β`` and ``λ`` in place of GR's names.
+        digits: Of each number.
+    """
+    texts = [
+        f"{symbol(supervision, name) if greek else written_name(name)} = "
+        f"{f'{value:.{digits}g}' if isinstance(value, int | float) else value}"
+        for name, value in in_order(values)
+    ]
+    # That (beta, lambda) are GR's goes without saying.
+    return ", ".join(texts if supervision == "gr" and texts else [supervision, *texts])

@@ -1,0 +1,1 @@
+"""An example of what an installed package adds to Emphasis."""
