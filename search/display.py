@@ -22,6 +22,7 @@ from search.reports.tables import accuracy
 
 if TYPE_CHECKING:
     from search.leaderboard import LeaderboardRow
+    from search.recommend import Baseline
     from search.recommend import Recommendation
     from search.status import SweepStatus
 
@@ -162,11 +163,11 @@ def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
     point = equations(found.recommended.supervision, found.recommended.found)
     lines = [
         f"{word}: {point} for {found.dataset} at noise rate {found.noise_rate:g} ({found.backbone})",
-        f"  intact accuracy {found.objective}, test accuracy {found.test_accuracy or '–'}",
+        f"  {_measured(found)}",
     ]
     if found.baseline is not None:
         lines.append(
-            f"  CCE beside it: intact {found.baseline.objective}, test {found.baseline.test_accuracy or '–'}"
+            f"  CCE beside it: {_measured(found.baseline)}"
         )
     if found.ties:
         count = len(found.ties)
@@ -194,13 +195,20 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24:02d} h"
 
 
+def _measured(found: Recommendation | Baseline) -> str:
+    intact = ""
+    if found.objective.name != "intact_train_accuracy" and found.intact_accuracy is not None:
+        intact = f", intact accuracy {found.intact_accuracy}"
+    return f"{found.objective.label} {found.objective}{intact}, test accuracy {found.test_accuracy or '–'}"
+
+
 def _best(row: LeaderboardRow | None) -> str:
     if row is None:
         return "none yet"
     gradient_rescaling = row.beta is not None and row.lam is not None
     point = symbols(row.supervision, row.hyperparameters) if gradient_rescaling else row.label
     seeds = " on fresh seeds" if row.confirmed else ""
-    return f"{point} intact accuracy {accuracy(row.objective)}{seeds}"
+    return f"{point} {row.objective.label} {accuracy(row.objective)}{seeds}"
 
 
 def _baseline(status: SweepStatus) -> str:

@@ -21,11 +21,11 @@ from search.spec import SweepSpec
 from search.spec import TrialCounts
 from search.store import Store
 from search.store import TrialState
-from search.trial import TaskSettings
+from search.task import TaskSettings
+from search.task import noise_of
 from spaces import ContinuousSpace
 from trainers.datasets import Dataset
 from trainers.errors import InvalidInput
-from trainers.noise import make_noise_model
 from trainers.recipes import training_task
 from trainers.supervision import Supervision
 from trainers.training import Lane
@@ -47,7 +47,7 @@ class CostEstimate:
 
     Args:
         dataset: Name of the dataset.
-        noise_rate: Nominal noise rate.
+        noise_rate: The noise rate, as a text.
         trials: How many it runs, by phase.
         concurrency: How many run at once.
         seconds_per_trial: What one takes.
@@ -55,7 +55,7 @@ class CostEstimate:
     """
 
     dataset: str
-    noise_rate: float
+    noise_rate: str
     trials: TrialCounts
     concurrency: int
     seconds_per_trial: float
@@ -74,7 +74,7 @@ class CostEstimate:
 
         trials = self.trials
         return [
-            f"{self.dataset}, noise rate {self.noise_rate:g}",
+            f"{self.dataset}, noise rate {self.noise_rate}",
             f"trials: {trials.total} = {trials.search} search + {trials.confirm} confirm "
             f"+ {trials.baseline} CCE baseline",
             f"estimate: {duration(self.seconds)}, {self.concurrency} at once, "
@@ -95,7 +95,7 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
     Raises:
         InvalidInput: The data or a setting cannot be used.
     """
-    task = TaskSettings.of(spec, Path()).load(spec.download)
+    task = TaskSettings.of(spec, Path()).load(spec.download).task
     recorded = _recorded_seconds(spec, task, store)
     if recorded:
         seconds = median(recorded)
@@ -105,7 +105,7 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
         source = f"from timing {steps} steps and an evaluation just now"
     return CostEstimate(
         dataset=task.dataset.name,
-        noise_rate=spec.noise_rate,
+        noise_rate=spec.shown_noise_rate,
         trials=spec.number_of_trials(),
         concurrency=trials_at_once(spec, this_machine()),
         seconds_per_trial=seconds,
@@ -198,7 +198,9 @@ def _steps(supervision: Supervision, budget: int) -> int:
 def _train(task: TrainingTask, part: Dataset, supervision: Supervision, steps: int, spec: SweepSpec) -> float:
     """Seconds of some steps and one evaluation on a part of the data."""
     few = replace(task, dataset=part, iterations=steps, milestones=(), evaluate_every=steps)
-    labels = make_noise_model(spec.noise_model, spec.noise_rate).draw(part.y_train, part.num_classes, 0)
+    rate = spec.noise_rate if isinstance(spec.noise_rate, float) else None
+    noise = noise_of(spec.noise_model, rate, spec.noise_file, spec.noise_column)
+    labels = noise.draw(part.y_train, part.num_classes, 0, intact=part.intact_train)
     lane = Lane("timing", supervision, labels, seed=0)
     started = time.perf_counter()
     (result,) = train(few, [lane])

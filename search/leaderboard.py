@@ -42,8 +42,9 @@ class LeaderboardRow:
         beta: Emphasis spread of GR, None elsewhere.
         lam: Emphasis focus of GR, None elsewhere.
         kappa: Logarithm of GR's largest weight, None elsewhere.
-        objective: Final intact-training-set accuracy.
+        objective: What guides the search.
         test_accuracy: Final test accuracy; None without a test set.
+        intact_accuracy: Final intact-training-set accuracy; None where it is not known.
         confirmed: Whether the numbers are from fresh seeds.
         mark: Whether it is recommended, tied with it, or the baseline.
     """
@@ -57,6 +58,7 @@ class LeaderboardRow:
     kappa: float | None
     objective: Objective
     test_accuracy: Estimate | None
+    intact_accuracy: Estimate | None
     confirmed: bool
     mark: Mark
 
@@ -76,8 +78,8 @@ def leaderboard(sweep: SweepRecord, trials: Sequence[TrialRecord], top: int = 10
     if choice is None:
         return []
     first = list(choice.candidates)
-    rest = standings(trials, Phase.CONFIRM) if choice.confirmed else []
-    rest += standings(trials, Phase.SEARCH)
+    rest = standings(sweep, trials, Phase.CONFIRM) if choice.confirmed else []
+    rest += standings(sweep, trials, Phase.SEARCH)
     listed = {(standing.supervision, standing.hyperparameters) for standing in first}
     for standing in rest:
         configuration = (standing.supervision, standing.hyperparameters)
@@ -111,6 +113,7 @@ def _row(rank: int | None, standing: Standing, choice: Choice) -> LeaderboardRow
         kappa=None if beta is None or lam is None else kappa_of(beta, lam),
         objective=standing.objective,
         test_accuracy=standing.test_accuracy,
+        intact_accuracy=standing.intact_accuracy,
         confirmed=all(trial.phase is not Phase.SEARCH for trial in standing.trials),
         mark=_mark(standing, choice),
     )

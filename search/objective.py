@@ -13,7 +13,6 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from search.spec import SweepSpec
     from search.store import Accuracies
     from trainers.datasets import Dataset
 
@@ -63,15 +62,6 @@ class SearchObjective:
         if self.kind is ObjectiveKind.INTACT:
             return "intact_train_accuracy"
         return f"{self.kind}_accuracy"
-
-    @property
-    def short(self) -> str:
-        """How a table or a line of progress calls it."""
-        return {
-            ObjectiveKind.INTACT: "intact accuracy",
-            ObjectiveKind.CLEAN_VALIDATION: "validation accuracy",
-            ObjectiveKind.NOISY_VALIDATION: "noisy validation accuracy" + (", corrected" if self._correction else ""),
-        }[self.kind]
 
     @property
     def measured(self) -> str:
@@ -139,29 +129,38 @@ class SearchObjective:
         return (wrong, slope) if slope > 1e-9 else None
 
 
-def objective_kind(spec: SweepSpec, dataset: Dataset) -> ObjectiveKind:
+def objective_label(metric: str) -> str:
+    """How a table or a line of progress calls the objective of that name, e.g. ``intact accuracy``."""
+    return metric.replace("_train", "").replace("_", " ")
+
+
+def objective_kind(asked: str | None, dataset: Dataset) -> ObjectiveKind:
     """The objective that was asked for, or the best that the data allows.
+
+    Args:
+        asked: Its name; None for the best.
+        dataset: What is searched on.
 
     Raises:
         InvalidInput: The data lacks what was asked for.
     """
     intact = dataset.intact_train is not None
     validation = dataset.y_validation is not None
-    if spec.objective is None:
+    if asked is None:
         if intact:
             return ObjectiveKind.INTACT
         return ObjectiveKind.CLEAN_VALIDATION if validation else ObjectiveKind.NOISY_VALIDATION
-    asked = ObjectiveKind(spec.objective)
+    kind = ObjectiveKind(asked)
     problem = ""
-    if asked is ObjectiveKind.INTACT and not intact:
+    if kind is ObjectiveKind.INTACT and not intact:
         problem = f"{dataset.name} has no intact labels of its training set"
-    elif asked is ObjectiveKind.CLEAN_VALIDATION and not validation:
+    elif kind is ObjectiveKind.CLEAN_VALIDATION and not validation:
         problem = f"{dataset.name} has no labelled validation set"
     if problem:
         can = ["noisy_validation"] + ["intact"] * intact + ["clean_validation"] * validation
         remedy = f"Give {' or '.join(can)}, or leave it out."
-        raise InvalidInput(FieldError("objective", spec.objective, problem, remedy))
-    return asked
+        raise InvalidInput(FieldError("objective", asked, problem, remedy))
+    return kind
 
 
 def _finite(value: float) -> float | None:

@@ -38,6 +38,7 @@ from search.leaderboard import leaderboard
 from search.machine import this_machine
 from search.machine import trials_at_once
 from search.naming import equations
+from search.objective import SearchObjective
 from search.owner import is_alive
 from search.owner import state_now
 from search.owner import this_process
@@ -47,8 +48,10 @@ from search.preflight import check
 from search.recommend import Recommendation
 from search.recommend import choose
 from search.reports.figures import write_figures
+from search.reports.label_noise import write_label_noise
 from search.reports.tables import leaderboard_markdown
 from search.resolve import resolved
+from search.settled_rate import settle_noise_rate
 from search.spec import SweepSpec
 from search.spec import parse_specs
 from search.status import SweepStatus
@@ -61,18 +64,19 @@ from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
 from search.store import TrialState
+from search.task import PreparedTask
+from search.task import TaskSettings
 from search.tracking import ParentSummary
 from search.tracking import Recorder
-from search.trial import TaskSettings
 from search.versions import versions
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
-from trainers.training import TrainingTask
 
 OnStatus = Callable[[SweepStatus], None]
 OnStuck = Callable[[SweepInterrupted], None]
+OnMessage = Callable[[str], None]
 
 _LONGEST_WAIT_FOR_MLFLOW = 60.0
 _LAST_WAIT_FOR_MLFLOW = 10.0
@@ -104,6 +108,7 @@ def run_sweep(
     ray_address: str | None = None,
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
+    on_message: OnMessage | None = None,
 ) -> SweepOutcome:
     """Search the best configuration of a supervision for a dataset and noise rate.
 
@@ -116,6 +121,8 @@ def run_sweep(
             that nothing can be raised. The sweep is recorded as interrupted by then, and the process ends with status
             1 as soon as the call returns; left alone, Ray would end it a minute later without a word. By default the
             error is written to the standard error.
+        on_message: Called with a line on what is done before the sweep is recorded, where that takes long: estimating
+            the noise rate.
 
     Returns:
         The finished sweep with its recommendation.
@@ -126,19 +133,22 @@ def run_sweep(
         SweepInterrupted: By Ctrl-C or SIGTERM; `resume_sweep` goes on from there.
     """
     with _Session(home, ray_address, on_stuck) as session:
-        task = session.check(spec)
-        spec = resolved(spec, task)
+        prepared = session.check(spec)
+        task = prepared.task
+        rate = settle_noise_rate(spec, prepared, on_message)
+        spec = resolved(spec, prepared, rate.value)
         sweep = session.store.create_sweep(
-            id=_new_id(task.dataset.name, spec.noise_rate),
+            id=_new_id(task.dataset.name, rate.value),
             spec=spec.to_json_dict(),
             dataset=task.dataset.name,
-            noise_rate=spec.noise_rate,
+            noise_rate=rate.value,
             backbone=task.backbone,
             supervision=spec.supervision,
             data_hash=task.dataset.fingerprint,
             versions=versions(),
+            facts={**prepared.facts(), **rate.facts},
         )
-        return session.execute(sweep, spec, task, on_status)
+        return session.execute(sweep, spec, prepared, on_status)
 
 
 def resume_sweep(
@@ -177,7 +187,8 @@ def resume_sweep(
             raise SweepBusy(sweep.id, sweep.owner)
         if sweep.state is SweepState.DONE:
             return session.complete(sweep, spec, on_status)
-        task = session.check(spec)
+        prepared = session.check(spec)
+        task = prepared.task
         if task.dataset.fingerprint != sweep.data_hash:
             raise InvalidInput(
                 FieldError(
@@ -189,7 +200,7 @@ def resume_sweep(
                 )
             )
         session.store.add_versions(sweep.id, versions())
-        return session.execute(session.store.sweep(sweep.id), spec, task, on_status)
+        return session.execute(session.store.sweep(sweep.id), spec, prepared, on_status)
 
 
 def interrupt_abandoned(store: Store) -> None:
@@ -232,7 +243,7 @@ class _Session:
         self.recorder.close(_LONGEST_WAIT_FOR_MLFLOW if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
         self.store.close()
 
-    def check(self, spec: SweepSpec) -> TrainingTask:
+    def check(self, spec: SweepSpec) -> PreparedTask:
         """The task of a spec that this machine or cluster can run."""
         free = shutil.disk_usage(self.home.path).free
         address = self._ray_address or os.environ.get("RAY_ADDRESS")
@@ -247,7 +258,7 @@ class _Session:
         return TaskSettings.of(spec, self.home.path).load(spec.download)
 
     def execute(
-        self, sweep: SweepRecord, spec: SweepSpec, task: TrainingTask, on_status: OnStatus | None
+        self, sweep: SweepRecord, spec: SweepSpec, prepared: PreparedTask, on_status: OnStatus | None
     ) -> SweepOutcome:
         """Run what is missing of a sweep and say what it found."""
         owner = this_process()
@@ -273,13 +284,13 @@ class _Session:
                 lookout.find_loss = cluster.loss
                 check(spec, cluster_resources=cluster.resources)
                 run.concurrency = trials_at_once(spec, cluster.resources)
-                run.plan = SweepPlan(self.store, sweep.id, spec, task.dataset.num_classes, run.concurrency)
+                run.plan = SweepPlan(self.store, sweep.id, spec, prepared.task.dataset.num_classes, run.concurrency)
                 run.tell("searching")
                 self._tune(run, sweep, spec)
                 run.raise_if_failed()
                 lookout.find_loss = lambda: None  # all that is left can do without Ray
                 run.tell("writing figures")
-                problem = self._write_figures(sweep.id)
+                problem = self._write_figures(sweep.id, prepared)
                 interruption.settle()
                 self.store.set_sweep_state(sweep.id, SweepState.DONE, problem, owner=owner)
             except BaseException as error:
@@ -288,10 +299,13 @@ class _Session:
         shutil.rmtree(self.home.checkpoints(sweep.id), ignore_errors=True)
         return self._outcome(run)
 
-    def _write_figures(self, sweep_id: str) -> str | None:
+    def _write_figures(self, sweep_id: str, prepared: PreparedTask | None = None) -> str | None:
         """Write what a sweep has found as pictures; why that failed, which does not undo what was found."""
         try:
-            write_figures(self.store, sweep_id, self.home.figures(sweep_id))
+            folder = self.home.figures(sweep_id)
+            write_figures(self.store, sweep_id, folder)
+            if prepared is not None:
+                write_label_noise(self.store, sweep_id, prepared, folder)
         except Exception as error:
             return f"no figures ({type(error).__name__}: {error}); `emphasis resume {sweep_id}` writes them"
         return None
@@ -391,6 +405,7 @@ class _SweepRun:
         self._message = ""
         self._best: LeaderboardRow | None = None
         self._durations: list[float] = []
+        self._objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
 
     @property
     def ended(self) -> bool:
@@ -500,11 +515,14 @@ class _SweepRun:
     def _finish(self, trial_id: str, ending: Mapping[str, Any]) -> None:
         final, best = (Accuracies(**ending[name]) if ending.get(name) else None for name in ("final", "best"))
         state = TrialState(ending["state"])
+        objective = self._objective.value(final) if final is not None and state is TrialState.DONE else None
+        if state is TrialState.DONE and objective is None:
+            state, ending = TrialState.FAILED, {**ending, "reason": f"it has no {self._objective.metric}"}
         reason = "\n".join(text for text in (ending.get("reason"), ending.get("detail")) if text) or None
         trial = self._store.finish_trial(
             trial_id,
             state,
-            objective=final.intact_train if final is not None and state is TrialState.DONE else None,
+            objective=objective,
             final=final,
             best=best,
             reason=reason,
@@ -564,7 +582,7 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
     folder = home.figures(sweep_id)
     headline = (
         f"**Recommended: {equations(point.supervision, point.found, greek=True)}** for {sweep.dataset} at noise rate "
-        f"{sweep.noise_rate:g} ({sweep.backbone}): intact training accuracy {recommendation.objective}, final "
+        f"{sweep.noise_rate:g} ({sweep.backbone}): {recommendation.objective.label} {recommendation.objective}, final "
         "epoch, eval mode."
     )
     return ParentSummary(
@@ -573,6 +591,8 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
         fixed={name: value for name, value in point.hyperparameters.items() if name not in point.searched},
         objective=recommendation.objective.mean,
         test_accuracy=test.mean if test is not None else None,
+        metric=recommendation.objective.name,
+        intact_accuracy=recommendation.intact_accuracy.mean if recommendation.intact_accuracy else None,
         note_markdown=f"{headline}\n\n{leaderboard_markdown(leaderboard(sweep, trials))}",
         artifacts=folder if folder.is_dir() else None,
     )
@@ -595,6 +615,7 @@ def _epoch_record(trial_id: str, epoch: Mapping[str, Any]) -> EpochRecord:
         test_accuracy=evaluation.get("test"),
         corrupted_train_accuracy=evaluation.get("corrupted_train"),
         intact_train_accuracy=evaluation.get("intact_train"),
+        validation_accuracy=evaluation.get("validation"),
         seconds=epoch["seconds"],
         recorded_at=datetime.fromtimestamp(epoch["recorded_at"], UTC),
     )

@@ -198,7 +198,7 @@ class SweepPlan:
             supervision=configuration.supervision,
             hyperparameters=configuration.as_dict(),
             params=params,
-            noise_rate=self._spec.noise_rate,
+            noise_rate=self._spec.settled_noise_rate,
             seed=seed,
             noise_seed=noise_seed,
         )
@@ -245,7 +245,7 @@ def trial_seeds(sweep_seed: int, phase: Phase, repeat: int) -> tuple[int, int]:
 def _starting_points(spec: SweepSpec, num_classes: int) -> list[Configuration]:
     # The paper's tables are of GR.
     wanted = spec.starting_points and spec.supervision == "gr"
-    return starting_points(spec.noise_rate, num_classes) if wanted else []
+    return starting_points(spec.settled_noise_rate, num_classes) if wanted else []
 
 
 def _configuration_of(trial: TrialRecord) -> Configuration:

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search.data_check import DataCheck
 from search.spec import SweepSpec
 from search.spec import read_specs
+from trainers.augmentation import network_input_shape
 from trainers.datasets import Dataset
 from trainers.datasets import check_dataset
 from trainers.datasets import load_dataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.models import check_backbone
+from trainers.models import check_weights
 from trainers.models import find_backbone
 from trainers.recipes import recipe_for
 
@@ -33,10 +36,12 @@ class Preflight:
     Args:
         errors: What makes the sweep impossible.
         warnings: What the user should know, a sentence each.
+        notes: What is worth knowing at the start, a sentence each.
     """
 
     errors: tuple[FieldError, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,12 @@ class Submission:
     Args:
         specs: One a noise rate.
         warnings: A sentence each.
+        notes: What is worth knowing at the start, a sentence each.
     """
 
     specs: tuple[SweepSpec, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check(
@@ -105,7 +112,7 @@ def check_submission(
     )
     if reading.errors or found.errors:
         raise InvalidInput(*reading.errors, *found.errors)
-    return Submission(reading.specs, found.warnings)
+    return Submission(reading.specs, found.warnings, found.notes)
 
 
 def examine(
@@ -138,13 +145,17 @@ def examine(
         dataset = _dataset(spec, errors, fetch and not missing and not unread)
         if dataset is None and not errors:
             warnings.append(f"{spec.dataset} was not downloaded: what depends on the data was not checked.")
-    if "backbone" not in unread:
+    if unread.isdisjoint(("backbone", "training.augmentation", "training.weights")):
         _check_backbone(spec, dataset, errors)
+    notes: list[str] = []
     if dataset is not None:
         _check_against_data(spec, dataset, unread, errors)
-        if "noise_rate" not in unread:
+        if unread.isdisjoint(("noise_rate", "noise_model", "noise_file", "noise_column")):
             warnings += [text for each in specs if (text := _noise_warning(each, dataset))]
-    return Preflight((*errors, *missing), tuple(warnings))
+            looks = [DataCheck(each, dataset) for each in specs]
+            errors += {str(error): error for look in looks for error in look.errors(unread)}.values()
+            notes = list(dict.fromkeys(look.note() for look in looks)) if not errors else []
+    return Preflight((*errors, *missing), tuple(warnings), tuple(notes))
 
 
 def _dataset(spec: SweepSpec, errors: list[FieldError], fetch: bool) -> Dataset | None:
@@ -171,7 +182,13 @@ def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[Field
     try:
         if dataset is not None:
             recipe = recipe_for(dataset)
-            check_backbone(spec.backbone or recipe.backbone, dataset.example_shape)
+            backbone = spec.backbone or recipe.backbone
+            augmentation = spec.training.augmentation or recipe.augmentation
+            shape = network_input_shape(augmentation, dataset.example_shape)
+            check_backbone(backbone, shape)
+            weights = spec.training.weights or (recipe.weights if backbone == recipe.backbone else None)
+            if weights not in (None, "none"):
+                check_weights(backbone, shape, dataset.num_classes, weights)
         elif spec.backbone is not None:
             find_backbone(spec.backbone)
     except InvalidInput as error:
@@ -201,7 +218,7 @@ def _check_against_data(
             )
         )
     augmentation = spec.training.augmentation
-    if augmentation == "pad-crop-flip" and len(dataset.example_shape) != 3:
+    if augmentation in ("pad-crop-flip", "resize-crop-flip") and len(dataset.example_shape) != 3:
         errors.append(
             FieldError(
                 "training.augmentation",
@@ -215,10 +232,11 @@ def _check_against_data(
 def _noise_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
     classes = dataset.num_classes
     limit = (classes - 1) / classes
-    if spec.noise_rate < limit:
+    rate = spec.noise_rate
+    if not isinstance(rate, float) or rate < limit or spec.noise_model not in ("symmetric", "none", "file"):
         return None
     return (
-        f"noise_rate = {spec.noise_rate:g}: with {classes} classes, labels that are wrong at a rate of "
+        f"noise_rate = {rate:g}: with {classes} classes, labels that are wrong at a rate of "
         f"{limit:.3g} or more say nothing of the right class, or point away from it. Expect chance or less."
     )
 

@@ -24,6 +24,8 @@ from search.home import Home
 from search.hyperparameters import SPEC_FIELDS
 from search.naming import in_order
 from search.naming import written_name
+from search.objective import SearchObjective
+from search.objective import objective_label
 from search.owner import state_now
 from search.store import Phase
 from search.store import Store
@@ -35,8 +37,6 @@ from spaces import Value
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
-OBJECTIVE_NAME = "intact_train_accuracy"
-HOW_MEASURED = "final epoch, eval mode, un-augmented; objective: intact labels of the training set"
 SIGNIFICANCE = 0.05
 NOISE_RATE_TOLERANCE = 1e-9
 # Accuracies are ratios of counts: differences below this are rounding, not a difference of one example.
@@ -80,7 +80,12 @@ class Estimate:
 class Objective(Estimate):
     """The estimate that guides the search, under its name."""
 
-    name: str = OBJECTIVE_NAME
+    name: str = "intact_train_accuracy"
+
+    @property
+    def label(self) -> str:
+        """How a table calls it, e.g. ``intact accuracy``."""
+        return objective_label(self.name)
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported."""
@@ -95,8 +100,10 @@ class Standing:
         supervision: Name of the supervision.
         hyperparameters: Its hyper-parameters, (name, value) sorted by name.
         trials: Finished trials in the order of their numbers, one a pair of seeds.
-        objective: Final intact-training-set accuracy over the trials.
+        objective: What guides the search, over the trials: their final intact-training-set accuracy, or what
+            `search.objective` says.
         test_accuracy: Final test accuracy over the same trials; None where there is no test set.
+        intact_accuracy: Final intact-training-set accuracy over them; None where nobody knows the intact labels.
     """
 
     supervision: str
@@ -104,6 +111,7 @@ class Standing:
     trials: tuple[TrialRecord, ...]
     objective: Objective
     test_accuracy: Estimate | None
+    intact_accuracy: Estimate | None = None
 
     @property
     def beta(self) -> float | None:
@@ -190,6 +198,7 @@ class Baseline:
     supervision: str
     objective: Objective
     test_accuracy: Estimate | None
+    intact_accuracy: Estimate | None = None
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported."""
@@ -197,6 +206,7 @@ class Baseline:
             "supervision": self.supervision,
             "objective": self.objective.as_dict(),
             "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
+            "intact_accuracy": self.intact_accuracy.as_dict() if self.intact_accuracy else None,
         }
 
 
@@ -287,8 +297,9 @@ class Recommendation:
         noise_model: Name of the label noise model.
         backbone: Name of the network.
         recommended: What to train with.
-        objective: Its final intact-training-set accuracy.
+        objective: What guided the search, with its name: final intact-training-set accuracy where it is known.
         test_accuracy: Its final test accuracy: reported, never used to choose; None without a test set.
+        intact_accuracy: Its final intact-training-set accuracy, whatever guided; None where it is not known.
         baseline: CCE on the same seeds; None if the sweep has no finished CCE trial.
         ties: Configurations that cannot be told apart from it, best first; see `choose` for the rule.
         provenance: Where the numbers come from.
@@ -301,6 +312,7 @@ class Recommendation:
     recommended: RecommendedPoint
     objective: Objective
     test_accuracy: Estimate | None
+    intact_accuracy: Estimate | None
     baseline: Baseline | None
     ties: tuple[Tie, ...]
     provenance: Provenance
@@ -315,6 +327,7 @@ class Recommendation:
             "recommended": self.recommended.as_dict(),
             "objective": self.objective.as_dict(),
             "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
+            "intact_accuracy": self.intact_accuracy.as_dict() if self.intact_accuracy else None,
             "baseline": self.baseline.as_dict() if self.baseline else None,
             "ties": [tie.as_dict() for tie in self.ties],
             "provenance": self.provenance.as_dict(),
@@ -340,7 +353,7 @@ class Choice:
     confirmed: bool
 
 
-def standings(trials: Iterable[TrialRecord], *phases: Phase) -> list[Standing]:
+def standings(sweep: SweepRecord, trials: Iterable[TrialRecord], *phases: Phase) -> list[Standing]:
     """Group the trials of the given phases that trained to the full budget by configuration, best mean first.
 
     A configuration is its supervision and hyper-parameters. Two trials of one configuration on the same seeds
@@ -353,7 +366,10 @@ def standings(trials: Iterable[TrialRecord], *phases: Phase) -> list[Standing]:
         if trial.phase in phases and _is_complete(trial):
             configuration = (trial.supervision, tuple(sorted(trial.hyperparameters.items())))
             groups[configuration].setdefault((trial.seed, trial.noise_seed), trial)
-    found = [_standing(*configuration, tuple(group.values())) for configuration, group in groups.items()]
+    objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
+    found = [
+        _standing(objective, *configuration, tuple(group.values())) for configuration, group in groups.items()
+    ]
     return sorted(
         found, key=lambda standing: -standing.objective.mean
     )  # stable: of equals, the earlier trial
@@ -368,15 +384,15 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     # A round of fresh seeds that is under way has measured only some of the candidates.
     under_way = {trial.repeat for trial in confirm if not trial.state.finished}
     rounds = [trial for trial in confirm if trial.repeat not in under_way]
-    candidates = _equally_measured(standings(rounds, Phase.CONFIRM), sweep.supervision)
+    candidates = _equally_measured(standings(sweep, rounds, Phase.CONFIRM), sweep.supervision)
     confirmed = bool(candidates)
     if not confirmed:
-        candidates = _equally_measured(standings(trials, Phase.SEARCH), sweep.supervision)
+        candidates = _equally_measured(standings(sweep, trials, Phase.SEARCH), sweep.supervision)
     if not candidates:
         return None
     winner, others = candidates[0], candidates[1:]
     ties = tuple(other for other in others if not told_apart(winner, other))
-    return Choice(winner, ties, tuple(candidates), _baseline(trials, winner), confirmed)
+    return Choice(winner, ties, tuple(candidates), _baseline(sweep, trials, winner), confirmed)
 
 
 def told_apart(one: Standing, other: Standing) -> bool:
@@ -408,8 +424,8 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
       pruned or a failed trial, nor an extra cell of a grid. A configuration that lost some of its seeds (diverged
       there, say) is not compared with ones that kept all of theirs, since a mean over the seeds that went well
       flatters it.
-    * The best mean final intact-training-set accuracy over the fresh seeds of the confirm phase wins. Test
-      accuracy is reported and never guides.
+    * The best mean objective (final intact-training-set accuracy, or that on a validation set; `search.objective`)
+      over the fresh seeds of the confirm phase wins. Test accuracy is reported and never guides.
     * Ties are the candidates that cannot be told apart from the winner: a two-sided paired t-test over the
       common seeds does not reject equality at the 5% level, or there are fewer than two common seeds. With
       few seeds the test has little power, so a tie means "not shown to be worse", not "equal".
@@ -441,6 +457,7 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
         ),
         objective=winner.objective,
         test_accuracy=winner.test_accuracy,
+        intact_accuracy=winner.intact_accuracy,
         baseline=_as_baseline(choice.baseline),
         ties=tuple(
             Tie(tie.supervision, dict(tie.hyperparameters), tie.objective, tie.test_accuracy) for tie in choice.ties
@@ -451,7 +468,7 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
             finished=sweep.finished_at,
             confirmed=choice.confirmed,
             candidates=len(choice.candidates),
-            measured=HOW_MEASURED,
+            measured=SearchObjective.recorded(spec, sweep.noise_rate, sweep.facts).measured,
             epochs=max(trial.final.epoch for trial in tried if trial.final is not None),
             limit_train=spec.get("limit_train"),
             seeds=tuple(trial.seed for trial in tried),
@@ -555,16 +572,25 @@ def _objective(trial: TrialRecord) -> float:
 
 
 def _standing(
-    supervision: str, hyperparameters: tuple[tuple[str, Any], ...], trials: tuple[TrialRecord, ...]
+    objective: SearchObjective,
+    supervision: str,
+    hyperparameters: tuple[tuple[str, Any], ...],
+    trials: tuple[TrialRecord, ...],
 ) -> Standing:
-    objective = Estimate.of([_objective(trial) for trial in trials])
+    estimate = Estimate.of([_objective(trial) for trial in trials])
+    sem = estimate.sem
+    if sem is None and trials[0].final is not None:
+        # Of one seed there is at least the error of counting validation examples.
+        sem = objective.standard_error(trials[0].final)
+    intact = [trial.final.intact_train for trial in trials if trial.final]
     tests = [trial.final.test for trial in trials if trial.final and math.isfinite(trial.final.test)]
     return Standing(
         supervision=supervision,
         hyperparameters=hyperparameters,
         trials=trials,
-        objective=Objective(objective.mean, objective.sem, objective.n),
+        objective=Objective(estimate.mean, sem, estimate.n, objective.metric),
         test_accuracy=Estimate.of(tests) if tests else None,
+        intact_accuracy=Estimate.of(intact) if all(map(math.isfinite, intact)) else None,
     )
 
 
@@ -574,18 +600,19 @@ def _equally_measured(found: Sequence[Standing], supervision: str) -> list[Stand
     return [standing for standing in searched if standing.objective.n == most]
 
 
-def _baseline(trials: Sequence[TrialRecord], winner: Standing) -> Standing | None:
+def _baseline(sweep: SweepRecord, trials: Sequence[TrialRecord], winner: Standing) -> Standing | None:
     # A grid may hold CCE as one of its cells: then the search phase has the baseline on the search's seeds.
     tried = [trial for trial in trials if is_baseline(trial) and _is_complete(trial)]
     shared = [trial for trial in tried if (trial.seed, trial.noise_seed) in winner.objective_by_seeds]
-    found = standings(shared or tried, Phase.BASELINE) or standings(shared or tried, Phase.SEARCH)
+    shown = shared or tried
+    found = standings(sweep, shown, Phase.BASELINE) or standings(sweep, shown, Phase.SEARCH)
     return found[0] if found else None
 
 
 def _as_baseline(standing: Standing | None) -> Baseline | None:
     if standing is None:
         return None
-    return Baseline(standing.supervision, standing.objective, standing.test_accuracy)
+    return Baseline(standing.supervision, standing.objective, standing.test_accuracy, standing.intact_accuracy)
 
 
 def is_baseline(configuration: Standing | TrialRecord) -> bool:
@@ -610,8 +637,12 @@ def _source(sweep: SweepRecord) -> str:
 
 
 def _is_dataset(sweep: SweepRecord, dataset: str) -> bool:
-    path = Path(dataset).expanduser()
-    if dataset.endswith(".npz") and (path.name != dataset or path.exists()):
+    # Imported here since the data sets need torch.
+    from trainers.datasets import dataset_path
+
+    path = dataset_path(dataset)
+    # A name such as images.npz may also be that of a dataset whose file is no longer here.
+    if path is not None and (path.name != dataset or path.exists()):
         return _source(sweep) == str(path.absolute())
     return sweep.dataset == dataset
 

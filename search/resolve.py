@@ -7,19 +7,24 @@ from typing import Any
 
 from search.hyperparameters import SPEC_FIELDS
 from search.hyperparameters import Hyperparameters
+from search.spec import NoiseRate
 from search.spec import SweepSpec
+from search.task import PreparedTask
 from spaces import ContinuousSpace
 from spaces import Value
-from trainers.training import TrainingTask
+from trainers.datasets import dataset_path
+from trainers.models.weights import is_weights_file
 
 
-def resolved(spec: SweepSpec, task: TrainingTask) -> SweepSpec:
-    """The same sweep with its backbone, space, fixed values, sampler, trials and training settings written out.
+def resolved(spec: SweepSpec, prepared: PreparedTask, noise_rate: NoiseRate) -> SweepSpec:
+    """The same sweep with noise rate, objective, backbone, space, sampler, trials and training written out.
 
     Args:
         spec: What was asked for.
-        task: What that comes to on its dataset.
+        prepared: What that comes to on its dataset.
+        noise_rate: What the spec's noise rate comes to.
     """
+    task = prepared.task
     whole_epochs = task.iterations == task.epochs * task.steps_per_epoch
     in_epochs = spec.training.iterations is None and whole_epochs
     training: dict[str, Any] = {"epochs": task.epochs} if in_epochs else {"iterations": task.iterations}
@@ -35,13 +40,18 @@ def resolved(spec: SweepSpec, task: TrainingTask) -> SweepSpec:
         "augmentation": task.augmentation,
         "precision": task.precision,
         "evaluate_every": task.evaluate_every,
+        # Without a word the recipe's own weights would come back.
+        "weights": "none" if task.weights is None else _anchored_file(task.weights),
     }
     return SweepSpec.model_validate(
         {
             **spec.to_json_dict(),
             # Resumed from another folder, the sweep finds its data all the same.
-            "dataset": _anchored(spec.dataset) if spec.dataset.endswith(".npz") else spec.dataset,
+            "dataset": anchored_dataset(spec.dataset),
             "data_dir": _anchored(spec.data_dir) if spec.data_dir is not None else None,
+            "noise_file": _anchored(spec.noise_file) if spec.noise_file is not None else None,
+            "noise_rate": noise_rate,
+            "objective": prepared.objective.value,
             "backbone": task.backbone,
             "hyperparameters": _fixed(spec),
             "space": spec.searched_space.model_dump(mode="json"),
@@ -64,7 +74,23 @@ def _fixed(spec: SweepSpec) -> dict[str, Value]:
         # Some cells of a grid may leave to its default what others search.
         and not all(name in values for values in searched)
     }
-    return {**defaults, **spec.hyperparameters}
+    given = {**defaults, **spec.hyperparameters}
+    return {name: _anchored_file_name(value) for name, value in given.items()}
+
+
+def _anchored_file_name(value: Value) -> Value:
+    # A matrix, say: trials may run in another folder.
+    return _anchored(value) if isinstance(value, str) and Path(value).expanduser().is_file() else value
+
+
+def anchored_dataset(name: str) -> str:
+    """A dataset's name as it is, its path made absolute."""
+    path = dataset_path(name)
+    return name if path is None else _anchored(path)
+
+
+def _anchored_file(weights: str) -> str:
+    return _anchored(weights) if is_weights_file(weights) else weights
 
 
 def _anchored(path: str | Path) -> str:

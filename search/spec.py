@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Annotated
 from typing import Any
 from typing import Literal
@@ -17,9 +18,13 @@ from pydantic import BaseModel
 from pydantic import BeforeValidator
 from pydantic import ConfigDict
 from pydantic import Field
+from pydantic import PlainSerializer
 from pydantic import SerializeAsAny
 from pydantic import ValidationError
 from pydantic import ValidationInfo
+from pydantic import ValidatorFunctionWrapHandler
+from pydantic import WithJsonSchema
+from pydantic import WrapValidator
 from pydantic import field_validator
 from pydantic import model_validator
 from pydantic_core import InitErrorDetails
@@ -44,6 +49,7 @@ from spaces.named import as_fields
 from spaces.space import Hyperparameters as GivenHyperparameters
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.plugins import unknown_name
 
 Sampler = Literal["tpe", "random", "grid", "gp", "cmaes"]
 
@@ -83,9 +89,30 @@ def _whole_or_share(gpus: float) -> float:
     )
 
 
+UNKNOWN = "unknown"
+"""A noise rate that is estimated before the search."""
+
+
+def _or_unknown(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    return value if value is None or value == UNKNOWN else read(value)
+
+
 Whole = Annotated[int, BeforeValidator(_no_truth_value)]
 Number = Annotated[float, BeforeValidator(_no_truth_value)]
 Positive = Annotated[Whole, Field(gt=0)]
+Share = Annotated[Number, Field(gt=0, lt=1)]
+if TYPE_CHECKING:
+    NoiseRate = float | Literal["unknown"] | None
+else:
+    # Read as a number unless it is one of the two words, so that only what is wrong with the number is said.
+    NoiseRate = Annotated[
+        Annotated[Number, Field(ge=0, lt=1)],
+        WrapValidator(_or_unknown),
+        PlainSerializer(lambda rate: rate),
+        WithJsonSchema(
+            {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"const": UNKNOWN}, {"type": "null"}]}
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +160,11 @@ class Training(_Section):
         milestones: Where the learning rate drops, ascending, in ``milestone_unit``.
         milestone_unit: "fraction" of the budget, "epochs" or "iterations".
         decay_factor: What the learning rate is multiplied by at each milestone.
-        augmentation: "none" or "pad-crop-flip" (images only).
+        augmentation: "none", "pad-crop-flip" or "resize-crop-flip" (images only).
         precision: "auto", "fp32" or "bf16".
         evaluate_every: Epochs between evaluations; the end is always evaluated.
+        weights: What the network starts from: a file of its weights, "default" or another name of torchvision's, or
+            "none" for random ones.
     """
 
     epochs: Positive | None = None
@@ -148,9 +177,10 @@ class Training(_Section):
     milestones: tuple[Annotated[Number, Field(gt=0)], ...] | None = None
     milestone_unit: Literal["fraction", "epochs", "iterations"] = "fraction"
     decay_factor: Annotated[Number, Field(gt=0, le=1)] | None = None
-    augmentation: Literal["none", "pad-crop-flip"] | None = None
+    augmentation: Literal["none", "pad-crop-flip", "resize-crop-flip"] | None = None
     precision: Literal["auto", "fp32", "bf16"] | None = None
     evaluate_every: Positive | None = None
+    weights: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _across_fields(self) -> Training:
@@ -240,12 +270,20 @@ class SweepSpec(_Section):
     """A sweep: the best configuration of one supervision, on one dataset at one noise rate, is searched for.
 
     Args:
-        dataset: ``digits``, ``cifar10``, ``cifar100``, the path of a ``.npz`` file, or a plugin's name.
-        noise_rate: Probability that a training label is changed, in [0, 1).
+        dataset: A name (``emphasis datasets``), ``torchvision:NAME``, or a path: a folder of images, a ``.csv`` or
+            ``.parquet`` manifest, a ``.npz`` file.
+        noise_rate: Probability that a training label is changed, in [0, 1). Of labels that are noisy already their
+            share of wrong ones, ``unknown`` to have it estimated, None where the intact labels tell.
         data_dir: Folder of the data, where the dataset needs one.
         download: Whether missing files may be fetched.
         limit_train: Train on this many examples only, drawn evenly over the classes.
-        noise_model: How labels are changed.
+        noise_model: How labels are changed, by name (`trainers.noise.noise_model_names`): drawn by a rate or a
+            ``matrix``, read from a ``file``, or ``none`` where the data's own are noisy already.
+        noise_file: The file of the noise models ``matrix`` and ``file``.
+        noise_column: Its column, where it has several.
+        objective: What guides the search: ``intact``, ``clean_validation`` or ``noisy_validation``; None for the first
+            of these that the data allows.
+        validation_fraction: Share of the training examples that ``noisy_validation`` holds out.
         backbone: The network; None for the recipe's.
         supervision: What is searched, by name: see ``emphasis supervisions``.
         hyperparameters: Values of the supervision that are fixed, and not searched, by name.
@@ -267,11 +305,15 @@ class SweepSpec(_Section):
     """
 
     dataset: Annotated[str, Field(min_length=1)]
-    noise_rate: Annotated[Number, Field(ge=0, lt=1)]
+    noise_rate: NoiseRate = None
     data_dir: Path | None = None
     download: bool = False
     limit_train: Positive | None = None
-    noise_model: Literal["symmetric"] = "symmetric"
+    noise_model: Annotated[str, Field(min_length=1)] = "symmetric"
+    noise_file: Path | None = None
+    noise_column: Annotated[str, Field(min_length=1)] | None = None
+    objective: Literal["intact", "clean_validation", "noisy_validation"] | None = None
+    validation_fraction: Share = 0.1
     backbone: Annotated[str, Field(min_length=1)] | None = None
     supervision: Annotated[str, Field(min_length=1)] = "gr"
     hyperparameters: GivenHyperparameters = {}
@@ -344,6 +386,24 @@ class SweepSpec(_Section):
             baseline=self.confirm.seeds,
         )
 
+    @property
+    def settled_noise_rate(self) -> float:
+        """The noise rate of a spec in which it is a number, as in every one that was recorded.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if not isinstance(self.noise_rate, float):
+            raise ValueError(f"noise_rate = {self.noise_rate!r}: not settled yet.")
+        return self.noise_rate
+
+    @property
+    def shown_noise_rate(self) -> str:
+        """The noise rate as a line of text says it."""
+        if self.noise_rate is None:
+            return "as its labels have it"
+        return f"{self.noise_rate:g}" if isinstance(self.noise_rate, float) else self.noise_rate
+
     def to_json_dict(self) -> dict[str, Any]:
         """Return plain JSON; ``SweepSpec.model_validate`` reads it back."""
         return self.model_dump(mode="json")
@@ -354,9 +414,28 @@ class SweepSpec(_Section):
         except PydanticCustomError as error:
             wrong = error.context or {}
             return [_Problem("supervision", self.supervision, wrong["problem"], wrong["remedy"], ("supervision",))]
-        problems = [*self._sampler_problems(space), *self._trials_problems(space)]
+        problems = [*self._noise_problems(), *self._sampler_problems(space), *self._trials_problems(space)]
         if not recorded:
             problems += _SupervisionCheck(self, space).problems()
+        return problems
+
+    def _noise_problems(self) -> list[_Problem]:
+        # torch, which takes seconds to import, is needed from here on.
+        from trainers.noise import noise_model_names
+        from trainers.noise import takes_rate
+
+        model, reads = self.noise_model, ("noise_model", "noise_rate")
+        if model not in noise_model_names():
+            (wrong,) = unknown_name("noise_model", model, noise_model_names()).errors
+            return [_Problem("noise_model", *_said(wrong), ("noise_model",))]
+        problems = []
+        if takes_rate(model) and self.noise_rate is None:
+            problem = f"is missing: the noise of noise_model {model} is drawn by it"
+            problems.append(_Problem("noise_rate", None, problem, REMEDIES["noise_rate"], reads))
+        if self.noise_rate == UNKNOWN and model not in ("none", "file"):
+            problem = f"noise_model {model} draws noise of a rate that is known"
+            remedy = "Give the rate, or noise_model: none or file for labels that are noisy already."
+            problems.append(_Problem("noise_rate", UNKNOWN, problem, remedy, reads))
         return problems
 
     def _sampler_problems(self, space: SearchSpace) -> list[_Problem]:
@@ -527,12 +606,16 @@ def _training_error(name: str, value: Value) -> FieldError | None:
 
 
 REMEDIES: dict[str, str] = {
-    "dataset": "Give digits, cifar10, cifar100 or the path of a .npz file.",
+    "dataset": "Give a name that `emphasis datasets` lists, or a path: a folder of images, a manifest or a .npz file.",
     "noise_rate": "Give the share of wrong labels, from 0 up to but not including 1, e.g. 0.4.",
+    "noise_file": "Give the path of a file.",
+    "noise_column": "Give the name of a column.",
+    "objective": "Give intact, clean_validation or noisy_validation, or leave it out.",
+    "validation_fraction": "Give a share between 0 and 1, e.g. 0.1.",
     "data_dir": "Give the folder that holds the data.",
     "download": "Give true or false.",
     "limit_train": "Give a number of training examples, e.g. 5000, or leave it out to use all.",
-    "noise_model": "Give symmetric.",
+    "noise_model": "Give the name of a noise model, e.g. symmetric.",
     "backbone": "Give the name of a network, e.g. resnet20, or leave it out for the dataset's own.",
     "supervision": "Give the name of a supervision, e.g. gr or gce; `emphasis supervisions` lists them.",
     "hyperparameters": "Give a mapping of names to values, e.g. hyperparameters: {q: 0.7}.",
@@ -563,7 +646,8 @@ REMEDIES: dict[str, str] = {
     "training.milestones": "Give an ascending list of numbers above 0, e.g. [0.5, 0.75].",
     "training.milestone_unit": "Give fraction, epochs or iterations.",
     "training.decay_factor": "Give a number above 0 and up to 1, e.g. 0.1.",
-    "training.augmentation": "Give none or pad-crop-flip.",
+    "training.augmentation": "Give none, pad-crop-flip or resize-crop-flip.",
+    "training.weights": "Give a file of weights, default, or none.",
     "training.precision": "Give auto, fp32 or bf16.",
     "training.evaluate_every": "Give a whole number of epochs, e.g. 1.",
     "repeats": "Give a whole number of seeds per configuration from 1 upwards.",

@@ -25,7 +25,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 from ray import tune
 from ray.tune.search import Searcher
 
-from search.trial import TaskSettings
+from search.task import TaskSettings
 from search.trial import run_trial
 
 _RESULT = "emphasis"

@@ -73,7 +73,10 @@ def _drop_other_budget(fields: dict[str, Any], options: Mapping[str, Any]) -> No
 
 
 # A folder may be called 2024.
-_TEXTS = ("dataset", "data_dir", "backbone", "supervision", "sampler", "transform", "normalise")
+_TEXTS = (
+    *("dataset", "data_dir", "backbone", "supervision", "sampler", "transform", "normalise", "training.weights"),
+    *("noise_model", "noise_file", "noise_column", "objective"),
+)
 
 
 def _read_option(name: str, value: Any) -> Any:
@@ -117,10 +120,12 @@ def _read_space(text: str) -> Any:
 
 def _anchored(fields: dict[str, Any]) -> dict[str, Any]:
     """Make paths absolute: a sweep may be resumed from another folder than it was started in."""
-    dataset, folder = fields.get("dataset"), fields.get("data_dir")
+    from search.resolve import anchored_dataset
+
     anchored = dict(fields)
-    if isinstance(dataset, str) and dataset.endswith(".npz"):
-        anchored["dataset"] = str(Path(dataset).expanduser().absolute())
-    if isinstance(folder, str):
-        anchored["data_dir"] = str(Path(folder).expanduser().absolute())
+    if isinstance(dataset := fields.get("dataset"), str):
+        anchored["dataset"] = anchored_dataset(dataset)
+    for name in ("data_dir", "noise_file"):
+        if isinstance(path := fields.get(name), str):
+            anchored[name] = str(Path(path).expanduser().absolute())
     return anchored

@@ -56,12 +56,20 @@ def run(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, _option("--dataset", "digits, cifar10, cifar100 or a .npz file.", _DATA, "NAME|FILE")
+        str | None, _option("--dataset", "A name (see emphasis datasets) or a path.", _DATA, "NAME|PATH")
     ] = None,
     noise_rate: Annotated[
         list[str] | None,
-        _option("--noise-rate", "Share of wrong labels; given twice, two sweeps are run.", _DATA, "R"),
+        _option("--noise-rate", "Share of wrong labels, or unknown; given twice, two sweeps are run.", _DATA, "R"),
     ] = None,
+    noise_model: Annotated[
+        str | None,
+        _option("--noise-model", "How labels are changed (symmetric); none: they are noisy already.", _DATA, "NAME"),
+    ] = None,
+    noise_file: Annotated[
+        str | None, _option("--noise-file", "Of noise models matrix and file.", _DATA, "FILE")
+    ] = None,
+    noise_column: Annotated[str | None, _option("--noise-column", "Column of that file.", _DATA, "NAME")] = None,
     data_dir: Annotated[
         str | None, _option("--data-dir", "Folder of the dataset's files.", _DATA, "DIR")
     ] = None,
@@ -123,6 +131,13 @@ def run(
     learning_rate: Annotated[
         str | None, _option("--learning-rate", "Initial learning rate.", _TRAINING, "X")
     ] = None,
+    objective: Annotated[
+        str | None,
+        _option("--objective", "intact, clean_validation or noisy_validation.", _SEARCH, "NAME"),
+    ] = None,
+    validation_fraction: Annotated[
+        str | None, _option("--validation-fraction", "Held out by noisy_validation (0.1).", _SEARCH, "X")
+    ] = None,
     momentum: Annotated[str | None, _option("--momentum", "Of SGD.", _TRAINING, "X")] = None,
     weight_decay: Annotated[
         str | None, _option("--weight-decay", "L2 coefficient.", _TRAINING, "X")
@@ -131,13 +146,16 @@ def run(
         str | None, _option("--dropout", "Rate before the classifier.", _TRAINING, "X")
     ] = None,
     augmentation: Annotated[
-        str | None, _option("--augmentation", "none or pad-crop-flip.", _TRAINING, "NAME")
+        str | None, _option("--augmentation", "none, pad-crop-flip or resize-crop-flip.", _TRAINING, "NAME")
     ] = None,
     precision: Annotated[
         str | None, _option("--precision", "auto, fp32 or bf16.", _TRAINING, "NAME")
     ] = None,
     evaluate_every: Annotated[
         str | None, _option("--evaluate-every", "Epochs between evaluations.", _TRAINING, "N")
+    ] = None,
+    weights: Annotated[
+        str | None, _option("--weights", "The network starts from: a file, default, or none.", _TRAINING, "FILE|NAME")
     ] = None,
     concurrency: Annotated[
         str | None, _option("--concurrency", "Trials at once; default: as many as fit.", _MACHINE, "N")
@@ -194,6 +212,12 @@ def run(
         {
             "dataset": dataset,
             "noise_rate": noise_rate,
+            "noise_model": noise_model,
+            "noise_file": noise_file,
+            "noise_column": noise_column,
+            "objective": objective,
+            "validation_fraction": validation_fraction,
+            "training.weights": weights,
             "data_dir": data_dir,
             "download": download,
             "limit_train": limit_train,
@@ -261,7 +285,7 @@ def validate(
     submission = _checked(submitted_fields(file, {}), home_of(ctx, home), here=False, fetch=False)
     for spec in submission.specs:
         count = spec.number_of_trials().total
-        say(f"{file}: {spec.dataset} at noise rate {spec.noise_rate:g}, {count} trials: valid")
+        say(f"{file}: {spec.dataset} at noise rate {spec.shown_noise_rate}, {count} trials: valid")
 
 
 def resume(
@@ -328,6 +352,8 @@ def _checked(fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = Tr
             free_disk_bytes=shutil.disk_usage(home.path).free,
             fetch=fetch,
         )
+    for note in submission.notes:
+        complain(note)
     for warning in submission.warnings:
         complain(f"Warning: {warning}")
     return submission
@@ -338,7 +364,7 @@ def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
     from search.estimate import estimate
     from search.resolve import resolved
     from search.store import Store
-    from search.trial import TaskSettings
+    from search.task import TaskSettings
 
     with Store.open(home.store_url) as store:
         for number, spec in enumerate(specs):
@@ -346,8 +372,8 @@ def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
                 say("---")
             for line in estimate(spec, store).lines():
                 say(f"# {line}")
-            task = TaskSettings.of(spec, home.path).load(spec.download)
-            say(spec_yaml(resolved(spec, task).to_json_dict()))
+            prepared = TaskSettings.of(spec, home.path).load(spec.download)
+            say(spec_yaml(resolved(spec, prepared, spec.noise_rate).to_json_dict()))
 
 
 def _run_each(
@@ -360,7 +386,9 @@ def _run_each(
         def go(on_status: OnStatus, on_stuck: OnStuck, spec: SweepSpec = spec) -> SweepOutcome:
             from search.orchestrator import run_sweep
 
-            return run_sweep(spec, home=home, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck)
+            return run_sweep(
+                spec, home=home, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck, on_message=say
+            )
 
         try:
             _follow(ctx, go)
@@ -368,7 +396,7 @@ def _run_each(
             complain(with_home(str(error), given_home(ctx)))
             failed = True
         except SweepInterrupted:
-            if left := [f"{later.noise_rate:g}" for later in specs[number + 1 :]]:
+            if left := [later.shown_noise_rate for later in specs[number + 1 :]]:
                 complain(f"Not started: noise rate {', '.join(left)}.")
             raise
     if failed:

@@ -12,11 +12,13 @@ from search.naming import Values
 from search.naming import equations
 from search.naming import in_order
 from search.naming import symbol
+from search.objective import SearchObjective
+from search.objective import objective_label
 from search.recommend import Choice
 from search.recommend import Standing
+from search.store import SweepRecord
 from spaces import Value
 
-OBJECTIVE = "final intact-training-set accuracy"
 DPI = 150
 
 # Okabe and Ito's palette: told apart with any colour vision; every figure also differs in dash or marker.
@@ -66,6 +68,12 @@ def named(supervision: str, values: Values | Mapping[str, Value]) -> str:
     return f"{supervision.upper()}({', '.join(texts)})" if texts else supervision.upper()
 
 
+def objective_axis(sweep: SweepRecord) -> str:
+    """The objective of a sweep as an axis is labelled, e.g. ``final intact accuracy``."""
+    metric = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).metric
+    return f"final {objective_label(metric)}"
+
+
 def finding(choice: Choice | None) -> str:
     """What was chosen and on which seeds, in one line."""
     if choice is None:
@@ -73,4 +81,4 @@ def finding(choice: Choice | None) -> str:
     seeds = "fresh seeds" if choice.confirmed else "the search's own seeds"
     winner = choice.winner
     point = equations(winner.supervision, winner.hyperparameters, greek=True, digits=3)
-    return f"best on {seeds}: {point}, intact {winner.objective}"
+    return f"best on {seeds}: {point}, {winner.objective.label} {winner.objective}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -14,7 +12,6 @@ from search.export import export
 from search.leaderboard import leaderboard
 from search.recommend import choose
 from search.recommend import pick
-from search.reports.appearance import DPI
 from search.reports.appearance import name
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics
@@ -23,6 +20,8 @@ from search.reports.objective_slices import objective_slices
 from search.reports.searched import searched_axes
 from search.reports.tables import leaderboard_markdown
 from search.reports.weight_curves import weight_curves
+from search.reports.whole_files import replacing
+from search.reports.whole_files import save_figure
 from search.store import Store
 from search.store import SweepRecord
 from search.store import TrialRecord
@@ -52,8 +51,7 @@ def write_figures(store: Store, sweep_id: str, folder: Path) -> list[Path]:
     written = [*_write_texts(sweep, trials, folder)]
     for title, figure in _figures(store, sweep, trials):
         path = folder / f"{title}.png"
-        with _replacing(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=DPI)
+        save_figure(figure, path)
         written.append(path)
     return written
 
@@ -69,7 +67,7 @@ def _write_texts(sweep: SweepRecord, trials: Sequence[TrialRecord], folder: Path
     }
     for file_name, text in texts.items():
         path = folder / file_name
-        with _replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         yield path
 
@@ -97,13 +95,3 @@ def _figures(store: Store, sweep: SweepRecord, trials: Sequence[TrialRecord]) ->
     if curves := weight_curves(recommendation):
         yield "weight_curves", curves
     yield "leaderboard", leaderboard_chart(sweep, leaderboard(sweep, trials))
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

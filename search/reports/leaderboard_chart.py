@@ -30,7 +30,7 @@ def leaderboard_chart(sweep: SweepRecord, rows: Sequence[LeaderboardRow]) -> Fig
     axes = quiet(figure.add_subplot(), grid="x")
     places = list(range(len(rows)))
     for measure, offset, face, label in (
-        ("objective", -0.13, None, "intact training labels"),
+        ("objective", -0.13, None, rows[0].objective.label if rows else "objective"),
         ("test_accuracy", 0.13, "white", "test"),
     ):
         for place, row in zip(places, rows, strict=True):

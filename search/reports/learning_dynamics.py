@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
 
+from search.objective import ObjectiveKind
+from search.objective import SearchObjective
 from search.reports.appearance import BASELINE
 from search.reports.appearance import GUIDE
 from search.reports.appearance import RECOMMENDED
@@ -17,11 +19,12 @@ from search.reports.appearance import quiet
 from search.store import EpochRecord
 from search.store import SweepRecord
 
-PANELS = (
-    ("corrupted_train_accuracy", "fitting: corrupted training labels"),
-    ("intact_train_accuracy", "objective: intact training labels"),
-    ("test_accuracy", "test"),
-)
+PANELS = {
+    "corrupted_train_accuracy": "fitting: corrupted training labels",
+    "intact_train_accuracy": "intact training labels",
+    "validation_accuracy": "validation labels",
+    "test_accuracy": "test",
+}
 
 Curves = Sequence[Sequence[EpochRecord]]
 
@@ -29,7 +32,7 @@ Curves = Sequence[Sequence[EpochRecord]]
 def learning_dynamics(
     sweep: SweepRecord, label: str, recommended: Curves, baseline_label: str, baseline: Curves
 ) -> Figure:
-    """Accuracies by epoch: on corrupted training labels, intact training labels and the test set.
+    """Accuracies by epoch: on corrupted and intact training labels, the validation and the test set, as there are.
 
     Solid is the recommended configuration and dashed the baseline; a thin line is one seed, a thick one their
     mean over the epochs at which every seed was evaluated. All in eval mode, un-augmented.
@@ -43,8 +46,11 @@ def learning_dynamics(
 
     Source: after Figure 2 of Wang et al., arXiv 1905.11233.
     """
-    figure = new_figure(11, 4.4)
-    panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+    shown = [measure for measure in PANELS if _is_measured(measure, [*recommended, *baseline])] or ["test_accuracy"]
+    figure = new_figure(3.7 * len(shown), 4.4)
+    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
+    objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).kind
+    guiding = "intact_train_accuracy" if objective is ObjectiveKind.INTACT else "validation_accuracy"
     intact = 1 - sweep.noise_rate
     panels[0].axhline(
         intact,
@@ -54,10 +60,11 @@ def learning_dynamics(
         label=f"share of labels that are intact, 1 − r = {intact:.3g}",
         gid="share intact",
     )
-    for axes, (measure, title) in zip(panels, PANELS, strict=True):
+    for axes, measure in zip(panels, shown, strict=True):
         quiet(axes, grid="y")
         _draw(axes, measure, baseline, baseline_label, BASELINE, (0, (4, 2)))
         _draw(axes, measure, recommended, label, RECOMMENDED, "-")
+        title = f"objective: {PANELS[measure]}" if measure == guiding else PANELS[measure]
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("epoch", fontsize=11)
     panels[0].set_ylabel("accuracy", fontsize=11)
@@ -113,6 +120,10 @@ def _draw(axes: Axes, measure: str, seeds: Curves, label: str, colour: str, dash
         label=f"{label}, {number}",
         gid="mean",
     )
+
+
+def _is_measured(measure: str, seeds: Curves) -> bool:
+    return any(_evaluated(epochs, measure) for epochs in seeds)
 
 
 def _evaluated(epochs: Sequence[EpochRecord], measure: str) -> dict[int, float]:

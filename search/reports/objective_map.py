@@ -21,10 +21,10 @@ from search.recommend import pick
 from search.reports.appearance import BASELINE
 from search.reports.appearance import COLOUR_MAP
 from search.reports.appearance import GUIDE
-from search.reports.appearance import OBJECTIVE
 from search.reports.appearance import finding
 from search.reports.appearance import heading
 from search.reports.appearance import new_figure
+from search.reports.appearance import objective_axis
 from search.reports.appearance import quiet
 from search.reports.searched import Axis
 from search.reports.searched import cut_short
@@ -116,7 +116,7 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tu
         _draw_choice(figure, choice, scale, plane)
     axes.set_xlabel(plane.across.label, fontsize=11)
     axes.set_ylabel(plane.upwards.label, fontsize=11)
-    _draw_colour_bar(figure, scale, objective, choice)
+    _draw_colour_bar(sweep, figure, scale, objective, choice)
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower left", ncols=5, fontsize=9, frameon=False, handletextpad=0.4)
     heading(figure, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}", finding(choice))
@@ -257,12 +257,14 @@ def _draw_choice(figure: Figure, choice: Choice, scale: Normalize, plane: _Plane
     )
 
 
-def _draw_colour_bar(figure: Figure, scale: Normalize, objective: Floats, choice: Choice | None) -> None:
+def _draw_colour_bar(
+    sweep: SweepRecord, figure: Figure, scale: Normalize, objective: Floats, choice: Choice | None
+) -> None:
     pointed = len(objective) > 0 and float(objective.min()) < (scale.vmin or 0)
     bar = figure.colorbar(
         ScalarMappable(scale, COLOUR_MAP), ax=figure.axes[0], pad=0.02, extend="min" if pointed else "neither"
     )
-    bar.set_label(OBJECTIVE, fontsize=11)
+    bar.set_label(objective_axis(sweep), fontsize=11)
     bar.ax.tick_params(labelsize=10)
     if choice is not None and choice.baseline is not None:
         reached = choice.baseline.objective.mean

@@ -14,12 +14,12 @@ from search.recommend import Choice
 from search.recommend import pick
 from search.reports.appearance import BASELINE
 from search.reports.appearance import GUIDE
-from search.reports.appearance import OBJECTIVE
 from search.reports.appearance import RECOMMENDED
 from search.reports.appearance import TIE
 from search.reports.appearance import finding
 from search.reports.appearance import heading
 from search.reports.appearance import new_figure
+from search.reports.appearance import objective_axis
 from search.reports.appearance import quiet
 from search.reports.searched import Axis
 from search.reports.searched import cut_short
@@ -56,7 +56,7 @@ def objective_slices(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figur
         _draw(axes, axis, sweep, trials, choice)
         axes.set_xlabel(axis.label, fontsize=11)
         if number % columns == 0:
-            axes.set_ylabel(OBJECTIVE, fontsize=11)
+            axes.set_ylabel(objective_axis(sweep), fontsize=11)
     for axes in panels[len(found) :]:
         axes.set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()

@@ -49,7 +49,7 @@ def searched_axes(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list[Axi
 def searched_standings(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list[Standing]:
     """The configurations of the sweep's supervision, best first, on the seeds that they share."""
     # Search trials share their seeds, so they compare; a confirmed mean is from other seeds.
-    found = standings(trials, Phase.SEARCH) or standings(trials, Phase.CONFIRM)
+    found = standings(sweep, trials, Phase.SEARCH) or standings(sweep, trials, Phase.CONFIRM)
     return [standing for standing in found if standing.supervision == sweep.supervision]
 
 

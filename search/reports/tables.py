@@ -19,8 +19,8 @@ from search.recommend import Estimate
 from search.recommend import Recommendation
 
 LEADERBOARD_NOTE = (
-    "Final accuracies, eval mode, un-augmented: mean ± standard error over seeds. Intact accuracy "
-    "(training set, original labels) ranks, test accuracy does not; fresh seeds played no part in the "
+    "Final accuracies, eval mode, un-augmented: mean ± standard error over seeds. The first accuracy "
+    "(intact: training set, original labels) ranks, test accuracy does not; fresh seeds played no part in the "
     "search. ★ recommended; ≈ not told apart from it by a paired t-test at 5%."
 )
 _MARKS = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ ", Mark.BASELINE: "", Mark.NONE: ""}
@@ -39,7 +39,7 @@ def leaderboard_table(rows: Sequence[LeaderboardRow], title: str | None = None) 
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         baseline_next = following is not None and following.mark is Mark.BASELINE
         # Text, not str: a plugin's supervision name in [brackets] must not be read as markup.
-        cells = [Text(cell) for cell in _cells(row, names)]
+        cells = [Text(cell) for cell in _cells(row, names, _shows_intact(rows))]
         table.add_row(*cells, style=_STYLES[row.mark], end_section=baseline_next)
     return table
 
@@ -48,18 +48,20 @@ def leaderboard_markdown(rows: Sequence[LeaderboardRow], title: str | None = Non
     """The leader board as Markdown, with a line on how the numbers were taken."""
     heading = f"## {title}\n\n" if title else ""
     names = _value_names(rows)
-    table = markdown_table(_leaderboard_columns(rows, names), [_cells(row, names) for row in rows])
+    table = markdown_table(_leaderboard_columns(rows, names), [_cells(row, names, _shows_intact(rows)) for row in rows])
     return f"{heading}{table}\n{LEADERBOARD_NOTE}\n"
 
 
 def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
     """One row a recommendation, beside its baseline; numbers rounded for reading."""
+    others_guide = any(each.objective.name != "intact_train_accuracy" for each in recommendations)
     columns = (
         "dataset",
         "noise rate",
         "backbone",
         "supervision",
         "recommended",
+        *(["guided by"] if others_guide else []),
         "intact accuracy",
         "test accuracy",
         "CCE intact",
@@ -76,9 +78,10 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
                 each.backbone,
                 each.recommended.supervision,
                 symbols(each.recommended.supervision, each.recommended.found, ", ") or "–",
-                str(each.objective),
+                *([f"{each.objective.label} {each.objective}"] if others_guide else []),
+                str(each.intact_accuracy or "–"),
                 str(each.test_accuracy or "–"),
-                str(baseline.objective) if baseline else "–",
+                str(baseline.intact_accuracy or "–") if baseline else "–",
                 str(baseline.test_accuracy or "–") if baseline else "–",
                 _ties(each),
             )
@@ -125,10 +128,17 @@ def _value_names(rows: Sequence[LeaderboardRow]) -> list[str]:
 
 def _leaderboard_columns(rows: Sequence[LeaderboardRow], names: Sequence[str]) -> list[str]:
     shown = ["κ" if name == "kappa" else symbol(rows[0].supervision, name) for name in names]
-    return ["#", "supervision", *shown, "intact accuracy", "test accuracy", "seeds"]
+    measured = [rows[0].objective.label if rows else "objective", *(["intact accuracy"] if _shows_intact(rows) else [])]
+    return ["#", "supervision", *shown, *measured, "test accuracy", "seeds"]
 
 
-def _cells(row: LeaderboardRow, names: Sequence[str]) -> list[str]:
+def _shows_intact(rows: Sequence[LeaderboardRow]) -> bool:
+    """Whether intact accuracy is known and did not guide the search."""
+    guided = any(row.objective.name == "intact_train_accuracy" for row in rows)
+    return not guided and any(row.intact_accuracy is not None for row in rows)
+
+
+def _cells(row: LeaderboardRow, names: Sequence[str], shows_intact: bool) -> list[str]:
     values = dict(row.hyperparameters)
     if row.kappa is not None:
         values["kappa"] = row.kappa
@@ -137,6 +147,7 @@ def _cells(row: LeaderboardRow, names: Sequence[str]) -> list[str]:
         row.supervision if values.keys() <= set(names) else row.label,
         *(_cell(values[name]) if name in values and values.keys() <= set(names) else "" for name in names),
         accuracy(row.objective),
+        *([accuracy(row.intact_accuracy)] if shows_intact else []),
         accuracy(row.test_accuracy),
         f"{row.objective.n} {'fresh' if row.confirmed else 'search'}",
     ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from search.hyperparameters import SPEC_FIELDS
 from search.naming import symbols
 from search.naming import written_name
+from search.objective import SearchObjective
 from search.store.records import EpochRecord
 from search.store.records import Phase
 from search.store.records import SweepRecord
@@ -47,10 +48,12 @@ class ParentSummary:
         supervision: Name of the supervision that was searched.
         found: Its recommended values that were searched, by name.
         fixed: Its other values, by name.
-        objective: Its mean intact-training-set accuracy, in [0, 1].
+        objective: Its mean objective.
         test_accuracy: Its mean test accuracy, in [0, 1]; reported, never used to choose.
         note_markdown: Description of the run: top configurations, CCE baseline, what is recommended.
         artifacts: Folder of figures and exported files to upload, if there is one.
+        metric: Name of the objective, see `search.objective`.
+        intact_accuracy: Its mean intact-training-set accuracy where another objective guides and it is known.
     """
 
     supervision: str
@@ -60,6 +63,8 @@ class ParentSummary:
     test_accuracy: float | None
     note_markdown: str
     artifacts: Path | None = None
+    metric: str = "intact_train_accuracy"
+    intact_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,6 @@ def sweep_params(sweep: SweepRecord) -> dict[str, str]:
     fields = {
         "dataset": sweep.dataset,
         "noise_rate": sweep.noise_rate,
-        "noise_model": "symmetric",
         "backbone": sweep.backbone,
         "supervision": sweep.supervision,
     }
@@ -246,6 +250,7 @@ def epoch_points(epoch: EpochRecord) -> list[Point]:
         "test_accuracy": epoch.test_accuracy,
         "corrupted_train_accuracy": epoch.corrupted_train_accuracy,
         "intact_train_accuracy": epoch.intact_train_accuracy,
+        "validation_accuracy": epoch.validation_accuracy,
     }
     moment = milliseconds(epoch.recorded_at)
     return _points(values, epoch.epoch, moment)
@@ -265,7 +270,7 @@ def trial_points(trial: TrialRecord) -> list[Point]:
     return _points(values, step, moment)
 
 
-def best_tags(best: TrialRecord | None, summary: ParentSummary | None) -> dict[str, str]:
+def best_tags(best: TrialRecord | None, summary: ParentSummary | None, sweep: SweepRecord) -> dict[str, str]:
     """Return the ``best.*`` tags: of the recommendation, or of the best trial until there is one."""
     values: Mapping[str, Value]
     if summary is not None:
@@ -280,7 +285,8 @@ def best_tags(best: TrialRecord | None, summary: ParentSummary | None) -> dict[s
     for name, value in values.items():
         text = value if isinstance(value, str) else number_text(float(f"{value:.6g}"))
         tags[f"best.{written_name(name)}"] = text
-    for measure, reached in (("intact_train_accuracy", objective), ("test_accuracy", test_accuracy)):
+    metric = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).metric
+    for measure, reached in ((metric, objective), ("test_accuracy", test_accuracy)):
         if reached is not None:
             tags[f"best.{measure}"] = f"{reached:.4f}"
     return tags
@@ -300,7 +306,11 @@ def _values(summary: ParentSummary) -> dict[str, Value]:
 
 def best_points(summary: ParentSummary, moment: datetime) -> list[Point]:
     """Return the recommendation's accuracies as metrics of the parent run."""
-    values = {"best.intact_train_accuracy": summary.objective, "best.test_accuracy": summary.test_accuracy}
+    values = {
+        "best.intact_train_accuracy": summary.intact_accuracy,
+        "best.test_accuracy": summary.test_accuracy,
+        f"best.{summary.metric}": summary.objective,
+    }
     return _points(values, 0, milliseconds(moment))
 
 

@@ -7,7 +7,7 @@ import pytest
 from search import SweepSpec
 from search.resolve import resolved
 from search.spec import Training
-from search.trial import TaskSettings
+from search.task import TaskSettings
 from trainers.training import TrainingTask
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from search.trial import TaskSettings
+from search.task import TaskSettings
 from search.trial import run_trial
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.noise import make_noise_model

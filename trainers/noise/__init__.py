@@ -5,6 +5,7 @@ from trainers.noise.noise_model import NoiseModel
 from trainers.noise.registry import make_noise_model
 from trainers.noise.registry import noise_model_descriptions
 from trainers.noise.registry import noise_model_names
+from trainers.noise.registry import takes_rate
 from trainers.noise.symmetric import symmetric_noise
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "noise_model_descriptions",
     "noise_model_names",
     "symmetric_noise",
+    "takes_rate",
 ]

@@ -31,6 +31,11 @@ def noise_model_names() -> list[str]:
     return list(_MODELS)
 
 
+def takes_rate(name: str) -> bool:
+    """Whether the labels of a noise model are drawn by a rate, which has to be given."""
+    return name in _RATED
+
+
 def noise_model_descriptions() -> dict[str, str]:
     """One line on each noise model, by name."""
     return {name: model.description for name, model in _MODELS.items()}

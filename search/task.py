@@ -1,0 +1,183 @@
+"""What all trials of a sweep share: the data with its labels as given, what is held out, and how to train on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from search.objective import ObjectiveKind
+from search.objective import objective_kind
+from search.spec import SweepSpec
+from trainers.datasets import Dataset
+from trainers.datasets import HeldOut
+from trainers.datasets import load_dataset
+from trainers.noise import CorruptedLabels
+from trainers.noise import NoiseModel
+from trainers.noise import make_noise_model
+from trainers.noise import takes_rate
+from trainers.recipes import training_task
+from trainers.training import TrainingTask
+
+FROM_FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """What all trials of a sweep share, light enough to travel.
+
+    Args:
+        dataset: Name or path.
+        data_dir: Where its files lie.
+        limit_train: Training examples to keep.
+        backbone: Name of the network, or None for the recipe's.
+        noise_model: How labels are corrupted.
+        noise_file: Of the noise models that read one.
+        noise_column: Its column.
+        objective: What guides the search; None for what the data allows.
+        validation_fraction: Share of the training examples that is held out for a noisy validation set.
+        training: Overrides of the recipe, as `trainers.recipes.training_task` takes them.
+        seed: Of the sweep: which examples are held out.
+        cpus: CPU threads of a trial.
+        device: "cpu", or "cuda" where the trial was given a share of a GPU.
+        checkpoints: Folder for the states of unfinished trials.
+    """
+
+    dataset: str
+    data_dir: str | None
+    limit_train: int | None
+    backbone: str | None
+    noise_model: str
+    noise_file: str | None
+    noise_column: str | None
+    objective: str | None
+    validation_fraction: float
+    training: Mapping[str, Any]
+    seed: int
+    cpus: int
+    device: str
+    checkpoints: str
+
+    @staticmethod
+    def of(spec: SweepSpec, checkpoints: Path) -> TaskSettings:
+        """The settings of a sweep's trials, which leave their states in ``checkpoints``."""
+        return TaskSettings(
+            dataset=spec.dataset,
+            data_dir=str(spec.data_dir) if spec.data_dir is not None else None,
+            limit_train=spec.limit_train,
+            backbone=spec.backbone,
+            noise_model=spec.noise_model,
+            noise_file=str(spec.noise_file) if spec.noise_file is not None else None,
+            noise_column=spec.noise_column,
+            objective=spec.objective,
+            validation_fraction=spec.validation_fraction,
+            training=spec.training.model_dump(exclude_none=True),
+            seed=spec.seed,
+            cpus=max(1, math.floor(spec.resources.cpus)),
+            device="cuda" if spec.resources.gpus else "cpu",
+            checkpoints=str(checkpoints),
+        )
+
+    def load(self, download: bool = False) -> PreparedTask:
+        """The data, and how to train on it.
+
+        Raises:
+            InvalidInput: The data or a setting cannot be used.
+        """
+        whole = _labelled_and_limited(
+            load_dataset(self.dataset, self.data_dir, download),
+            self.noise_model,
+            self.noise_file,
+            self.noise_column,
+            self.limit_train,
+        )
+        kind = objective_kind(self.objective, whole)
+        held_out = None
+        if kind is ObjectiveKind.NOISY_VALIDATION:
+            held_out = whole.hold_out(self.validation_fraction, self.seed)
+        data = whole if held_out is None else held_out.dataset
+        task = training_task(data, backbone=self.backbone, device=self.device, **self.training)
+        return PreparedTask(self, task, whole, held_out, kind)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PreparedTask:
+    """The data of a sweep in memory, and how to train on it.
+
+    Args:
+        settings: Where it came from.
+        task: What the trials train: without the examples that are held out.
+        whole: The data with all training examples, labelled as given.
+        held_out: Which examples are held out, if any are.
+        objective: What guides the search.
+    """
+
+    settings: TaskSettings
+    task: TrainingTask
+    whole: Dataset
+    held_out: HeldOut | None
+    objective: ObjectiveKind
+
+    def labels(self, noise_rate: float | None, seed: int) -> CorruptedLabels:
+        """The labels of all training examples, those held out too.
+
+        Args:
+            noise_rate: Nominal rate; of no account where the labels are not drawn by a rate.
+            seed: Noise seed.
+        """
+        noise = noise_of(self.settings.noise_model, noise_rate, self.settings.noise_file, None)
+        data = self.whole
+        return noise.draw(data.y_train, data.num_classes, seed, intact=data.intact_train)
+
+    def divided(self, labels: CorruptedLabels) -> tuple[CorruptedLabels, Tensor | None]:
+        """(labels of the examples that are trained on, those of the examples held out if there are any)."""
+        if self.held_out is None:
+            return labels, None
+        return labels.take(self.held_out.train), labels.labels[self.held_out.validation]
+
+    def facts(self) -> dict[str, Any]:
+        """What a sweep's record notes of its data."""
+        data = self.task.dataset
+        return {
+            "num_classes": data.num_classes,
+            "train_examples": len(data.y_train),
+            "validation_examples": None if data.y_validation is None else len(data.y_validation),
+            "test_examples": len(data.y_test),
+        }
+
+
+def noise_of(name: str, noise_rate: float | None, file: str | Path | None, column: str | None) -> NoiseModel:
+    """The noise model that changes the labels of a data set which is `labelled` already.
+
+    Raises:
+        InvalidInput: The name, the rate or the file cannot be used.
+    """
+    if name == FROM_FILE:
+        return make_noise_model("none")
+    return make_noise_model(name, noise_rate if takes_rate(name) else None, file, column)
+
+
+def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column: str | None) -> Dataset:
+    """The data with the labels of a file in place of its own, which stay as the intact ones.
+
+    Raises:
+        InvalidInput: The file cannot be used for this data.
+    """
+    if noise_model != FROM_FILE:
+        return dataset
+    given = make_noise_model(noise_model, None, file, column).draw(dataset.y_train, dataset.num_classes, 0)
+    return replace(dataset, y_train=given.labels)
+
+
+@lru_cache(maxsize=1)
+def _labelled_and_limited(
+    dataset: Dataset, noise_model: str, file: str | None, column: str | None, limit: int | None
+) -> Dataset:
+    whole = labelled(dataset, noise_model, file, column)
+    return whole if limit is None else whole.limit_train(limit)
