@@ -14,6 +14,7 @@ from search.naming import in_order
 from search.naming import symbol
 from search.recommend import Choice
 from search.recommend import Standing
+from search.store import SweepRecord
 from spaces import Value
 
 OBJECTIVE = "final intact-training-set accuracy"
@@ -50,6 +51,12 @@ def heading(figure: Figure, first: str, second: str = "") -> None:
     axes = figure.axes[0]
     axes.set_title(second, loc="left", fontsize=10, color=GUIDE)
     figure.suptitle(first, x=0.01, ha="left", fontsize=13, fontweight="bold")
+
+
+def about(sweep: SweepRecord) -> str:
+    """What a sweep is, for a title; that GR was searched goes without saying."""
+    text = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}"
+    return text if sweep.supervision == "gr" else f"{text}: {sweep.supervision}"
 
 
 def name(standing: Standing) -> str:
