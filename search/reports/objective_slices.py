@@ -110,7 +110,6 @@ def _draw(
             capsize=3,
             linestyle="none",
             label="recommended",
-            gid="recommended",
         )
 
 

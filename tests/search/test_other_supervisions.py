@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from driver_process import DriverProcess
 from driver_process import RayProcess
 from driver_process import joining
@@ -60,6 +62,21 @@ def test_gce_with_its_weight_decay_is_searched_recorded_and_recommended(tmp_path
     assert float(parent.data.params["best.q"]) == found["q"]
     assert float(parent.data.tags["best.weight_decay"]) == pytest.approx(found["weight_decay"], rel=1e-5)
     assert "best.beta" not in parent.data.params
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_the_plugins_focal_loss_is_the_formula_and_finite_at_both_ends(
+    gamma: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(_PLUGIN))
+    focal = importlib.import_module("emphasis_example.focal").FocalLoss(gamma)
+    logits = torch.tensor([[0.3, -1.2, 0.5], [2.0, 0.1, -0.4]], dtype=torch.float64)
+    p = logits.softmax(dim=1)[torch.arange(2), torch.tensor([1, 0])]
+    assert focal(logits, torch.tensor([1, 0])) == pytest.approx(float((-((1 - p) ** gamma) * p.log()).mean()))
+    extreme = torch.tensor([[80.0, -80.0], [-80.0, 80.0]], requires_grad=True)
+    focal(extreme, torch.tensor([0, 0])).backward()
+    assert extreme.grad is not None
+    assert bool(torch.isfinite(extreme.grad).all())
 
 
 @pytest.fixture(scope="module")

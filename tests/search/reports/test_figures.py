@@ -131,7 +131,8 @@ def test_objective_map_of_an_empty_sweep_can_be_drawn(record_sweep: RecordSweep)
     assert "no configuration has finished yet" in figure.axes[0].get_title(loc="left")
 
 
-GCE: dict[str, Any] = {"kind": "ranges", "supervision": "gce", "dimensions": {"q": {"low": 0.1, "high": 1, "log": False}}}
+EXPONENT = {"low": 0.1, "high": 1, "log": False}
+GCE: dict[str, Any] = {"kind": "ranges", "supervision": "gce", "dimensions": {"q": EXPONENT}}
 DECAY = {"low": 1e-5, "high": 1e-2, "log": True}
 
 
@@ -152,7 +153,7 @@ def test_objective_of_one_hyperparameter_is_drawn_against_it(record_sweep: Recor
     (axes,) = figure.axes
     assert axes.get_xlabel() == "q"
     assert points(axes, "configurations") == {(0.2, 0.9), (0.5, 0.8), (0.8, 0.7)}
-    (star,) = [bar for bar in axes.containers if bar.get_gid() == "recommended" or bar.get_label() == "recommended"]
+    (star,) = [bar for bar in axes.containers if bar.get_label() == "recommended"]
     assert np.asarray(star.lines[0].get_data()).ravel() == pytest.approx([0.5, 0.85])
     assert {"CCE 0.610", "failed or stopped"} <= set(axes.get_legend_handles_labels()[1])
 
