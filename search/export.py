@@ -89,6 +89,7 @@ def _markdown(recommendations: Sequence[Recommendation]) -> str:
             (f"`{path}`", json.dumps(value, ensure_ascii=False, allow_nan=False))
             for path, value in flatten(each.as_dict()).items()
         ]
-        heading = f"### {each.dataset}, noise rate {each.noise_rate:g}, {each.backbone}"
+        about = f"{each.dataset}, noise rate {each.noise_rate:g}, {each.backbone}"
+        heading = f"### {about}, {each.recommended.supervision}"
         parts.append(f"{heading}\n\n{markdown_table(('field', 'value'), rows)}")
     return "\n".join(parts)

@@ -54,6 +54,12 @@ def heading(figure: Figure, first: str, second: str = "") -> None:
     figure.suptitle(first, x=0.01, ha="left", fontsize=13, fontweight="bold")
 
 
+def about(sweep: SweepRecord) -> str:
+    """What a sweep is, for a title; that GR was searched goes without saying."""
+    text = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}"
+    return text if sweep.supervision == "gr" else f"{text}: {sweep.supervision}"
+
+
 def name(standing: Standing) -> str:
     """A configuration for a legend, e.g. ``GR(β=12, λ=0.5)``."""
     return named(standing.supervision, standing.hyperparameters)

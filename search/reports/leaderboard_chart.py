@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from search.leaderboard import LeaderboardRow
 from search.leaderboard import Mark
@@ -56,6 +57,7 @@ def leaderboard_chart(sweep: SweepRecord, rows: Sequence[LeaderboardRow]) -> Fig
             axes.axhline(place + 0.5, color=GUIDE, linewidth=0.8, linestyle=":")
     axes.set_yticks(places, [_label(row) for row in rows], fontsize=10)
     axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel("final accuracy, mean ± standard error over seeds", fontsize=11)
     figure.legend(loc="outside lower left", ncols=2, fontsize=10, frameon=False)
     heading(figure, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}: leader board")

@@ -21,6 +21,7 @@ from search.recommend import pick
 from search.reports.appearance import BASELINE
 from search.reports.appearance import COLOUR_MAP
 from search.reports.appearance import GUIDE
+from search.reports.appearance import about
 from search.reports.appearance import finding
 from search.reports.appearance import heading
 from search.reports.appearance import new_figure
@@ -119,7 +120,7 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tu
     _draw_colour_bar(sweep, figure, scale, objective, choice)
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower left", ncols=5, fontsize=9, frameon=False, handletextpad=0.4)
-    heading(figure, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}", finding(choice))
+    heading(figure, about(sweep), finding(choice))
     return figure
 
 

@@ -16,6 +16,7 @@ from search.reports.appearance import BASELINE
 from search.reports.appearance import GUIDE
 from search.reports.appearance import RECOMMENDED
 from search.reports.appearance import TIE
+from search.reports.appearance import about
 from search.reports.appearance import finding
 from search.reports.appearance import heading
 from search.reports.appearance import new_figure
@@ -61,8 +62,7 @@ def objective_slices(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figur
         axes.set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, fontsize=9, frameon=False, handletextpad=0.4)
-    title = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}: {sweep.supervision}"
-    heading(figure, title, finding(choice))
+    heading(figure, about(sweep), finding(choice))
     return figure
 
 
@@ -110,7 +110,6 @@ def _draw(
             capsize=3,
             linestyle="none",
             label="recommended",
-            gid="recommended",
         )
 
 

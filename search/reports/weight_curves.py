@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.typing import LineStyleType
 
+from search.hyperparameters import split
 from search.hyperparameters import supervision_with
 from search.recommend import Recommendation
 from search.reports.appearance import BASELINE
@@ -17,6 +20,7 @@ from search.reports.appearance import heading
 from search.reports.appearance import named
 from search.reports.appearance import new_figure
 from search.reports.appearance import quiet
+from spaces import Value
 from trainers.supervision import CategoricalCrossEntropy
 from trainers.supervision import MeanAbsoluteError
 from trainers.supervision import WeightFunction
@@ -48,8 +52,8 @@ def weight_curves(recommendation: Recommendation) -> Figure | None:
     for tie, dashes in zip(shown, TIE_DASHES, strict=False):
         other = supervision_with(tie.supervision, {**point.hyperparameters, **tie.hyperparameters})
         if isinstance(other, WeightFunction):
-            _draw(figure, other, f"tie: {named(tie.supervision, tie.hyperparameters)}", TIE, dashes, 1.8)
-    found = named(point.supervision, point.found)
+            _draw(figure, other, f"tie: {_named(tie.supervision, tie.hyperparameters)}", TIE, dashes, 1.8)
+    found = _named(point.supervision, point.found)
     _draw(figure, chosen, f"recommended: {found}", RECOMMENDED, "-", 2.8)
     focus = chosen.emphasis_focus
     if focus is not None:
@@ -64,6 +68,12 @@ def weight_curves(recommendation: Recommendation) -> Figure | None:
     title = f"{recommendation.dataset}, noise rate {recommendation.noise_rate:g}: what is emphasised"
     heading(figure, title, f"{found}: {where}")
     return figure
+
+
+def _named(supervision: str, values: Mapping[str, Value]) -> str:
+    # A weight decay that was searched too has no part in w(p).
+    own, _ = split(values)
+    return named(supervision, own)
 
 
 def _draw(

@@ -15,13 +15,15 @@ from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
 from search.store import TrialState
+from spaces import Configuration
 
 EPOCHS = 4
+Point = Configuration | tuple[float, float] | None
 
 
 @dataclass
 class RecordedSweep:
-    """Adds trials to one sweep of a store; a configuration is named by its (beta, lam), CCE by None."""
+    """Adds trials to one sweep of a store; GR may be named by its (beta, lam), CCE by None."""
 
     store: Store
     id: str
@@ -34,10 +36,10 @@ class RecordedSweep:
     def trials(self) -> list[TrialRecord]:
         return self.store.trials(self.id)
 
-    def searched(self, point: tuple[float, float] | None, *objectives: float | None, **given: Any) -> None:
+    def searched(self, point: Point, *objectives: float | None, **given: Any) -> None:
         self._add(Phase.SEARCH, point, objectives, **given)
 
-    def confirmed(self, point: tuple[float, float], *objectives: float | None, **given: Any) -> None:
+    def confirmed(self, point: Point, *objectives: float | None, **given: Any) -> None:
         self._add(Phase.CONFIRM, point, objectives, **given)
 
     def baseline(self, *objectives: float | None, **given: Any) -> None:
@@ -49,17 +51,19 @@ class RecordedSweep:
     def _add(
         self,
         phase: Phase,
-        point: tuple[float, float] | None,
+        point: Point,
         objectives: Sequence[float | None],
         state: TrialState = TrialState.DONE,
         tests: Sequence[float] | None = None,
         first_seed: int | None = None,
+        params: dict[str, float] | None = None,
     ) -> None:
         known = {
             (t.supervision, tuple(sorted(t.hyperparameters.items()))): t.configuration for t in self.trials
         }
-        supervision = "gr" if point else "cce"
-        hyperparameters = {"beta": point[0], "lam": point[1]} if point else {}
+        if not isinstance(point, Configuration):
+            point = Configuration.of("gr", beta=point[0], lam=point[1]) if point else Configuration("cce")
+        supervision, hyperparameters = point.supervision, point.as_dict()
         key = (supervision, tuple(sorted(hyperparameters.items())))
         configuration = known.get(key, len(known))
         seed = first_seed if first_seed is not None else (0 if phase is Phase.SEARCH else 100)
@@ -71,7 +75,7 @@ class RecordedSweep:
                 repeat=repeat,
                 supervision=supervision,
                 hyperparameters=hyperparameters,
-                params={},
+                params=params or {},
                 noise_rate=self.record.noise_rate,
                 seed=seed + repeat,
                 noise_seed=1000 + seed + repeat,

@@ -25,6 +25,7 @@ from search.cli import app
 from search.owner import this_process
 from search.spec import SweepSpec
 from search.store import Store
+from spaces import Configuration
 
 COMMANDS = ("run", "validate", "resume", "list", "show", "export", "ui", "supervisions", "spaces", "datasets")
 HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy")
@@ -89,7 +90,7 @@ class TestHelp:
         root = typer.main.get_command(app)
         name, *arguments = shlex.split(example)
         context = root.make_context("emphasis", [name])
-        assert root.commands[name].make_context(name, arguments, parent=context).params
+        assert root.commands[name].make_context(name, arguments, parent=context).command.name == name
 
     def test_there_are_examples_to_check(self) -> None:
         assert len(example_lines()) > 15
@@ -225,7 +226,60 @@ class TestDryRun:
         assert done.stderr.startswith("Warning: noise_rate = 0.95")
 
 
+    def test_a_supervision_is_asked_for_by_name_with_its_fixed_values(self, emphasis: Emphasis) -> None:
+        space = "{kind: ranges, dimensions: {weight_decay: {low: 1e-5, high: 1e-2, log: true}}}"
+        options = ("--supervision", "gce", "--set", "q=0.5", "--space", space)
+        done = emphasis("run", *self.SMALL, "--noise-rate", "0.4", *options)
+        (spec,) = documents(done)
+        assert (spec["supervision"], spec["hyperparameters"]) == ("gce", {"q": 0.5})
+        assert spec["space"]["supervision"] == "gce"
+        assert "from timing" in done.stdout
+
+    def test_what_is_fixed_or_left_to_its_default_is_printed(self, emphasis: Emphasis) -> None:
+        options = ("--supervision", "gce", "--space", "[{dropout: 0.1}, {dropout: 0.2}]")
+        (spec,) = documents(emphasis("run", *self.SMALL, "--noise-rate", "0.4", *options))
+        assert spec["hyperparameters"] == {"q": 0.7}
+
+
+class TestListing:
+    def test_supervisions_are_listed_with_their_hyperparameters_and_defaults(self, emphasis: Emphasis) -> None:
+        lines = {line.split()[0]: line for line in emphasis("supervisions").stdout.splitlines()}
+        assert {"gr", "cce", "mae", "gce"} <= lines.keys()
+        assert lines["gce"].endswith("[q = 0.7]")
+        assert "[beta, lambda, transform = exp, normalise = batch]" in lines["gr"]
+
+    def test_spaces_and_datasets_are_listed_with_a_line_each(self, emphasis: Emphasis) -> None:
+        lines = {line.split()[0]: line for line in emphasis("spaces").stdout.splitlines()}
+        assert lines["gce"].endswith("gce, q in [0.05, 1]")
+        assert {"kappa", "box", "l2", "dropout", "paper-table-7"} <= lines.keys()
+        lines = {line.split()[0]: line for line in emphasis("datasets").stdout.splitlines()}
+        assert "1,437 + 360 images" in lines["digits"]
+
+    @pytest.mark.parametrize("kind", ["supervisions", "spaces", "datasets"])
+    def test_a_plugin_that_does_not_load_says_so_and_breaks_no_list(
+        self, emphasis: Emphasis, install_package: Callable[..., None], kind: str
+    ) -> None:
+        install_package(f"emphasis.{kind}", {"broken": "example_missing:Thing"})
+        done = emphasis(kind)
+        assert done.exit_code == 0
+        *others, line = done.stdout.splitlines()
+        assert line.startswith("broken")
+        assert "cannot be used: the plugin emphasis-example (example_missing:Thing) does not load" in line
+        assert not [other for other in others if "cannot be used" in other]
+
+
 class TestBadInput:
+    @pytest.mark.parametrize("option", ["q", "=1", "q="])
+    def test_a_fixed_value_without_name_or_value_is_bad_input(self, emphasis: Emphasis, option: str) -> None:
+        done = emphasis("run", "--dataset", "digits", "--noise-rate", "0.4", "--set", option)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"set = {option!r}: is not of the form name=value")
+
+    def test_a_value_fixed_twice_is_bad_input(self, emphasis: Emphasis) -> None:
+        done = emphasis("run", "--dataset", "digits", "--noise-rate", "0.4", "--set", "q=1", "--set", "q=2")
+        assert done.exit_code == 2
+        assert "gives q a second time" in done.stderr
+
     def test_run_says_everything_wrong_at_once_and_records_nothing(
         self, emphasis: Emphasis, store: Store
     ) -> None:
@@ -304,6 +358,16 @@ class TestList:
         assert header.split() == ["sweep", "state", "trials", "β", "λ", "intact", "noise", "backbone", "created"]
         assert new.split()[:4] == ["digits-new", "queued", "0/0", "–"]
         assert done.split()[:9] == ["digits-done", "done", "25/25,", "1", "failed", "16", "1", "0.960", "0.4"]
+
+    def test_where_other_supervisions_were_searched_each_sweep_says_which(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, record_sweep: RecordSweep
+    ) -> None:
+        other = record_sweep("digits-gce", supervision="gce")
+        other.searched(Configuration.of("gce", q=0.5), 0.9)
+        header, gce, gr = emphasis("list").stdout.splitlines()
+        assert header.split()[3:6] == ["supervision", "best", "intact"]
+        assert gce.split()[3:6] == ["gce", "q=0.5", "0.900"]
+        assert gr.split()[5:9] == ["gr", "β=16", "λ=1", "0.960"]
 
     def test_sweep_whose_owner_died_is_interrupted(
         self, emphasis: Emphasis, record_sweep: RecordSweep, store: Store

@@ -37,7 +37,7 @@ class PlannedSweep:
             dataset="digits",
             noise_rate=0.4,
             backbone="mlp",
-            supervision="gr",
+            supervision=self.spec.supervision,
             data_hash="data",
             versions={},
         )
@@ -170,6 +170,26 @@ def test_a_grid_is_searched_cell_by_cell_and_its_extras_are_never_confirmed(
         (cell.supervision, cell.as_dict()) for cell in sweep.spec.space.grid() or ()
     ]
     assert {trial.supervision for trial in trials if trial.phase is Phase.CONFIRM} == {"gr"}
+
+
+def test_another_supervision_is_searched_without_the_starting_points_of_gr(store: Store) -> None:
+    sweep = PlannedSweep(store, supervision="gce", trials=3, confirm={"top": 1, "seeds": 1})
+    trials = everything(sweep, lambda trial: 0.5 + 0.1 * trial.hyperparameters.get("q", 0.0))
+
+    searched = [trial for trial in trials if trial.phase is Phase.SEARCH]
+    assert {trial.supervision for trial in searched} == {"gce"}
+    best = max(searched, key=lambda trial: trial.hyperparameters["q"])
+    (confirmed,) = [trial for trial in trials if trial.phase is Phase.CONFIRM]
+    assert confirmed.hyperparameters == best.hyperparameters
+    (baseline,) = [trial for trial in trials if trial.phase is Phase.BASELINE]
+    assert (baseline.supervision, baseline.hyperparameters) == ("cce", {})
+
+
+def test_where_cce_is_searched_it_is_a_candidate_and_the_baseline_all_the_same(store: Store) -> None:
+    sweep = PlannedSweep(store, supervision="cce", space="l2", trials=3, confirm={"top": 3, "seeds": 1})
+    trials = everything(sweep)
+    assert Counter(phases(trials)) == {Phase.SEARCH: 3, Phase.BASELINE: 1, Phase.CONFIRM: 3}
+    assert all((trial.hyperparameters == {}) == (trial.phase is Phase.BASELINE) for trial in trials)
 
 
 def test_the_best_means_of_the_search_are_confirmed_whatever_the_test_accuracy(

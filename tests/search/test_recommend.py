@@ -22,6 +22,7 @@ from search.recommend import recommendations
 from search.store import Store
 from search.store import SweepState
 from search.store import TrialState
+from spaces import Configuration
 from trainers.errors import InvalidInput
 
 
@@ -194,6 +195,71 @@ def test_recommended_carries_transform_and_normalise_of_the_sweep(record_sweep: 
     assert list(recommended.items()) == [
         ("supervision", "gr"), ("beta", 8), ("lambda", 1), ("transform", "identity"), ("normalise", "none"),
     ]  # fmt: skip
+
+
+GCE = {q: Configuration.of("gce", q=q) for q in (0.3, 0.5, 0.7)}
+
+
+def test_another_supervision_is_recommended_by_its_own_names(record_sweep: RecordSweep) -> None:
+    space = {"kind": "ranges", "supervision": "gce", "dimensions": {"q": [0.1, 1]}}
+    sweep = record_sweep(supervision="gce", spec={"space": space, "hyperparameters": {"made_up": "word"}})
+    sweep.searched((16, 1), 0.99)  # a cell of another supervision is beside the search
+    for q, objectives in ((0.3, (0.95, 0.96)), (0.5, (0.96, 0.94)), (0.7, (0.5, 0.6))):
+        sweep.confirmed(GCE[q], *objectives)
+    found = chosen(sweep).as_dict()
+    assert found["recommended"] == {"supervision": "gce", "made_up": "word", "q": 0.3}
+    assert (found["ties"][0]["supervision"], found["ties"][0]["q"]) == ("gce", 0.5)
+    point = chosen(sweep).recommended
+    assert (point.found, point.searched) == ({"q": 0.3}, ("q",))
+    with pytest.raises(AttributeError, match="gce has no beta"):
+        _ = point.beta
+
+
+def test_a_beta_that_is_not_grs_is_shown_by_its_supervision(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(supervision="bootstrap_soft")
+    sweep.searched(Configuration.of("bootstrap_soft", beta=0.9), 0.9)
+    (row,) = leaderboard(sweep.record, sweep.trials)
+    assert (row.label, row.beta, row.kappa) == ("bootstrap_soft(beta=0.9)", None, None)
+    assert chosen(sweep).recommended.beta == 0.9
+
+
+def test_searched_training_fields_and_fixed_values_are_part_of_what_is_recommended(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(spec={"hyperparameters": {"lam": 0.5}})
+    sweep.searched(Configuration.of("gr", beta=8, weight_decay=1e-3), 0.9)
+    assert list(chosen(sweep).recommended.as_dict().items()) == [
+        ("supervision", "gr"), ("beta", 8), ("lambda", 0.5), ("weight_decay", 1e-3),
+        ("transform", "exp"), ("normalise", "batch"),
+    ]  # fmt: skip
+
+
+def test_where_weight_decay_of_cce_is_searched_the_baseline_is_cce_without(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(supervision="cce")
+    for decay, objectives in ((1e-3, (0.9, 0.91, 0.92)), (1e-4, (0.8, 0.81, 0.82))):
+        sweep.confirmed(Configuration.of("cce", weight_decay=decay), *objectives)
+    sweep.baseline(0.95, 0.96, 0.97)
+    found = chosen(sweep)
+    assert found.recommended.as_dict() == {"supervision": "cce", "weight_decay": 1e-3}
+    assert found.baseline is not None
+    assert found.baseline.objective.mean == pytest.approx(0.96)
+    assert [(row.label, row.mark) for row in leaderboard(sweep.record, sweep.trials)] == [
+        ("cce(weight_decay=0.001)", Mark.RECOMMENDED),
+        ("cce(weight_decay=0.0001)", Mark.NONE),
+        ("cce", Mark.BASELINE),
+    ]
+
+
+def test_each_supervision_has_a_recommendation_of_its_own(record_sweep: RecordSweep, tmp_path: Path) -> None:
+    for supervision, point in (("gr", (8, 1)), ("gce", GCE[0.5]), ("cce", None)):
+        sweep = record_sweep(supervision, supervision=supervision)
+        sweep.searched(point, 0.9)
+        sweep.done()
+    found = recommendations(sweep.store)
+    assert [each.recommended.supervision for each in found] == ["cce", "gce", "gr"]
+    assert len(recommendations(sweep.store, "digits", 0.4, "mlp", "gce")) == 1
+    assert recommend("digits", 0.4, home=tmp_path).recommended.beta == 8
+    assert recommend("digits", 0.4, home=tmp_path, supervision="gce").recommended.hyperparameters == {"q": 0.5}
+    with pytest.raises(InvalidInput, match=r"of mae.*There is: digits at noise_rate 0\.4 with mlp: cce; .*: gce"):
+        recommend("digits", 0.4, home=tmp_path, supervision="mae")
 
 
 def test_leaderboard_ranks_confirmed_before_searched_and_ends_with_cce(

@@ -8,6 +8,7 @@ from search import SweepSpec
 from search.resolve import resolved
 from search.spec import Training
 from search.task import TaskSettings
+from spaces import parse_space
 from trainers.training import TrainingTask
 
 
@@ -24,6 +25,20 @@ def test_every_default_is_written_out_and_means_the_same() -> None:
     assert written.training.learning_rate is not None
     assert task_of(written) == task_of(spec)
     assert resolved(written, task_of(written)) == written
+
+
+def test_the_space_and_the_values_that_it_leaves_to_their_defaults_are_written_out() -> None:
+    spec = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, "supervision": "gce"})
+    written = resolved(spec, task_of(spec))
+    assert written.space == spec.searched_space
+    assert written.hyperparameters == {}  # q is searched
+
+    cell = spec.model_copy(update={"space": parse_space([{"weight_decay": 1e-3}, {"q": 0.5}], supervision="gce")})
+    assert resolved(cell, task_of(cell)).hyperparameters == {"q": 0.7}
+    assert resolved(resolved(cell, task_of(cell)), task_of(cell)) == resolved(cell, task_of(cell))
+
+    of_gr = SweepSpec(dataset="digits", noise_rate=0.4)
+    assert resolved(of_gr, task_of(of_gr)).hyperparameters == {}  # transform and normalise are fields of their own
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])

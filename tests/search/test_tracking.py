@@ -32,6 +32,7 @@ from search.store import TrialState
 from search.tracking import ParentSummary
 from search.tracking import Projection
 from search.tracking import Recorder
+from search.tracking import run_content
 from search.tracking import run_url
 from search.tracking import ui_command
 from search.tracking.run_content import LONGEST_TAG
@@ -460,6 +461,24 @@ def test_more_epochs_than_one_call_may_carry_are_split_between_epochs(
     assert set(calls_by_epoch.values()) == {1}  # an epoch is in MLflow as a whole or not at all
     record = Record(database)
     record.assert_each_epoch_once(record.children(sweep.id)[trial_id], epochs=401)
+
+
+def test_a_run_of_another_supervision_has_its_own_values(store: Store) -> None:
+    sweep = Sweep(store, "of-gce")
+    record = store.sweep(sweep.id)
+    trial = store.add_trial(
+        sweep.id, phase=Phase.SEARCH, configuration=0, repeat=0, supervision="forward", noise_rate=0.4, seed=3,
+        hyperparameters={"matrix": "estimated", "dropout": 0.25}, params={}, noise_seed=4,
+    )  # fmt: skip
+    assert run_content.trial_run_name(trial) == "forward dropout=0.25 matrix=estimated seed 3"
+    assert run_content.trial_params(trial, record)["matrix"] == "estimated"
+    summary = ParentSummary("forward", {"matrix": "estimated"}, {"pretraining": 0.5}, 0.94, None, "")
+    assert run_content.found_run_name(record, summary) == "digits r=0.4: forward matrix=estimated (0.940)"
+    assert run_content.best_params(summary) == {"best.matrix": "estimated", "best.pretraining": "0.5"}
+    assert run_content.best_tags(None, summary) == {
+        "best.matrix": "estimated", "best.pretraining": "0.5", "best.intact_train_accuracy": "0.9400",
+    }  # fmt: skip
+    assert run_content.best_params(SUMMARY) == {"best.beta": "12", "best.lambda": "0.5"}
 
 
 def test_description_too_long_for_mlflow_is_cut_at_a_line(

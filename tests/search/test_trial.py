@@ -130,6 +130,20 @@ def test_a_configuration_that_cannot_be_trained_is_reported_and_the_next_one_is_
     assert right["state"] == "done"
 
 
+def test_a_searched_training_field_takes_the_place_of_the_sweeps_in_this_trial_alone(settings: TaskSettings) -> None:
+    def final(**values: float) -> Any:
+        return ending_of(reports_of(settings, supervision="gce", hyperparameters={"q": 0.7, **values}))["final"]
+
+    plain = final()
+    assert final(weight_decay=0.05, dropout=0.5) != plain
+    assert final() == plain
+    epochs = [
+        epoch for report in reports_of(settings, hyperparameters={"beta": 8.0, "lam": 0.5, "learning_rate": 0.007})
+        for epoch in report["epochs"]
+    ]  # fmt: skip
+    assert epochs[0]["learning_rate"] == pytest.approx(0.007)
+
+
 def test_an_unforeseen_error_is_reported_with_its_place(settings: TaskSettings) -> None:
     ending = ending_of(reports_of(settings, hyperparameters=None))
 

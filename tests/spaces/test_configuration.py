@@ -32,6 +32,20 @@ def test_json_round_trip() -> None:
     assert Configuration.from_json(json.loads(json.dumps(configuration.as_json()))) == configuration
 
 
+def test_a_value_may_be_a_word_and_the_key_tells_it_from_a_number() -> None:
+    assert Configuration.of("forward", matrix="estimated").key == "forward(matrix=estimated)"
+    assert Configuration.of("forward", matrix="8").key != Configuration.of("forward", matrix=8).key
+    awkward = [Configuration.of("forward", matrix="a, b=1"), Configuration.of("forward", matrix="a", b=1)]
+    assert awkward[0].key != awkward[1].key
+    stored = Configuration.from_json(json.loads(json.dumps(awkward[0].as_json())))
+    assert stored == awkward[0]
+
+
+def test_a_text_that_is_no_word_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no short text"):
+        Configuration.of("forward", matrix="x" * 2000)
+
+
 def test_value_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match=r"beta = nan: is not a finite number"):
         Configuration.of("gr", beta=math.nan, lam=0)

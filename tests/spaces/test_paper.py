@@ -1,15 +1,19 @@
 import csv
 import json
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from spaces import Configuration
+from spaces import KappaSpace
+from spaces import default_space
 from spaces import parse_space
 from spaces import space_by_name
 from spaces import space_names
 from spaces.paper import table_3
+from spaces.supervisions import SPACES
 
 PAPER = Path(__file__).parents[3] / "shared" / "paper"
 needs_tables = pytest.mark.skipif(
@@ -90,6 +94,51 @@ def test_named_space_survives_json(name: str) -> None:
     assert parse_space(name) == space
     assert parse_space(json.loads(json.dumps(space.model_dump(mode="json")))) == space
     assert "\n" not in space.description
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_default_space_is_of_its_supervision_alone(name: str) -> None:
+    space = default_space(name)
+    configurations = space.grid() or getattr(space, "corners", list)()
+    assert {configuration.supervision for configuration in configurations} == {name}
+    assert space_by_name(name) == space
+
+
+def test_table_6_searches_weight_decay_and_dropout_of_cce() -> None:
+    for name, field, paper in (("l2", "weight_decay", 1e-4), ("dropout", "dropout", 0.2)):
+        space = space_by_name(name)
+        assert space.params(Configuration.of("cce", **{field: paper})) == {field: paper}
+
+
+def test_a_supervision_that_nobody_has_a_space_for_is_searched_in_the_cell_of_its_defaults() -> None:
+    assert default_space("unheard of").grid() == [Configuration("unheard of")]
+
+
+def test_an_installed_package_adds_a_space_and_a_broken_one_harms_no_other(
+    install_package: Callable[..., None],
+) -> None:
+    install_package(
+        "emphasis.spaces",
+        {
+            "focal": "example_spaces:FOCAL",
+            "broken": "example_missing:SPACE",
+            "nothing": "example_spaces:NOTHING",
+            "kappa": "example_spaces:FOCAL",
+        },
+        example_spaces=(
+            "from spaces import Dimension, RangesSpace\n"
+            "NOTHING = 3\n"
+            "FOCAL = RangesSpace(supervision='focal', dimensions={'gamma': Dimension(low=0, high=5)})\n"
+        ),
+    )
+    assert {"focal", "broken", "kappa"} <= set(space_names())
+    assert space_names().count("kappa") == 1
+    assert default_space("focal").configuration({"gamma": 2.0}) == Configuration.of("focal", gamma=2)
+    assert space_by_name("kappa") == KappaSpace()
+    with pytest.raises(ValueError, match=r"plugin emphasis-example .*does not load: ModuleNotFoundError"):
+        space_by_name("broken")
+    with pytest.raises(ValueError, match=r"gives a int, which is no space"):
+        default_space("nothing")
 
 
 def test_unknown_name_is_refused_with_the_nearest() -> None:

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from spaces import BoxSpace
 from spaces import Configuration
+from spaces import Dimension
 from spaces import GridSpace
 from spaces import KappaSpace
+from spaces import RangesSpace
 from spaces import SearchSpace
 from spaces import parse_space
 
@@ -16,6 +18,7 @@ SPACES = [
     KappaSpace(),
     BoxSpace(beta=(1, 30), lam=(0.5, 2)),
     GridSpace(points=({"beta": 8, "lam": 0.5}, {"beta": 12, "lam": 0.5})),
+    RangesSpace(supervision="gr", dimensions={"beta": Dimension(low=1, high=30, log=True), "lam": [0, 2]}),
 ]
 
 
@@ -63,6 +66,47 @@ def test_sampled_values_are_recorded_with_few_digits_and_still_inside() -> None:
     assert space.params(configuration) == {"beta": 2 / 3, "lam": 0.123457}
 
 
+def test_ranges_are_drawn_evenly_in_a_value_or_in_its_logarithm() -> None:
+    decay = {"low": 1e-5, "high": 1e-2, "log": True}
+    space = parse_space({"kind": "ranges", "supervision": "gce", "dimensions": {"q": [0.1, 1], "weight_decay": decay}})
+    assert space.distributions() == {
+        "q": FloatDistribution(0.1, 1),
+        "weight_decay": FloatDistribution(1e-5, 1e-2, log=True),
+    }
+    configuration = space.configuration({"q": 0.123456789, "weight_decay": 1.23456789e-4})
+    assert configuration == Configuration.of("gce", q=0.123457, weight_decay=1.23457e-4)
+    assert space.description == "gce, q in [0.1, 1], weight_decay in [1e-05, 0.01] (log)"
+
+
+def test_a_range_may_lie_below_zero() -> None:
+    space = RangesSpace(supervision="mine", dimensions={"a": Dimension(low=-2, high=-1)})
+    assert space.configuration({"a": -2.0}) == Configuration.of("mine", a=-2)
+    assert space.params(Configuration.of("mine", a=-0.5)) is None
+
+
+def test_corners_are_every_combination_of_the_ends_and_the_centre_lies_between() -> None:
+    log = Dimension(low=0.01, high=1, log=True)
+    space = RangesSpace(supervision="mine", dimensions={"a": Dimension(low=0, high=1), "b": log})
+    assert {(each.as_dict()["a"], each.as_dict()["b"]) for each in space.corners()} == {
+        (0, 0.01), (0, 1), (1, 0.01), (1, 1),
+    }  # fmt: skip
+    assert space.centre() == Configuration.of("mine", a=0.5, b=0.1)
+
+
+def test_cells_hold_words_and_numbers_however_yaml_reads_them() -> None:
+    points = [{"matrix": True}, {"matrix": "estimated"}, {"pretraining": "1e-1"}]
+    space = parse_space({"kind": "grid", "supervision": "forward", "points": points})
+    assert [str(cell) for cell in space.grid() or []] == [
+        "forward(matrix=true)",
+        "forward(matrix=estimated)",
+        "forward(pretraining=0.1)",
+    ]
+    assert parse_space(space.model_dump(mode="json")) == space
+    assert space.description == (
+        "grid: forward(matrix=true), forward(matrix=estimated), forward(pretraining=0.1)"
+    )
+
+
 def test_range_of_one_value_keeps_it_fixed() -> None:
     space = KappaSpace(lam=(0.5, 0.5))
     assert space.configuration({"lam": 0.5, "kappa": 3.0}).as_dict()["lam"] == 0.5
@@ -105,11 +149,17 @@ def test_continuous_space_has_no_grid() -> None:
         ({"kind": "grid", "beta": [1]}, "has no lam"),
         ({"kind": "grid", "beta": [1, 1], "lam": [1]}, r"gr\(beta=1, lam=1\).*twice"),
         ({"kind": "grid", "beta": [1], "lam": [1], "points": [{"beta": 1, "lam": 2}]}, "more than one way"),
-        ({"kind": "grid", "points": [{"beta": 1}]}, "lam is missing"),
-        ({"kind": "grid", "points": [{"beta": -1, "lam": 1}]}, "greater than or equal to 0"),
-        ({"kind": "grid", "points": [{"beta": 1, "lam": 1, "q": 1}]}, "q is not one of its"),
-        ({"kind": "grid", "extra": [{"supervision": "cc"}]}, "Did you mean 'cce'"),
-        ({"kind": "grid", "extra": [{"supervision": "cce", "hyperparameters": {"q": 1}}]}, "q is not one"),
+        ({"kind": "grid", "points": [{"beta": math.nan}]}, "neither a finite number nor a word"),
+        ({"kind": "grid", "points": [{"beta": "inf"}]}, "neither a finite number nor a word"),
+        ({"kind": "grid", "points": [{"beta": [1]}]}, "neither a finite number nor a word"),
+        ({"kind": "grid", "points": [{"matrix": "x" * 1001}]}, "neither a finite number nor a word"),
+        ({"kind": "grid", "supervision": "gce", "beta": [1], "lam": [1]}, "has no beta and lam"),
+        ({"kind": "ranges", "dimensions": {"q": [0, 1]}}, "supervision"),
+        ({"kind": "ranges", "supervision": "gce"}, "dimensions"),
+        ({"kind": "ranges", "supervision": "gce", "dimensions": {}}, "at least 1"),
+        ({"kind": "ranges", "supervision": "gce", "dimensions": {"q": [0, 1, 2]}}, "no pair of numbers"),
+        ({"kind": "ranges", "supervision": "gce", "dimensions": {"q": [1, 0]}}, r"Write it as \[0, 1\]"),
+        ({"kind": "ranges", "supervision": "gce", "dimensions": {"q": {"low": 0, "high": 1, "log": True}}}, "above 0"),
         ({"kind": "sphere"}, "kind"),
         (7, "Give a name"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,12 +26,14 @@ from search.reports.figures import write_figures
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics
 from search.reports.objective_map import objective_map
+from search.reports.objective_slices import objective_slices
 from search.reports.searched import searched_axes
 from search.reports.weight_curves import weight_curves
 from search.store import Store
 from search.store import SweepRecord
 from search.store import TrialRecord
 from search.store import TrialState
+from spaces import Configuration
 from trainers.supervision import GradientRescaling
 
 
@@ -126,6 +129,87 @@ def test_objective_map_of_an_empty_sweep_can_be_drawn(record_sweep: RecordSweep)
     sweep = record_sweep()
     figure = drawn_map(sweep.record, [])
     assert "no configuration has finished yet" in figure.axes[0].get_title(loc="left")
+
+
+EXPONENT = {"low": 0.1, "high": 1, "log": False}
+GCE: dict[str, Any] = {"kind": "ranges", "supervision": "gce", "dimensions": {"q": EXPONENT}}
+DECAY = {"low": 1e-5, "high": 1e-2, "log": True}
+
+
+def gce(q: float, **others: float) -> Configuration:
+    return Configuration.of("gce", q=q, **others)
+
+
+def test_objective_of_one_hyperparameter_is_drawn_against_it(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(supervision="gce", spec={"space": GCE})
+    for q, reached in ((0.2, 0.9), (0.5, 0.8), (0.8, 0.7)):
+        sweep.searched(gce(q), reached)
+    sweep.searched(gce(0.9), None)
+    sweep.searched((8, 1), 0.99)
+    sweep.confirmed(gce(0.5), 0.84, 0.86)
+    sweep.baseline(0.6, 0.62)
+    figure = objective_slices(sweep.record, sweep.trials)
+    assert figure is not None
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "q"
+    assert points(axes, "configurations") == {(0.2, 0.9), (0.5, 0.8), (0.8, 0.7)}
+    (star,) = [bar for bar in axes.containers if bar.get_label() == "recommended"]
+    assert np.asarray(star.lines[0].get_data()).ravel() == pytest.approx([0.5, 0.85])
+    assert {"CCE 0.610", "failed or stopped"} <= set(axes.get_legend_handles_labels()[1])
+
+
+def test_objective_of_words_has_a_place_for_each(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(supervision="forward")
+    for matrix, reached in (("true", 0.9), ("estimated", 0.8)):
+        sweep.searched(Configuration.of("forward", matrix=matrix), reached)
+    figure = objective_slices(sweep.record, sweep.trials)
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["estimated", "true"]
+    assert points(figure.axes[0], "configurations") == {(0, 0.8), (1, 0.9)}
+
+
+def test_objective_of_more_than_two_hyperparameters_has_a_panel_for_each(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched(Configuration.of("gr", beta=8, lam=1, weight_decay=1e-3, dropout=0.1), 0.9)
+    figure = objective_slices(sweep.record, sweep.trials)
+    assert figure is not None
+    labels = [axes.get_xlabel().split()[0] for axes in figure.axes if axes.get_visible()]
+    assert labels == ["λ", "β", "dropout", "weight_decay"]
+
+
+def test_objective_map_of_any_two_hyperparameters_has_their_scales(record_sweep: RecordSweep) -> None:
+    dimensions = {**GCE["dimensions"], "weight_decay": DECAY}
+    sweep = record_sweep(supervision="gce", spec={"space": {**GCE, "dimensions": dimensions}})
+    for number in range(12):
+        sweep.searched(gce(0.1 + 0.07 * number, weight_decay=10 ** -(2 + (5 * number % 7) / 3)), 0.5 + 0.03 * number)
+    axes = drawn_map(sweep.record, sweep.trials).axes[0]
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("q", "linear")
+    assert (axes.get_ylabel(), axes.get_yscale()) == ("weight_decay", "log")
+    assert len(points(axes, "configurations")) == 12
+    (drawn,) = [artist for artist in axes.collections if artist.get_gid() == "interpolated"]
+    assert 0 < np.ma.asarray(drawn.get_array()).count() < np.ma.asarray(drawn.get_array()).size
+    assert not [line for line in axes.lines if str(line.get_gid()).startswith("kappa")]
+
+
+def test_write_figures_leaves_out_what_a_supervision_has_not(record_sweep: RecordSweep, tmp_path: Path) -> None:
+    sweep = record_sweep(supervision="cce")
+    sweep.searched(None, 0.9)
+    names = {path.name for path in write_figures(sweep.store, sweep.id, tmp_path / "f")}
+    assert not {name for name in names if name.startswith("objective")}
+    assert {"leaderboard.png", "weight_curves.png"} <= names  # CCE has weights, and nothing was searched
+
+
+def test_weight_curves_of_gce_are_its_own_without_the_training_fields(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(supervision="gce", spec={"space": GCE})
+    sweep.searched(gce(0.5, weight_decay=1e-3), 0.9)
+    recommendation = choose(sweep.record, sweep.trials)
+    assert recommendation is not None
+    figure = weight_curves(recommendation)
+    assert figure is not None
+    (line,) = [line for line in figure.axes[0].lines if line.get_label() == "recommended: GCE(q=0.5)"]
+    p, drawn = (np.asarray(values) for values in line.get_data())
+    expected = p**0.5 * (1 - p)
+    assert drawn == pytest.approx(expected / expected.max(), abs=1e-6)
 
 
 def test_learning_dynamics_draws_each_seed_and_their_mean(

@@ -9,6 +9,7 @@ from rich.console import Console
 from search.leaderboard import leaderboard
 from search.reports.tables import leaderboard_markdown
 from search.reports.tables import leaderboard_table
+from spaces import Configuration
 
 
 def rendered(sweep: RecordedSweep, width: int) -> str:
@@ -61,6 +62,19 @@ def test_names_in_brackets_are_not_read_as_markup(record_sweep: RecordSweep) -> 
     final = sweep.trials[0].final
     sweep.store.finish_trial(trial.id, sweep.trials[0].state, objective=0.8, final=final, best=final)
     assert "[bold]mine(q=0.7)" in rendered(sweep, 110)
+
+
+def test_the_values_of_another_supervision_have_a_column_each(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(supervision="gce")
+    sweep.searched(Configuration.of("gce", q=0.5, weight_decay=1e-3), 0.9)
+    sweep.searched(Configuration.of("gce", q=0.7), 0.8)
+    sweep.searched((8, 1), 0.7)
+    text = leaderboard_markdown(leaderboard(sweep.record, sweep.trials))
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[0] == "| # | supervision | q | weight_decay | intact accuracy | test accuracy | seeds |"
+    assert rows[2].startswith("| ★ 1 | gce | 0.5 | 0.001 | 0.900 |")
+    assert rows[3].startswith("| ≈ 2 | gce | 0.7 |  | 0.800 |")
+    assert rows[4].startswith("| 3 | gr(beta=8, lam=1) |  |  | 0.700 |")
 
 
 def test_markdown_table_has_a_row_for_each_and_says_how_it_was_measured(
