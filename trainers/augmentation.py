@@ -100,8 +100,8 @@ def centre_crop(images: Tensor) -> Tensor:
 
 
 def _cropped(side: int) -> int:
-    """Pixels that a crop leaves of a side: 224 of 256."""
-    return side * 7 // 8
+    """Pixels that a crop leaves of a side: 224 of 256, and never none."""
+    return max(1, side * 7 // 8)
 
 
 def pad_crop_flip(images: Tensor, generator: torch.Generator, pad: int = 4) -> Tensor:

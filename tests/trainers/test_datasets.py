@@ -164,7 +164,7 @@ def test_labels_as_given_are_intact_unless_said_otherwise() -> None:
     assert Dataset.from_tensors(*parts, intact=None).intact_train is None
     with pytest.raises(InvalidInput, match="59 labels"):
         Dataset.from_tensors(*parts, intact=intact[:-1])
-    with pytest.raises(InvalidInput, match="intact_train has labels outside 0...2"):
+    with pytest.raises(InvalidInput, match=r"intact_train has labels outside 0\.\.\.2"):
         Dataset.from_tensors(*parts, intact=intact + 1)
 
 
@@ -184,7 +184,7 @@ def test_a_validation_split_fits_the_data_or_is_refused() -> None:
 
 
 def test_what_is_as_it_was_before_keeps_its_fingerprint_and_what_is_new_changes_it() -> None:
-    dataset, given, intact = with_noise()
+    dataset, given, _ = with_noise()
     parts = (dataset.name, dataset.x_train, given, dataset.x_test, dataset.y_test, 3)
     plain = Dataset.from_tensors(*parts).fingerprint
     assert Dataset.from_tensors(*parts, intact=given.clone(), class_names=("a", "b", "c")).fingerprint == plain

@@ -470,6 +470,15 @@ def test_clothing1m_trains_on_the_shops_labels_and_is_judged_by_the_clean_ones(t
     assert load_dataset("clothing1m", root).fingerprint == dataset.fingerprint
 
 
+def test_accuracy_on_intact_labels_that_nobody_knows_is_no_number(tmp_path: Path) -> None:
+    dataset = load_dataset("clothing1m", clothing_tree(tmp_path))
+    task = training_task(dataset, backbone="mlp", epochs=1, batch_size=21, device="cpu")
+    (result,) = train(task, [Lane("lane", GradientRescaling(4, 0.5), symmetric_noise(dataset.y_train, 0.2, 14, 0), 0)])
+    assert result.final is not None
+    assert np.isnan(result.final.intact_train)
+    assert 0 <= result.final.corrupted_train <= 1
+
+
 def test_an_incomplete_clothing1m_is_refused_with_all_that_is_wrong(tmp_path: Path) -> None:
     (error,) = errors_of("clothing1m")
     assert (error.field, error.value) == ("data_dir", None)
@@ -520,6 +529,27 @@ def test_a_torchvision_class_with_train_is_read_from_its_own_files(tmp_path: Pat
     assert dataset.y_test.tolist() == [digit_label(100 + i) for i in range(20)]
     assert torch.equal(dataset.x_test[3, 0], torch.from_numpy(np.asarray(digit_image(103, (28, 28), "L")).copy()))
     assert told[-1] == (80, 80)
+
+
+def test_images_that_torchvision_keeps_as_an_array_are_those_that_it_gives_one_by_one(
+    cifar10_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scipy.io import savemat
+    from torchvision import datasets
+
+    cifar = load_dataset("cifar10", cifar10_dir)
+    assert load_dataset("torchvision:CIFAR10", cifar10_dir).fingerprint == cifar.fingerprint
+    # SVHN's files are not here, and nothing else has their MD5: torchvision's check is replaced, not its reading.
+    assert isinstance(cifar.x_test, torch.Tensor)
+    for split, start in (("train", 0), ("test", 200)):
+        images = cifar.x_test[start : start + 200].permute(2, 3, 1, 0).numpy()
+        labels = cifar.y_test[start : start + 200].numpy()[:, None]
+        savemat(tmp_path / f"{split}_32x32.mat", {"X": images, "y": np.where(labels == 0, 10, labels)})
+    monkeypatch.setattr(datasets.SVHN, "_check_integrity", lambda self: True)
+    dataset = load_dataset("torchvision:SVHN", tmp_path)
+    assert torch.equal(dataset.x_train, cifar.x_test[:200])
+    assert torch.equal(dataset.x_test, cifar.x_test[200:400])
+    assert torch.equal(dataset.y_test, cifar.y_test[200:400])
 
 
 def test_a_torchvision_class_with_split_has_its_own_validation_part(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from trainers.datasets.dataset import Dataset
 from trainers.datasets.dataset import FileSource
@@ -24,6 +23,7 @@ from trainers.datasets.labelled_images import LabelledFiles
 from trainers.datasets.labelled_images import held_out_test
 from trainers.datasets.labelled_images import image_dataset
 from trainers.datasets.labels import class_problems
+from trainers.datasets.labels import label_problems
 from trainers.datasets.pixels import pixels_of
 from trainers.datasets.pixels import stored_shape
 from trainers.errors import FieldError
@@ -40,6 +40,8 @@ _SPLITS = {
 _TOLD_EVERY = 1024
 
 Parts = dict[str, Any]
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -102,46 +104,38 @@ class TorchvisionDataset(FileSource):
         """
         parts = self._parts(data_dir, download)
         self._check_examples(parts)
-        class_names = getattr(parts["train"], "classes", None)
         root = data_dir or Path()
-        files = {part: _files(found, root) for part, found in parts.items()}
-        if all(part is not None for part in files.values()):
-            labels = {part: found.labels for part, found in files.items() if found is not None}
-        else:
-            labels = {part: _labels(found) for part, found in parts.items()}
-        num_classes = self._number_of_classes(labels)
-        if not (isinstance(class_names, list | tuple) and len(class_names) == num_classes):
-            class_names = None
-        names = None if class_names is None else tuple(str(name) for name in class_names)
-        if all(part is not None for part in files.values()):
-            listed = {part: found for part, found in files.items() if found is not None}
-            if "test" not in listed:
-                listed["train"], listed["test"] = listed["train"].split_test(num_classes)
+        found = {part: files for part in parts if (files := _files(parts[part], root)) is not None}
+        if len(found) == len(parts):
+            num_classes, names = self._classes(parts, {part: files.labels for part, files in found.items()})
+            if "test" not in found:
+                found["train"], found["test"] = found["train"].split_test(num_classes)
             return image_dataset(
                 self.name,
                 root,
-                listed["train"],
-                listed["test"],
-                listed.get("validation"),
+                found["train"],
+                found["test"],
+                found.get("validation"),
                 num_classes=num_classes,
                 class_names=names,
                 resident_bytes=self.resident_bytes,
                 on_progress=on_progress,
             )
-        pixels = self._decoded(parts, on_progress)
-        if "test" not in pixels:
+        pixels, labels = self._in_memory(parts, on_progress)
+        num_classes, names = self._classes(parts, labels)
+        if "test" not in parts:
             kept, held = held_out_test(labels["train"], num_classes)
             pixels["train"], pixels["test"] = pixels["train"][kept], pixels["train"][held]
             labels["train"], labels["test"] = labels["train"][kept], labels["train"][held]
         return Dataset.from_tensors(
             self.name,
-            pixels["train"],
+            torch.from_numpy(pixels["train"]),
             torch.from_numpy(labels["train"]),
-            pixels["test"],
+            torch.from_numpy(pixels["test"]),
             torch.from_numpy(labels["test"]),
             num_classes,
-            x_validation=pixels.get("validation"),
-            y_validation=torch.from_numpy(labels["validation"]) if "validation" in labels else None,
+            x_validation=torch.from_numpy(pixels["validation"]) if "validation" in parts else None,
+            y_validation=torch.from_numpy(labels["validation"]) if "validation" in parts else None,
             class_names=names,
         )
 
@@ -231,32 +225,45 @@ class TorchvisionDataset(FileSource):
                 problem = f"its examples are ({', '.join(type(item).__name__ for item in items)})"
                 self._refuse(f"{problem}, not an image and a class number", "Choose one for classification.")
 
-    def _number_of_classes(self, labels: dict[str, npt.NDArray[np.int64]]) -> int:
-        negative = min(int(of.min()) for of in labels.values())
-        problems = class_problems(labels["train"], *labels.values()) if negative >= 0 else []
-        if negative < 0:
-            problems = [(f"has the negative label {negative}", "Choose a data set whose labels are 0...C - 1.")]
+    def _classes(self, parts: Parts, labels: dict[str, Labels]) -> tuple[int, tuple[str, ...] | None]:
+        """The number of classes, and their names where torchvision has them."""
+        problems = [problem for part in labels for problem in label_problems(f"{part} part", labels[part])]
+        problems = problems or class_problems(labels["train"], *labels.values())
         if problems:
             raise InvalidInput(*(FieldError("dataset", self.name, *problem) for problem in problems))
-        return int(labels["train"].max()) + 1
+        num_classes = int(labels["train"].max()) + 1
+        names = getattr(parts["train"], "classes", None)
+        if not isinstance(names, list | tuple) or len(names) != num_classes:
+            return num_classes, None
+        return num_classes, tuple(str(name) for name in names)
 
-    def _decoded(self, parts: Parts, on_progress: OnProgress | None) -> dict[str, Tensor]:
-        shape = stored_shape((image.mode, image.size) for part in parts.values() for image, _ in _items(part))
+    def _in_memory(
+        self, parts: Parts, on_progress: OnProgress | None
+    ) -> tuple[dict[str, Pixels], dict[str, Labels]]:
+        """The pixels and labels of every part."""
         total = sum(len(part) for part in parts.values())
+        kept = {name: arrays for name, part in parts.items() if (arrays := _arrays(part)) is not None}
+        if len(kept) == len(parts) and len({pixels.shape[1:] for pixels, _ in kept.values()}) == 1:
+            if on_progress is not None:
+                on_progress(total, total)
+            return {name: kept[name][0] for name in kept}, {name: kept[name][1] for name in kept}
+        shape = stored_shape((image.mode, image.size) for part in parts.values() for image, _ in _items(part))
         needed = total * int(np.prod(shape))
         if needed > self.resident_bytes:
             problem = f"its {total:,} images take {needed / 2**30:,.1f} GiB in memory, and are no files"
             self._refuse(problem, "Write them as a folder, train/<class>/*.png, and give the folder.")
         done = 0
-        pixels = {}
+        pixels: dict[str, Pixels] = {}
+        labels: dict[str, Labels] = {}
         for name, part in parts.items():
-            pixels[name] = torch.empty((len(part), *shape), dtype=torch.uint8)
-            for index, (image, _) in enumerate(_items(part)):
-                pixels[name][index] = torch.from_numpy(pixels_of(image, shape))
+            pixels[name] = np.empty((len(part), *shape), dtype=np.uint8)
+            labels[name] = np.empty(len(part), dtype=np.int64)
+            for index, (image, label) in enumerate(_items(part)):
+                pixels[name][index], labels[name][index] = pixels_of(image, shape), label
                 done += 1
                 if on_progress is not None and (done % _TOLD_EVERY == 0 or done == total):
                     on_progress(done, total)
-        return pixels
+        return pixels, labels
 
     def _refuse(self, problem: str, remedy: str, cause: Exception | None = None) -> NoReturn:
         raise InvalidInput(FieldError("dataset", self.name, problem, remedy)) from cause
@@ -270,8 +277,28 @@ def _is_class(label: object) -> bool:
     return isinstance(label, numbers.Integral) and not isinstance(label, bool)
 
 
-def _labels(part: Any) -> npt.NDArray[np.int64]:
-    return np.array([int(label) for _, label in _items(part)], dtype=np.int64)
+def _arrays(part: Any) -> tuple[Pixels, Labels] | None:
+    """The pixels (N, C, H, W) and labels that a part keeps as arrays, as those of MNIST and SVHN do, else None.
+
+    A few examples are held against what the part itself gives: 70,000 made into images one by one take seconds.
+    """
+    data, targets = getattr(part, "data", None), getattr(part, "targets", getattr(part, "labels", None))
+    if data is None or targets is None or len(data) != len(part) or len(targets) != len(part):
+        return None
+    array, labels = np.asarray(data), np.asarray(targets)
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[-1] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.dtype != np.uint8 or array.ndim != 4 or labels.dtype.kind not in "iu" or labels.ndim != 1:
+        return None
+    for index in {0, len(part) // 2, len(part) - 1}:
+        image, label = part[index]
+        shape = stored_shape([(image.mode, image.size)])
+        same = shape == array.shape[1:] and np.array_equal(pixels_of(image, shape), array[index])
+        if not (same and label == labels[index]):
+            return None
+    return np.ascontiguousarray(array), labels.astype(np.int64)
 
 
 def _files(part: Any, root: Path) -> LabelledFiles | None:
