@@ -26,6 +26,7 @@ from trainers.recipes import training_task
 from trainers.training import TrainingTask
 
 FROM_FILE = "file"
+NOISY_ALREADY = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +167,13 @@ def noise_of(name: str, noise_rate: float | None, file: str | Path | None, colum
 def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column: str | None) -> Dataset:
     """The data with the labels of a file in place of its own, which stay as the intact ones.
 
+    Labels that are said to be noisy already are not intact, unless the data brings intact ones beside them.
+
     Raises:
         InvalidInput: The file cannot be used for this data.
     """
+    if noise_model == NOISY_ALREADY and dataset.intact_train is dataset.y_train:
+        return replace(dataset, intact_train=None)
     if noise_model != FROM_FILE:
         return dataset
     given = make_noise_model(noise_model, None, file, column).draw(dataset.y_train, dataset.num_classes, 0)

@@ -53,7 +53,7 @@ def test_json_is_the_list_of_objects(exported: list[Recommendation]) -> None:
     assert json.loads(export(exported, "json")) == [each.as_dict() for each in exported]
     assert list(json.loads(export(exported, "json"))[0]) == [
         "dataset", "noise_rate", "noise_model", "backbone", "recommended", "objective", "test_accuracy",
-        "baseline", "ties", "provenance",
+        "intact_accuracy", "baseline", "ties", "provenance",
     ]  # fmt: skip
 
 

@@ -13,38 +13,42 @@ from trainers.training import TrainingTask
 
 
 def task_of(spec: SweepSpec) -> TrainingTask:
-    return TaskSettings.of(spec, Path()).load()
+    return TaskSettings.of(spec, Path()).load().task
+
+
+def written_out(spec: SweepSpec) -> SweepSpec:
+    return resolved(spec, TaskSettings.of(spec, Path()).load(), spec.noise_rate)
 
 
 def test_every_default_is_written_out_and_means_the_same() -> None:
     spec = SweepSpec(dataset="digits", noise_rate=0.4)
-    written = resolved(spec, task_of(spec))
+    written = written_out(spec)
 
     assert (written.backbone, written.sampler, written.trials) == ("mlp", "tpe", 30)
     assert written.training.epochs == 60
     assert written.training.learning_rate is not None
     assert task_of(written) == task_of(spec)
-    assert resolved(written, task_of(written)) == written
+    assert written_out(written) == written
 
 
 def test_the_space_and_the_values_that_it_leaves_to_their_defaults_are_written_out() -> None:
     spec = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, "supervision": "gce"})
-    written = resolved(spec, task_of(spec))
+    written = written_out(spec)
     assert written.space == spec.searched_space
     assert written.hyperparameters == {}  # q is searched
 
     cell = spec.model_copy(update={"space": parse_space([{"weight_decay": 1e-3}, {"q": 0.5}], supervision="gce")})
-    assert resolved(cell, task_of(cell)).hyperparameters == {"q": 0.7}
-    assert resolved(resolved(cell, task_of(cell)), task_of(cell)) == resolved(cell, task_of(cell))
+    assert written_out(cell).hyperparameters == {"q": 0.7}
+    assert written_out(written_out(cell)) == written_out(cell)
 
     of_gr = SweepSpec(dataset="digits", noise_rate=0.4)
-    assert resolved(of_gr, task_of(of_gr)).hyperparameters == {}  # transform and normalise are fields of their own
+    assert written_out(of_gr).hyperparameters == {}  # transform and normalise are fields of their own
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 def test_the_shortest_budgets_resolve_though_no_milestone_fits_into_them(iterations: int) -> None:
     spec = SweepSpec(dataset="digits", noise_rate=0.4, training=Training(iterations=iterations))
-    written = resolved(spec, task_of(spec))
+    written = written_out(spec)
 
     assert task_of(written).iterations == iterations
 
@@ -54,6 +58,6 @@ def test_data_is_recorded_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     spec = SweepSpec(dataset="digits", noise_rate=0.4, data_dir=Path("~/data"))
 
-    assert resolved(spec, task_of(spec)).data_dir == tmp_path / "home" / "data"
+    assert written_out(spec).data_dir == tmp_path / "home" / "data"
     here = spec.model_copy(update={"data_dir": Path("data")})
-    assert resolved(here, task_of(here)).data_dir == tmp_path / "data"
+    assert written_out(here).data_dir == tmp_path / "data"

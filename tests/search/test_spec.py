@@ -53,7 +53,7 @@ def test_dataset_and_noise_rate_are_enough() -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "value", "problem", "remedy"),
     [
-        ({"dataset": ""}, "dataset", "", "at least 1 character", "digits, cifar10"),
+        ({"dataset": ""}, "dataset", "", "at least 1 character", "emphasis datasets"),
         ({"noise_rate": 1.0}, "noise_rate", 1.0, "must be below 1", "e.g. 0.4"),
         ({"noise_rate": -0.1}, "noise_rate", -0.1, "must be 0 or more", "e.g. 0.4"),
         ({"noise_rate": float("nan")}, "noise_rate", None, "not a finite number", "e.g. 0.4"),
@@ -61,7 +61,7 @@ def test_dataset_and_noise_rate_are_enough() -> None:
         ({"data_dir": 7}, "data_dir", 7, "not a", "folder"),
         ({"download": "maybe"}, "download", "maybe", "neither true nor false", "true or false"),
         ({"limit_train": 0}, "limit_train", 0, "must be above 0", "e.g. 5000"),
-        ({"noise_model": "pair"}, "noise_model", "pair", "is not symmetric", "Give symmetric"),
+        ({"noise_model": "pair"}, "noise_model", "pair", "no such noise_model", "Did you mean pair_flip"),
         ({"backbone": 20}, "backbone", 20, "is not text", "e.g. resnet20"),
         ({"supervision": "gc"}, "supervision", "gc", "no such supervision", "Did you mean gce"),
         ({"supervision": 7}, "supervision", 7, "is not text", "emphasis supervisions"),
@@ -252,6 +252,10 @@ def test_dataset_and_noise_rate_are_enough() -> None:
             "end of the budget (9 epochs)",
             "below 9",
         ),
+        ({"noise_rate": None}, "noise_rate", None, "is missing", "Give the share of wrong labels"),
+        ({"noise_rate": "unknown"}, "noise_rate", "unknown", "of a rate that is known", "noise_model: none or file"),
+        ({"objective": "test"}, "objective", "test", "is none of", "noisy_validation"),
+        ({"validation_fraction": 1}, "validation_fraction", 1, "must be below 1", "share between 0 and 1"),
         ({"training": {"epoch": 3}}, "training.epoch", 3, "no such field", "Did you mean 'epochs'?"),
         ({"epochs": 3}, "epochs", 3, "no such field", "training.epochs"),
         ({"trails": 3}, "trails", 3, "no such field", "Did you mean 'trials'?"),

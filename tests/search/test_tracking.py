@@ -475,7 +475,7 @@ def test_a_run_of_another_supervision_has_its_own_values(store: Store) -> None:
     summary = ParentSummary("forward", {"matrix": "estimated"}, {"pretraining": 0.5}, 0.94, None, "")
     assert run_content.found_run_name(record, summary) == "digits r=0.4: forward matrix=estimated (0.940)"
     assert run_content.best_params(summary) == {"best.matrix": "estimated", "best.pretraining": "0.5"}
-    assert run_content.best_tags(None, summary) == {
+    assert run_content.best_tags(None, summary, record) == {
         "best.matrix": "estimated", "best.pretraining": "0.5", "best.intact_train_accuracy": "0.9400",
     }  # fmt: skip
     assert run_content.best_params(SUMMARY) == {"best.beta": "12", "best.lambda": "0.5"}

@@ -24,7 +24,12 @@ def settings(tmp_path: Path) -> TaskSettings:
         limit_train=400,
         backbone=None,
         noise_model="symmetric",
+        noise_file=None,
+        noise_column=None,
+        objective=None,
+        validation_fraction=0.1,
         training={"epochs": EPOCHS},
+        seed=0,
         cpus=1,
         device="cpu",
         checkpoints=str(tmp_path / "checkpoints"),
@@ -63,7 +68,7 @@ def test_a_trial_reports_every_epoch_once_and_its_end_with_the_last(settings: Ta
     epochs = [epoch for report in reports for epoch in report["epochs"]]
     assert [epoch["epoch"] for epoch in epochs] == list(range(1, EPOCHS + 1))
     for epoch in epochs:
-        assert set(epoch["evaluation"]) == {"epoch", "test", "corrupted_train", "intact_train"}
+        assert set(epoch["evaluation"]) == {"epoch", "test", "corrupted_train", "intact_train", "validation"}
         assert epoch["recorded_at"] > 0
     ending = ending_of(reports)
     assert (ending["state"], ending["reason"]) == ("done", None)
@@ -74,7 +79,7 @@ def test_a_trial_reports_every_epoch_once_and_its_end_with_the_last(settings: Ta
 
 
 def test_a_trial_says_which_noise_it_was_trained_on(settings: TaskSettings) -> None:
-    task = settings.load()
+    task = settings.load().task
     expected = make_noise_model("symmetric", 0.4).draw(task.dataset.y_train, 10, 2)
 
     first = ending_of(reports_of(settings))

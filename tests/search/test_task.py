@@ -1,0 +1,151 @@
+"""The data of a sweep: labels from a file, a part held out with its own noisy labels, the objective that fits."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from search import SweepSpec
+from search.objective import ObjectiveKind
+from search.preflight import check_submission
+from search.preflight import examine
+from search.settled_rate import settle_noise_rate
+from search.task import PreparedTask
+from search.task import TaskSettings
+from trainers.datasets import load_dataset
+from trainers.errors import InvalidInput
+from trainers.noise import make_noise_model
+
+
+def spec_of(**fields: Any) -> SweepSpec:
+    return SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, "limit_train": 400, **fields})
+
+
+def prepared(**fields: Any) -> PreparedTask:
+    return TaskSettings.of(spec_of(**fields), Path()).load()
+
+
+@pytest.fixture
+def label_file(tmp_path: Path) -> Path:
+    """Pair-flipped labels of all of digits, as another program might leave them."""
+    digits = load_dataset("digits")
+    labels = make_noise_model("pair_flip", 0.3).draw(digits.y_train, 10, 5)
+    path = tmp_path / "labels.csv"
+    labels.write_labels(path)
+    return path
+
+
+@pytest.fixture
+def without_intact(tmp_path: Path) -> str:
+    """Digits with noisy labels whose intact ones nobody knows."""
+    digits = load_dataset("digits")
+    given = make_noise_model("symmetric", 0.3).draw(digits.y_train, 10, 5).labels
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for part, images, labels in (
+            ("train", digits.x_train[:300], given[:300]),
+            ("test", digits.x_test[:60], digits.y_test[:60]),
+        ):
+            for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+                from PIL import Image
+
+                name = f"{part}{index}.png"
+                Image.fromarray(image[0].numpy()).save(tmp_path / name)
+                writer.writerow([name, label, part])
+    return str(tmp_path / "manifest.csv")
+
+
+def test_held_out_examples_are_validated_on_their_own_noisy_labels_and_never_trained_on() -> None:
+    found = prepared(objective="noisy_validation", validation_fraction=0.2)
+    assert found.held_out is not None
+    kept, held = found.held_out.train, found.held_out.validation
+    assert sorted([*kept.tolist(), *held.tolist()]) == list(range(400))
+    assert (len(held), len(found.task.dataset.y_train)) == (80, 320)
+    whole = found.labels(0.4, 7)
+    labels, validation = found.divided(whole)
+    assert validation is not None
+    assert torch.equal(labels.labels, whole.labels[kept])
+    assert torch.equal(validation, whole.labels[held])
+    wrong = (validation != found.whole.y_train[held]).double().mean()
+    assert 0.2 < float(wrong) < 0.6
+
+
+def test_every_trial_of_a_sweep_holds_out_the_same_examples_and_another_seed_others() -> None:
+    first, again, other = (
+        prepared(objective="noisy_validation", seed=seed).held_out for seed in (0, 0, 1)
+    )
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert torch.equal(first.validation, again.validation)
+    assert not torch.equal(first.validation, other.validation)
+
+
+def test_labels_of_a_file_take_the_place_of_the_datas_own_which_stay_the_intact_ones(label_file: Path) -> None:
+    fields = {"noise_model": "file", "noise_file": str(label_file), "noise_rate": None}
+    found = prepared(**fields)
+    digits = load_dataset("digits")
+    given = np.loadtxt(label_file, delimiter=",", skiprows=1, dtype=np.int64)[:, 1]
+    whole = TaskSettings.of(spec_of(**fields, limit_train=None), Path()).load()
+    assert np.array_equal(whole.whole.y_train.numpy(), given)
+    assert whole.whole.intact_train is not None
+    assert torch.equal(whole.whole.intact_train, digits.y_train)
+    drawn = [found.labels(None, seed) for seed in (0, 1)]
+    assert torch.equal(drawn[0].labels, drawn[1].labels)
+    rate = settle_noise_rate(spec_of(**fields), found).value
+    assert rate == pytest.approx(drawn[0].realised_rate)
+    assert 0.2 < rate < 0.4
+
+
+def test_a_matrix_tells_its_own_noise_rate(tmp_path: Path) -> None:
+    matrix = np.full((10, 10), 0.25 / 9) + np.eye(10) * (0.75 - 0.25 / 9)
+    np.savetxt(tmp_path / "matrix.csv", matrix, delimiter=",")
+    fields = {"noise_model": "matrix", "noise_file": str(tmp_path / "matrix.csv"), "noise_rate": None}
+    assert settle_noise_rate(spec_of(**fields), prepared(**fields)).value == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"noise_model": "file"}, "noise_file", "missing"),
+        ({"noise_model": "file", "noise_file": "nowhere.csv"}, "noise_file", "no such file"),
+        ({"noise_model": "asymmetric_cifar100"}, "noise_model", "classes"),
+        ({"supervision": "backward", "noise_rate": 0.9}, "noise_rate", "no inverse"),
+        ({"supervision": "forward", "noise_model": "none", "noise_rate": 0.3}, "matrix", "true"),
+        ({"objective": "clean_validation"}, "objective", "no labelled validation set"),
+        ({"objective": "noisy_validation", "validation_fraction": 0.999}, "validation_fraction", "leaves fewer"),
+    ],
+)
+def test_what_the_data_cannot_bear_is_said_before_anything_starts(
+    fields: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        check_submission({"dataset": "digits", "noise_rate": 0.4, **fields})
+    assert [error.field for error in caught.value.errors].count(field) == 1
+    assert words in str(caught.value)
+
+
+def test_the_objective_follows_what_the_data_has_and_is_said_in_one_sentence(without_intact: str) -> None:
+    notes = examine([spec_of()]).notes
+    assert notes == (
+        "Objective: final accuracy on the intact labels of the training set (400 examples), since the data has them.",
+    )
+    fields = {"dataset": without_intact, "noise_model": "none", "noise_rate": 0.3, "limit_train": None}
+    (note,) = examine([spec_of(**fields)]).notes
+    assert "noisy labels of held-out training examples" in note
+    assert "30 examples" in note
+    assert prepared(**fields).objective is ObjectiveKind.NOISY_VALIDATION
+
+
+def test_intact_labels_that_nobody_knows_are_no_objective_and_tell_no_rate(without_intact: str) -> None:
+    fields = {"dataset": without_intact, "noise_model": "none"}
+    with pytest.raises(InvalidInput, match="no intact labels"):
+        check_submission({**fields, "noise_rate": 0.3, "objective": "intact"})
+    with pytest.raises(InvalidInput, match="'unknown' to have it estimated"):
+        check_submission(fields)
