@@ -159,24 +159,26 @@ def _timed_seconds(task: TrainingTask, spec: SweepSpec) -> tuple[float, int]:
     """Seconds of a whole trial, and how many steps were timed for it."""
     part = _part_of(task)
     searched = _searched(spec)
-    timed_one = searched[0]
+    one, cce = searched[0], supervision_with("cce", {})
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, math.floor(spec.resources.cpus)))
     try:
         steps = 2
-        _train(task, part, timed_one, steps, spec)  # the first steps of a process are slow
-        few = _train(task, part, timed_one, steps, spec)
-        one_step = few / _steps(timed_one, steps)
-        timed = min(_MOST_TIMED_STEPS, max(2 * steps, round(_TIMED_SECONDS / max(one_step, 1e-6))))
-        many = _train(task, part, timed_one, timed, spec)
+        _train(task, part, cce, steps, spec)  # the first steps of a process are slow
+        plain = _train(task, part, cce, steps, spec)
+        timed = min(_MOST_TIMED_STEPS, max(2 * steps, round(_TIMED_SECONDS * steps / max(plain, 1e-6))))
+        few = _train(task, part, one, steps, spec)
+        many = _train(task, part, one, timed, spec)
     finally:
         torch.set_num_threads(threads)
-    a_step = max(many - few, 0.0) / (_steps(timed_one, timed) - _steps(timed_one, steps))
-    an_evaluation = max(few - _steps(timed_one, steps) * a_step, 0.0) * _examples(task.dataset) / _examples(part)
+    a_step = max(many - few, 0.0) / (_steps(one, timed) - _steps(one, steps))
+    an_evaluation = max(plain - steps * a_step, 0.0) * _examples(task.dataset) / _examples(part)
+    # What some supervisions do once: estimate a matrix, train a generator.
+    once = max(few - plain - (_steps(one, steps) - steps) * a_step, 0.0)
     # A step costs much the same whatever the configuration, but some train a second network.
     stretches = fmean(_steps(each, task.iterations) for each in searched) / task.iterations
     evaluations = math.ceil(stretches * task.epochs / task.evaluate_every)
-    return stretches * task.iterations * a_step + evaluations * an_evaluation, timed
+    return once + stretches * task.iterations * a_step + evaluations * an_evaluation, timed
 
 
 def _searched(spec: SweepSpec) -> list[Supervision]:

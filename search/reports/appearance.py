@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis
+from matplotlib.axis import YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import StrMethodFormatter
 
 from search.naming import Values
 from search.naming import equations
@@ -29,6 +34,8 @@ TIE = "#56B4E9"
 GUIDE = "#5A5A5A"
 COLOUR_MAP = "viridis"
 
+_TWO_DECADES = 100.0
+
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure in inches, on the Agg canvas; pyplot's global state is not safe in threads."""
@@ -45,6 +52,21 @@ def quiet(axes: Axes, grid: str | None = None) -> Axes:
         axes.grid(axis=grid, color="#D9D9D9", linewidth=0.6)  # type: ignore[arg-type]
         axes.set_axisbelow(True)
     return axes
+
+
+def logarithmic(axis: XAxis | YAxis, low: float, high: float) -> None:
+    """Make an axis logarithmic, with ticks that are written out and do not run into each other.
+
+    Args:
+        axis: Of a panel.
+        low: The smallest value that it shows, above 0.
+        high: The largest.
+    """
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    steps = (1.0, 2.0, 5.0) if high / low < _TWO_DECADES else (1.0,)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def heading(figure: Figure, first: str, second: str = "") -> None:

@@ -24,6 +24,7 @@ from search.reports.appearance import GUIDE
 from search.reports.appearance import about
 from search.reports.appearance import finding
 from search.reports.appearance import heading
+from search.reports.appearance import logarithmic
 from search.reports.appearance import new_figure
 from search.reports.appearance import objective_axis
 from search.reports.appearance import quiet
@@ -77,13 +78,15 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tu
         for trial in cut_short(sweep, trials)
         if (place := plane.place(trial.hyperparameters.items())) is not None
     ]
-    if plane.across.log:
-        axes.set_xscale("log")
-    if plane.upwards.log:
-        axes.set_yscale("log")
     if placed or unfinished:
-        axes.set_xlim(*_limits([*x, *(place[0] for place, _ in unfinished)], plane.across.log))
-        axes.set_ylim(*_limits([*y, *(place[1] for place, _ in unfinished)], plane.upwards.log))
+        across = _limits([*x, *(place[0] for place, _ in unfinished)], plane.across.log)
+        upwards = _limits([*y, *(place[1] for place, _ in unfinished)], plane.upwards.log)
+        if plane.across.log:
+            logarithmic(axes.xaxis, *across)
+        if plane.upwards.log:
+            logarithmic(axes.yaxis, *upwards)
+        axes.set_xlim(*across)
+        axes.set_ylim(*upwards)
     if len(placed) >= ENOUGH_TO_INTERPOLATE:
         between = plane.between(x, y, objective, axes.get_xlim(), axes.get_ylim())
         if between is not None:

@@ -19,6 +19,7 @@ from search.reports.appearance import TIE
 from search.reports.appearance import about
 from search.reports.appearance import finding
 from search.reports.appearance import heading
+from search.reports.appearance import logarithmic
 from search.reports.appearance import new_figure
 from search.reports.appearance import objective_axis
 from search.reports.appearance import quiet
@@ -62,15 +63,16 @@ def objective_slices(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figur
         axes.set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, fontsize=9, frameon=False, handletextpad=0.4)
-    heading(figure, about(sweep), finding(choice))
+    if len(found) == 1:
+        heading(figure, about(sweep), finding(choice))
+    else:  # a title of the first panel would push the others away
+        figure.suptitle(f"{about(sweep)}\n{finding(choice)}", x=0.01, ha="left", fontsize=12)
     return figure
 
 
 def _draw(
     axes: Axes, axis: Axis, sweep: SweepRecord, trials: Sequence[TrialRecord], choice: Choice | None
 ) -> None:
-    if axis.log:
-        axes.set_xscale("log")
     if axis.words:
         axes.set_xticks(range(len(axis.words)), axis.words)
         axes.set_xlim(-0.5, len(axis.words) - 0.5)
@@ -81,6 +83,8 @@ def _draw(
     ]
     if points:
         x, y = zip(*points, strict=True)
+        if axis.log:
+            logarithmic(axes.xaxis, min(x), max(x))
         axes.scatter(x, y, s=48, c=GUIDE, edgecolors="white", label="configuration", gid="configurations")
     lost = [place for trial in cut_short(sweep, trials) if (place := _place(axis, trial.hyperparameters)) is not None]
     if lost:
