@@ -48,10 +48,17 @@ SPACES: Mapping[str, SearchSpace] = {
     "s_adaptation": _ranges("s_adaptation", pretraining=[0.1, 1]),
     # A share of the budget: before it no turning point is looked for.
     "d2l": _ranges("d2l", warm_up=[0.02, 0.5]),
-    "masking": one_cell("masking"),
-    # Tanaka et al., CVPR 2018, use (1.2, 0.8) and (0.8, 0.4); their learning rates are relative to the task's here.
+    # A share of the budget, after which a first network estimates the matrix, and the rate of generator and critic,
+    # which Han et al., NeurIPS 2018, give 150,000 steps at 1e-5.
+    "masking": _ranges("masking", first_stage=[0.05, 1], rate={"low": 1e-6, "high": 1e-2, "log": True}),
+    # Tanaka et al., CVPR 2018, use (1.2, 0.8) and (0.8, 0.4) from 0.35 on; their learning rates are relative to the
+    # task's here.
     "label_optimisation": _ranges(
-        "label_optimisation", alpha=[0, 2], beta=[0, 2], first_rate={"low": 0.3, "high": 10, "log": True}
+        "label_optimisation",
+        alpha=[0, 2],
+        beta=[0, 2],
+        start=[0.02, 0.5],
+        first_rate={"low": 0.3, "high": 10, "log": True},
     ),
 }
 """The default space of each supervision, by its name; see `spaces.named.default_space`."""

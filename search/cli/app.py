@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
 from search.cli import sweeping
@@ -91,6 +92,7 @@ app.command("list")(recorded.list_sweeps)
 app.command()(recorded.show)
 app.command()(recorded.export)
 app.command()(recorded.ui)
+app.command()(labels.labels)
 app.command()(listing.supervisions)
 app.command()(listing.spaces)
 app.command()(listing.datasets)

@@ -7,6 +7,13 @@ from collections.abc import Sequence
 
 from search.cli.streams import say
 
+_BY_PATH = {
+    "torchvision:NAME": "any classification dataset of torchvision, e.g. torchvision:FashionMNIST; needs --data-dir",
+    "FOLDER": "images in train/CLASS/; test/CLASS/, or a fifth held out; val/CLASS/ if there is one",
+    "FILE.csv": "a manifest, or .parquet: columns path, label and, if known, intact_label and split",
+    "FILE.npz": "arrays x_train, y_train, x_test, y_test and, if known, intact_train, x_validation, y_validation",
+}
+
 
 def supervisions() -> None:
     """List the supervisions with their hyper-parameters, defaults and a line on each.
@@ -50,7 +57,7 @@ def spaces() -> None:
 
 
 def datasets() -> None:
-    """List the data sets that have a name; a .npz file is one by its path.
+    """List the data sets that have a name, and the kinds of path that stand for one.
 
     Example:
 
@@ -61,7 +68,8 @@ def datasets() -> None:
     from trainers.datasets.registry import dataset_names
     from trainers.datasets.registry import dataset_source
 
-    _list(dataset_names(), lambda name: dataset_source(name).description)
+    names = dataset_names()
+    _list([*names, *_BY_PATH], lambda name: _BY_PATH[name] if name in _BY_PATH else dataset_source(name).description)
 
 
 def _list(names: Sequence[str], told: Callable[[str], str]) -> None:

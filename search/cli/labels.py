@@ -1,0 +1,70 @@
+"""`emphasis labels`: the labels that a noise model gives a training set, to be given back or taken along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.streams import complain
+from search.cli.streams import say
+
+
+def labels(
+    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME|PATH", help="See emphasis datasets.")],
+    file: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="To write: .npy, .csv, or .npz with all there is.")
+    ],
+    noise_rate: Annotated[
+        float | None, typer.Option("--noise-rate", metavar="R", help="Share of wrong labels.", show_default=False)
+    ] = None,
+    noise_model: Annotated[
+        str, typer.Option("--noise-model", metavar="NAME", help="How labels are changed.")
+    ] = "symmetric",
+    noise_file: Annotated[
+        Path | None,
+        typer.Option("--noise-file", metavar="FILE", help="Of noise models matrix and file.", show_default=False),
+    ] = None,
+    noise_column: Annotated[
+        str | None, typer.Option("--noise-column", metavar="NAME", help="Column of that file.", show_default=False)
+    ] = None,
+    noise_seed: Annotated[int, typer.Option("--noise-seed", metavar="N", help="As `emphasis show --json` has it.")] = 0,
+    limit_train: Annotated[
+        int | None,
+        typer.Option("--limit-train", metavar="N", help="As of the sweep that they are to be those of."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Folder of the dataset's files.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download/--no-download", help="Fetch missing files.")] = False,
+) -> None:
+    """Write the labels that training would see, one for each training example in the dataset's order.
+
+    A sweep takes them back: --noise-model file --noise-file FILE.
+
+    Examples:
+
+    \b
+      emphasis labels --dataset digits --noise-rate 0.4 -o labels.csv
+      emphasis run --dataset digits --noise-model file --noise-file labels.csv
+      emphasis labels --dataset cifar10 --data-dir ~/data --noise-model file \\
+          --noise-file CIFAR-10_human.pt --noise-column worse_label -o worst.npy
+    """
+    from search.task import labelled
+    from search.task import noise_of
+    from trainers.datasets import load_dataset
+
+    data = load_dataset(dataset, data_dir, download)
+    data = labelled(data, noise_model, noise_file, noise_column)
+    data = data if limit_train is None else data.limit_train(limit_train)
+    noise = noise_of(noise_model, noise_rate, noise_file, noise_column)
+    drawn = noise.draw(data.y_train, data.num_classes, noise_seed, intact=data.intact_train)
+    if file.suffix == ".npz":
+        drawn.save(file)
+    else:
+        drawn.write_labels(file, intact=data.intact_train if file.suffix == ".csv" else None)
+    nominal = "not known" if drawn.noise_rate is None else f"{drawn.noise_rate:g}"
+    realised = "not known" if drawn.realised_rate is None else f"{drawn.realised_rate:.4f}"
+    say(f"{len(drawn.labels):,} labels of {data.name}: noise rate nominal {nominal}, realised {realised}")
+    complain(f"Written to {file}")
