@@ -13,6 +13,7 @@ from search.spec import SweepSpec
 from search.spec import read_specs
 from trainers.augmentation import network_input_shape
 from trainers.datasets import Dataset
+from trainers.datasets import OnProgress
 from trainers.datasets import check_dataset
 from trainers.datasets import load_dataset
 from trainers.errors import FieldError
@@ -90,6 +91,7 @@ def check_submission(
     cluster_resources: Mapping[str, float] | None = None,
     free_disk_bytes: int | None = None,
     fetch: bool = True,
+    on_progress: OnProgress | None = None,
 ) -> Submission:
     """Read sweeps from a mapping and hold them against the world, so that all that is wrong is said at once.
 
@@ -98,6 +100,7 @@ def check_submission(
         cluster_resources: As for `check`.
         free_disk_bytes: As for `check`.
         fetch: As for `examine`.
+        on_progress: As for `examine`.
 
     Raises:
         InvalidInput: Everything that is wrong with the fields, and everything that the world lacks.
@@ -109,6 +112,7 @@ def check_submission(
         free_disk_bytes=free_disk_bytes,
         unread=reading.unread,
         fetch=fetch,
+        on_progress=on_progress,
     )
     if reading.errors or found.errors:
         raise InvalidInput(*reading.errors, *found.errors)
@@ -122,6 +126,7 @@ def examine(
     free_disk_bytes: int | None = None,
     unread: frozenset[str] = frozenset(),
     fetch: bool = True,
+    on_progress: OnProgress | None = None,
 ) -> Preflight:
     """Look at everything that sweeps need, without refusing anything.
 
@@ -131,6 +136,7 @@ def examine(
         free_disk_bytes: As for `check`.
         unread: Fields whose values say nothing (`search.spec.Reading`); what rests on them is left out.
         fetch: Whether files that are missing and may be downloaded are: never before all else is sound.
+        on_progress: Told how many images have been decoded, and of how many.
     """
     spec = specs[0]
     missing: list[FieldError] = []
@@ -142,7 +148,7 @@ def examine(
     warnings: list[str] = []
     dataset = None
     if unread.isdisjoint(("dataset", "data_dir", "download")):
-        dataset = _dataset(spec, errors, fetch and not missing and not unread)
+        dataset = _dataset(spec, errors, fetch and not missing and not unread, on_progress)
         if dataset is None and not errors:
             warnings.append(f"{spec.dataset} was not downloaded: what depends on the data was not checked.")
     if unread.isdisjoint(("backbone", "training.augmentation", "training.weights")):
@@ -158,13 +164,15 @@ def examine(
     return Preflight((*errors, *missing), tuple(warnings), tuple(notes))
 
 
-def _dataset(spec: SweepSpec, errors: list[FieldError], fetch: bool) -> Dataset | None:
+def _dataset(
+    spec: SweepSpec, errors: list[FieldError], fetch: bool, on_progress: OnProgress | None
+) -> Dataset | None:
     try:
         # Cheap first: names, files, checksums; only what passes is read into memory (or fetched).
         check_dataset(spec.dataset, spec.data_dir, spec.download)
         if spec.download and not fetch and not _is_here(spec):
             return None
-        return load_dataset(spec.dataset, spec.data_dir, spec.download)
+        return load_dataset(spec.dataset, spec.data_dir, spec.download, on_progress)
     except InvalidInput as error:
         errors.extend(error.errors)
         return None

@@ -45,7 +45,9 @@ def settle_noise_rate(
     if isinstance(spec.noise_rate, float):
         return SettledRate(spec.noise_rate)
     if spec.noise_rate is None:
-        return SettledRate(told_rate(spec, prepared.whole), {"noise_rate": "told by its intact labels or matrix"})
+        # Rounded, so that it can be named when the recommendation is exported.
+        rate = round(told_rate(spec, prepared.whole), 4)
+        return SettledRate(rate, {"noise_rate": "told by its intact labels or matrix"})
     return _estimated(prepared, on_message or (lambda text: None))
 
 

@@ -17,6 +17,7 @@ from search.objective import objective_kind
 from search.spec import SweepSpec
 from trainers.datasets import Dataset
 from trainers.datasets import HeldOut
+from trainers.datasets import ImageFiles
 from trainers.datasets import load_dataset
 from trainers.noise import CorruptedLabels
 from trainers.noise import NoiseModel
@@ -27,6 +28,7 @@ from trainers.training import TrainingTask
 
 FROM_FILE = "file"
 NOISY_ALREADY = "none"
+_NAMED_FILES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,16 @@ class PreparedTask:
         if self.held_out is None:
             return labels, None
         return labels.take(self.held_out.train), labels.labels[self.held_out.validation]
+
+    def undecodable_note(self) -> str:
+        """How many image files could not be decoded so far, and which; empty where all could."""
+        data = self.task.dataset
+        parts = (data.x_train, data.x_validation, data.x_test)
+        found = sorted({name for part in parts if isinstance(part, ImageFiles) for name in part.undecodable})
+        if not found:
+            return ""
+        named = ", ".join(found[:_NAMED_FILES]) + (", …" if len(found) > _NAMED_FILES else "")
+        return f"{len(found)} image files could not be decoded and were left out: {named}"
 
     def facts(self) -> dict[str, Any]:
         """What a sweep's record notes of its data."""

@@ -55,7 +55,10 @@ def run_trial(
         lane = Lane(order["trial_id"], supervision, labels, order["seed"], validation_labels)
         pending = _PendingEpochs(report)
         result = _train(task, lane, pending, Path(settings.checkpoints))
-        pending.flush(ending=_ending(result, labels.fingerprint, labels.realised_rate))
+        ending = _ending(result, labels.fingerprint, labels.realised_rate)
+        if not ending["reason"]:
+            ending["reason"] = prepared.undecodable_note() or None
+        pending.flush(ending=ending)
     except Exception as error:
         known = isinstance(error, EmphasisError)
         reason = str(error) if known else f"{type(error).__name__}: {error}"

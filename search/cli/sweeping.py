@@ -340,7 +340,7 @@ def resume(
 def _checked(fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = True) -> Submission:
     """Read the sweeps and hold them against the world, of which processors belong to it only if it is here."""
     # What is imported takes seconds, as a large dataset does: a terminal is told why nothing happens.
-    with output().status("reading the spec and the data"):
+    with output().status("reading the spec and the data") as status:
         import shutil
 
         from search.machine import this_machine
@@ -351,6 +351,7 @@ def _checked(fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = Tr
             cluster_resources=this_machine() if here else None,
             free_disk_bytes=shutil.disk_usage(home.path).free,
             fetch=fetch,
+            on_progress=lambda done, total: status.update(f"decoding images: {done:,} of {total:,}"),
         )
     for note in submission.notes:
         complain(note)
