@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from enum import StrEnum
 
 from search.naming import label
@@ -11,6 +12,7 @@ from search.recommend import Choice
 from search.recommend import Estimate
 from search.recommend import Objective
 from search.recommend import Standing
+from search.recommend import defaults_standing
 from search.recommend import is_baseline
 from search.recommend import pick
 from search.recommend import standings
@@ -27,6 +29,7 @@ class Mark(StrEnum):
     RECOMMENDED = "recommended"
     TIE = "tie"
     BASELINE = "baseline"
+    DEFAULTS = "defaults"
     NONE = ""
 
 
@@ -35,7 +38,7 @@ class LeaderboardRow:
     """One configuration.
 
     Args:
-        rank: 1 for the best; None for the baseline, which does not compete.
+        rank: 1 for the best; None for the defaults and the baseline, which does not compete.
         supervision: Name of the supervision.
         hyperparameters: Its values that were searched, (name, value) sorted by name.
         label: How to name the configuration to a reader, e.g. ``gr(beta=12, lam=0.5)``.
@@ -64,7 +67,7 @@ class LeaderboardRow:
 
 
 def leaderboard(sweep: SweepRecord, trials: Sequence[TrialRecord], top: int = 10) -> list[LeaderboardRow]:
-    """The top configurations, those confirmed on fresh seeds first, and the CCE baseline as the last row.
+    """The top configurations, those confirmed on fresh seeds first; defaults and the CCE baseline as the last rows.
 
     A confirmed mean is not comparable with a mean of the search, whose best are too good on average; so they
     are ranked apart, and a row says which it is. Test accuracy does not rank.
@@ -89,6 +92,8 @@ def leaderboard(sweep: SweepRecord, trials: Sequence[TrialRecord], top: int = 10
             listed.add(configuration)
             first.append(standing)
     rows = [_row(rank, standing, choice) for rank, standing in enumerate(first[: max(top, 1)], start=1)]
+    if defaults := defaults_standing(sweep, trials):
+        rows.append(replace(_row(None, defaults, choice), mark=Mark.DEFAULTS))
     return rows + ([_row(None, choice.baseline, choice)] if choice.baseline else [])
 
 

@@ -47,6 +47,7 @@ from search.plan import SweepPlan
 from search.preflight import check
 from search.recommend import Recommendation
 from search.recommend import choose
+from search.recommend import is_baseline
 from search.reports.figures import write_figures
 from search.reports.label_noise import write_label_noise
 from search.reports.tables import leaderboard_markdown
@@ -545,7 +546,9 @@ class _SweepRun:
         # Trials of one sweep cost much the same, but the first of each process waits for its start.
         remaining = median(self._durations) * left / self.concurrency if self._durations else None
         baselines = [
-            trial.objective for trial in trials if trial.phase is Phase.BASELINE and trial.objective is not None
+            trial.objective
+            for trial in trials
+            if trial.phase is Phase.BASELINE and is_baseline(trial) and trial.objective is not None
         ]
         self._on_status(
             SweepStatus(

@@ -12,6 +12,7 @@ from typing import NoReturn
 import numpy as np
 
 from search.errors import SweepFailed
+from search.hyperparameters import Hyperparameters
 from search.sampler import ConfigurationSampler
 from search.spec import SweepSpec
 from search.store import Phase
@@ -24,6 +25,7 @@ from spaces import starting_points
 # Fewer finished trials than this say nothing about the rate at which trials fail.
 _LEAST_FINISHED_TO_JUDGE = 6
 BASELINE = Configuration.of("cce")
+_OF_BASELINE, _OF_DEFAULTS = range(2)
 
 
 class Pause(Enum):
@@ -37,8 +39,8 @@ class SweepPlan:
     """Hands out the trials of a sweep, in three phases.
 
     Search: the sampler's configurations, each with ``repeats`` seeds, the same for all. Baseline: CCE with
-    fresh seeds. Confirm: the best configurations of the search with those same fresh seeds, so that they are
-    compared pair by pair.
+    fresh seeds, and the supervision's defaults where that is asked for. Confirm: the best configurations of the
+    search with those same fresh seeds, so that they are compared pair by pair.
 
     All is decided from the store's trials, so a plan made after a crash goes on where the last one was.
 
@@ -60,6 +62,7 @@ class SweepPlan:
         searched = [trial for trial in self._trials.values() if trial.phase is Phase.SEARCH]
         for trial in searched:
             self._configurations[trial.configuration].append(trial.id)
+        self._defaults = default_configuration(spec, num_classes)
         self._sampler = ConfigurationSampler(
             spec.searched_space,
             spec.resolved_sampler,
@@ -137,9 +140,14 @@ class SweepPlan:
             self._add(Phase.SEARCH, index, repeat, configuration, dict(first.params))
 
     def _add_baseline(self) -> None:
-        if not self._of_phase(Phase.BASELINE, complete=self._spec.confirm.seeds):
-            for repeat in range(self._spec.confirm.seeds):
-                self._add(Phase.BASELINE, 0, repeat, BASELINE, {})
+        seeds = self._spec.confirm.seeds
+        if self._of_phase(Phase.BASELINE, complete=self._spec.number_of_trials().baseline):
+            return
+        for repeat in range(seeds):
+            self._add(Phase.BASELINE, _OF_BASELINE, repeat, BASELINE, {})
+        if self._spec.confirm.defaults:
+            for repeat in range(seeds):
+                self._add(Phase.BASELINE, _OF_DEFAULTS, repeat, self._defaults, {})
 
     def _add_confirmation(self) -> None:
         chosen = self._best_configurations(self._spec.confirm.top)
@@ -227,6 +235,20 @@ class SweepPlan:
         )
         said = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common(3))
         raise SweepFailed(self._sweep_id, f"{problem}: {said or 'all were stopped early'}. {remedy}")
+
+
+def default_configuration(spec: SweepSpec, num_classes: int) -> Configuration:
+    """A supervision as its authors have it; GR, which has no defaults, as the paper has it at the nearest noise rate.
+
+    Args:
+        spec: Names the supervision; its noise rate is settled.
+        num_classes: Of the dataset.
+    """
+    if spec.supervision == "gr":
+        return starting_points(spec.settled_noise_rate, num_classes)[0]
+    defaults = Hyperparameters.of(spec.supervision).defaults
+    plain = {name: value for name, value in defaults.items() if isinstance(value, float | int | str)}
+    return Configuration(spec.supervision, tuple(plain.items()))
 
 
 def trial_seeds(sweep_seed: int, phase: Phase, repeat: int) -> tuple[int, int]:

@@ -615,6 +615,15 @@ def _as_baseline(standing: Standing | None) -> Baseline | None:
     return Baseline(standing.supervision, standing.objective, standing.test_accuracy, standing.intact_accuracy)
 
 
+def defaults_standing(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Standing | None:
+    """The supervision's own defaults on the fresh seeds; None where `confirm.defaults` did not ask for them."""
+    if not sweep.spec.get("confirm", {}).get("defaults"):
+        return None
+    tried = [trial for trial in trials if trial.phase is Phase.BASELINE and not is_baseline(trial)]
+    found = standings(sweep, tried, Phase.BASELINE)
+    return found[0] if found else None
+
+
 def is_baseline(configuration: Standing | TrialRecord) -> bool:
     """Whether it is CCE trained as the sweep says, without a searched weight decay or dropout."""
     return configuration.supervision == "cce" and not configuration.hyperparameters

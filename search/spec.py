@@ -234,10 +234,13 @@ class Confirm(_Section):
     Args:
         top: How many of the best configurations.
         seeds: Fresh seeds for each of them and for the CCE baseline; 0 leaves the confirmation out.
+        defaults: Whether the supervision's own defaults (of gr, which has none, the paper's nearest setting) are
+            trained on those seeds too.
     """
 
     top: Positive = 3
     seeds: Annotated[Whole, Field(ge=0)] = 3
+    defaults: bool = False
 
 
 class Resources(_Section):
@@ -383,7 +386,7 @@ class SweepSpec(_Section):
         return TrialCounts(
             search=self.number_of_configurations * self.repeats,
             confirm=min(self.confirm.top, confirmable) * self.confirm.seeds,
-            baseline=self.confirm.seeds,
+            baseline=self.confirm.seeds * (2 if self.confirm.defaults else 1),
         )
 
     @property
@@ -653,6 +656,7 @@ REMEDIES: dict[str, str] = {
     "repeats": "Give a whole number of seeds per configuration from 1 upwards.",
     "confirm": "Give a mapping, e.g. confirm: {top: 3, seeds: 3}.",
     "confirm.top": "Give how many of the best configurations to repeat, from 1 upwards.",
+    "confirm.defaults": "Give true or false.",
     "confirm.seeds": "Give a whole number of fresh seeds; 0 leaves the confirmation out.",
     "concurrency": "Give how many trials may run at once, from 1 upwards, or leave it out.",
     "resources": "Give a mapping, e.g. resources: {cpus: 1, gpus: 0.5}.",

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from search.cli import comparing
 from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
@@ -86,6 +87,7 @@ def emphasis(
 
 
 app.command()(sweeping.run)
+app.command()(comparing.compare)
 app.command()(sweeping.validate)
 app.command()(sweeping.resume)
 app.command("list")(recorded.list_sweeps)

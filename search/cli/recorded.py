@@ -166,7 +166,7 @@ def export(
     if file is None or str(file) == "-":
         typer.echo(text, nl=False)
     else:
-        _write_whole(file, text)
+        write_whole(file, text)
         complain(f"Written to {file}")
 
 
@@ -359,7 +359,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str) -> None:
     """Replace a file in one step, so that nobody ever reads half of it."""
     target = file.expanduser()
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from search.cli import sweep_options as options
 from search.cli.home import HomeOption
 from search.cli.home import command
 from search.cli.home import given_home
@@ -37,151 +38,49 @@ if TYPE_CHECKING:
     from search.preflight import Submission
     from search.spec import SweepSpec
 
-_DATA = "Data and noise"
-_SEARCH = "Search"
-_TRAINING = "Training of each trial (default: the dataset's recipe)"
-_MACHINE = "Where it runs"
-
-
-def _option(name: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
-
-
 def run(
     ctx: typer.Context,
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FILE", help="YAML file of fields; options override it.", show_default=False
-        ),
-    ] = None,
-    dataset: Annotated[
-        str | None, _option("--dataset", "A name (see emphasis datasets) or a path.", _DATA, "NAME|PATH")
-    ] = None,
-    noise_rate: Annotated[
-        list[str] | None,
-        _option("--noise-rate", "Share of wrong labels, or unknown; given twice, two sweeps are run.", _DATA, "R"),
-    ] = None,
-    noise_model: Annotated[
-        str | None,
-        _option("--noise-model", "How labels are changed (symmetric); none: they are noisy already.", _DATA, "NAME"),
-    ] = None,
-    noise_file: Annotated[
-        str | None, _option("--noise-file", "Of noise models matrix and file.", _DATA, "FILE")
-    ] = None,
-    noise_column: Annotated[str | None, _option("--noise-column", "Column of that file.", _DATA, "NAME")] = None,
-    data_dir: Annotated[
-        str | None, _option("--data-dir", "Folder of the dataset's files.", _DATA, "DIR")
-    ] = None,
-    download: Annotated[
-        bool | None, _option("--download/--no-download", "Fetch missing files.", _DATA)
-    ] = None,
-    limit_train: Annotated[
-        str | None, _option("--limit-train", "Train on N examples only, drawn by class.", _DATA, "N")
-    ] = None,
-    supervision: Annotated[
-        str | None, _option("--supervision", "What is searched (gr): see emphasis supervisions.", _SEARCH, "NAME")
-    ] = None,
-    fixed: Annotated[
-        list[str] | None,
-        _option("--set", "Fix a value of the supervision, e.g. q=0.7; repeatable.", _SEARCH, "NAME=VALUE"),
-    ] = None,
-    space: Annotated[
-        str | None,
-        _option("--space", "Its own, another of emphasis spaces, or YAML.", _SEARCH, "NAME|YAML"),
-    ] = None,
-    sampler: Annotated[
-        str | None, _option("--sampler", "tpe, random, grid, gp or cmaes.", _SEARCH, "NAME")
-    ] = None,
-    trials: Annotated[
-        str | None, _option("--trials", "Configurations to try: 30, or all of a grid.", _SEARCH, "N")
-    ] = None,
-    starting_points: Annotated[
-        bool | None,
-        _option("--starting-points/--no-starting-points", "Of gr: try the paper's settings first.", _SEARCH),
-    ] = None,
-    repeats: Annotated[
-        str | None, _option("--repeats", "Seeds for each configuration (1).", _SEARCH, "N")
-    ] = None,
-    confirm_top: Annotated[
-        str | None, _option("--confirm-top", "Best configurations to confirm (3).", _SEARCH, "N")
-    ] = None,
-    confirm_seeds: Annotated[
-        str | None,
-        _option("--confirm-seeds", "Fresh seeds for each of these and for CCE (3); 0: none.", _SEARCH, "N"),
-    ] = None,
-    seed: Annotated[
-        str | None, _option("--seed", "Everything drawn depends on it (0).", _SEARCH, "N")
-    ] = None,
-    transform: Annotated[
-        str | None, _option("--transform", "Of gr: exp or identity, of the exponent.", _SEARCH, "NAME")
-    ] = None,
-    normalise: Annotated[
-        str | None,
-        _option("--normalise", "Of gr: batch (weights sum to 1) or none (divide by size).", _SEARCH, "NAME"),
-    ] = None,
-    backbone: Annotated[
-        str | None, _option("--backbone", "mlp, resnet20, 32, 44, 56 or 110.", _TRAINING, "NAME")
-    ] = None,
-    epochs: Annotated[str | None, _option("--epochs", "Budget in epochs.", _TRAINING, "N")] = None,
-    iterations: Annotated[
-        str | None, _option("--iterations", "Budget in optimiser steps.", _TRAINING, "N")
-    ] = None,
-    batch_size: Annotated[str | None, _option("--batch-size", "Examples a step.", _TRAINING, "N")] = None,
-    learning_rate: Annotated[
-        str | None, _option("--learning-rate", "Initial learning rate.", _TRAINING, "X")
-    ] = None,
-    objective: Annotated[
-        str | None,
-        _option("--objective", "intact, clean_validation or noisy_validation.", _SEARCH, "NAME"),
-    ] = None,
-    validation_fraction: Annotated[
-        str | None, _option("--validation-fraction", "Held out by noisy_validation (0.1).", _SEARCH, "X")
-    ] = None,
-    momentum: Annotated[str | None, _option("--momentum", "Of SGD.", _TRAINING, "X")] = None,
-    weight_decay: Annotated[
-        str | None, _option("--weight-decay", "L2 coefficient.", _TRAINING, "X")
-    ] = None,
-    dropout: Annotated[
-        str | None, _option("--dropout", "Rate before the classifier.", _TRAINING, "X")
-    ] = None,
-    augmentation: Annotated[
-        str | None, _option("--augmentation", "none, pad-crop-flip or resize-crop-flip.", _TRAINING, "NAME")
-    ] = None,
-    precision: Annotated[
-        str | None, _option("--precision", "auto, fp32 or bf16.", _TRAINING, "NAME")
-    ] = None,
-    evaluate_every: Annotated[
-        str | None, _option("--evaluate-every", "Epochs between evaluations.", _TRAINING, "N")
-    ] = None,
-    weights: Annotated[
-        str | None, _option("--weights", "The network starts from: a file, default, or none.", _TRAINING, "FILE|NAME")
-    ] = None,
-    concurrency: Annotated[
-        str | None, _option("--concurrency", "Trials at once; default: as many as fit.", _MACHINE, "N")
-    ] = None,
-    cpus: Annotated[str | None, _option("--cpus", "CPU cores of a trial (1).", _MACHINE, "X")] = None,
-    gpus: Annotated[
-        str | None, _option("--gpus", "GPUs of a trial (0): whole, or a share such as 1/3.", _MACHINE, "X")
-    ] = None,
-    max_failure_rate: Annotated[
-        str | None,
-        _option("--max-failure-rate", "Stop when more of the trials fail (0.5).", _MACHINE, "X"),
-    ] = None,
-    max_retries: Annotated[
-        str | None, _option("--max-retries", "Restarts of a trial whose process died (2).", _MACHINE, "N")
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address",
-            envvar="RAY_ADDRESS",
-            metavar="ADDRESS",
-            help="Run on this Ray cluster instead of this machine.",
-            rich_help_panel=_MACHINE,
-            show_default=False,
-        ),
-    ] = None,
+    file: options.File = None,
+    dataset: options.Dataset = None,
+    noise_rate: options.NoiseRate = None,
+    noise_model: options.NoiseModel = None,
+    noise_file: options.NoiseFile = None,
+    noise_column: options.NoiseColumn = None,
+    data_dir: options.DataDir = None,
+    download: options.Download = None,
+    limit_train: options.LimitTrain = None,
+    supervision: options.Supervision = None,
+    fixed: options.Fixed = None,
+    space: options.Space = None,
+    sampler: options.Sampler = None,
+    trials: options.Trials = None,
+    starting_points: options.StartingPoints = None,
+    repeats: options.Repeats = None,
+    confirm_top: options.ConfirmTop = None,
+    confirm_seeds: options.ConfirmSeeds = None,
+    seed: options.Seed = None,
+    transform: options.Transform = None,
+    normalise: options.Normalise = None,
+    backbone: options.Backbone = None,
+    epochs: options.Epochs = None,
+    iterations: options.Iterations = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    objective: options.Objective = None,
+    validation_fraction: options.ValidationFraction = None,
+    momentum: options.Momentum = None,
+    weight_decay: options.WeightDecay = None,
+    dropout: options.Dropout = None,
+    augmentation: options.Augmentation = None,
+    precision: options.Precision = None,
+    evaluate_every: options.EvaluateEvery = None,
+    weights: options.Weights = None,
+    concurrency: options.Concurrency = None,
+    cpus: options.Cpus = None,
+    gpus: options.Gpus = None,
+    max_failure_rate: options.MaxFailureRate = None,
+    max_retries: options.MaxRetries = None,
+    ray_address: options.RayAddress = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, show the full spec and an estimate, and stop.")
     ] = False,
@@ -252,7 +151,7 @@ def run(
         },
     )
     folder = home_of(ctx, home)
-    submission = _checked(fields, folder, here=ray_address is None)
+    submission = checked(fields, folder, here=ray_address is None)
     if dry_run:
         _show_plan(submission.specs, folder)
     else:
@@ -282,7 +181,7 @@ def validate(
       trials: 40
       training: {epochs: 30}
     """
-    submission = _checked(submitted_fields(file, {}), home_of(ctx, home), here=False, fetch=False)
+    submission = checked(submitted_fields(file, {}), home_of(ctx, home), here=False, fetch=False)
     for spec in submission.specs:
         count = spec.number_of_trials().total
         say(f"{file}: {spec.dataset} at noise rate {spec.shown_noise_rate}, {count} trials: valid")
@@ -337,7 +236,9 @@ def resume(
     _follow(ctx, go)
 
 
-def _checked(fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = True) -> Submission:
+def checked(
+    fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = True, quiet: bool = False
+) -> Submission:
     """Read the sweeps and hold them against the world, of which processors belong to it only if it is here."""
     # What is imported takes seconds, as a large dataset does: a terminal is told why nothing happens.
     with output().status("reading the spec and the data") as status:
@@ -353,10 +254,8 @@ def _checked(fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = Tr
             fetch=fetch,
             on_progress=lambda done, total: status.update(f"decoding images: {done:,} of {total:,}"),
         )
-    for note in submission.notes:
-        complain(note)
-    for warning in submission.warnings:
-        complain(f"Warning: {warning}")
+    for text in () if quiet else (*submission.notes, *(f"Warning: {warning}" for warning in submission.warnings)):
+        complain(text)
     return submission
 
 

@@ -72,4 +72,5 @@ def _label(row: LeaderboardRow) -> str:
     sign = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ "}.get(row.mark, "")
     kind = "fresh" if row.confirmed else "search"
     seeds = f"{row.objective.n} {kind} seed{'s' if row.objective.n > 1 else ''}"
-    return f"{sign}{named(row.supervision, row.hyperparameters)}, {seeds}"
+    defaults = " (defaults)" if row.mark is Mark.DEFAULTS else ""
+    return f"{sign}{named(row.supervision, row.hyperparameters)}{defaults}, {seeds}"

@@ -23,8 +23,14 @@ LEADERBOARD_NOTE = (
     "(intact: training set, original labels) ranks, test accuracy does not; fresh seeds played no part in the "
     "search. ★ recommended; ≈ not told apart from it by a paired t-test at 5%."
 )
-_MARKS = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ ", Mark.BASELINE: "", Mark.NONE: ""}
-_STYLES = {Mark.RECOMMENDED: "bold", Mark.TIE: "", Mark.BASELINE: "italic", Mark.NONE: ""}
+_MARKS = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ ", Mark.BASELINE: "", Mark.DEFAULTS: "", Mark.NONE: ""}
+_STYLES = {
+    Mark.RECOMMENDED: "bold",
+    Mark.TIE: "",
+    Mark.BASELINE: "italic",
+    Mark.DEFAULTS: "italic",
+    Mark.NONE: "",
+}
 
 
 def leaderboard_table(rows: Sequence[LeaderboardRow], title: str | None = None) -> Table:
@@ -37,7 +43,7 @@ def leaderboard_table(rows: Sequence[LeaderboardRow], title: str | None = None) 
         justify: JustifyMethod = "left" if name in ("supervision", "seeds") else "right"
         table.add_column(name, justify=justify)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
-        baseline_next = following is not None and following.mark is Mark.BASELINE
+        baseline_next = row.rank is not None and following is not None and following.rank is None
         # Text, not str: a plugin's supervision name in [brackets] must not be read as markup.
         cells = [Text(cell) for cell in _cells(row, names, _shows_intact(rows))]
         table.add_row(*cells, style=_STYLES[row.mark], end_section=baseline_next)
@@ -142,9 +148,10 @@ def _cells(row: LeaderboardRow, names: Sequence[str], shows_intact: bool) -> lis
     values = dict(row.hyperparameters)
     if row.kappa is not None:
         values["kappa"] = row.kappa
+    name = row.supervision if values.keys() <= set(names) else row.label
     return [
         _MARKS[row.mark] + ("" if row.rank is None else str(row.rank)),
-        row.supervision if values.keys() <= set(names) else row.label,
+        f"{name} (defaults)" if row.mark is Mark.DEFAULTS else name,
         *(_cell(values[name]) if name in values and values.keys() <= set(names) else "" for name in names),
         accuracy(row.objective),
         *([accuracy(row.intact_accuracy)] if shows_intact else []),

@@ -41,7 +41,8 @@ def test_a_recorded_spec_is_read_and_asks_for_the_same(name: str) -> None:
     (spec,) = parse_specs(SPECS[name])
     assert spec == SweepSpec.recorded(SPECS[name])
     written = spec.to_json_dict()
-    written["training"] = {field: written["training"][field] for field in SPECS[name]["training"]}
+    for section in ("training", "confirm"):
+        written[section] = {field: written[section][field] for field in SPECS[name][section]}
     assert {field: written[field] for field in SPECS[name]} == SPECS[name]
     assert spec.fixed == {"transform": SPECS[name]["transform"], "normalise": SPECS[name]["normalise"]}
 

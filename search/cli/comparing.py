@@ -1,0 +1,218 @@
+"""`emphasis compare`: supervisions side by side on the same fresh seeds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Annotated
+from typing import Any
+
+import typer
+
+from search.cli import sweep_options as options
+from search.cli.home import HomeOption
+from search.cli.home import given_home
+from search.cli.home import home_of
+from search.cli.home import with_home
+from search.cli.options import submitted_fields
+from search.cli.recorded import write_whole
+from search.cli.streams import complain
+from search.cli.streams import output
+from search.cli.streams import say
+from search.cli.sweeping import checked
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from search.compare import Comparison
+    from search.home import Home
+    from search.spec import SweepSpec
+
+ALL = "all"
+
+
+def compare(
+    ctx: typer.Context,
+    file: options.File = None,
+    supervision: Annotated[
+        list[str] | None,
+        typer.Option("--supervision", metavar="NAME", help="One to compare, or all; repeatable.", show_default=False),
+    ] = None,
+    defaults: Annotated[
+        bool, typer.Option("--defaults/--no-defaults", help="Compare each one's defaults too.")
+    ] = True,
+    dataset: options.Dataset = None,
+    noise_rate: options.NoiseRate = None,
+    noise_model: options.NoiseModel = None,
+    noise_file: options.NoiseFile = None,
+    noise_column: options.NoiseColumn = None,
+    data_dir: options.DataDir = None,
+    download: options.Download = None,
+    limit_train: options.LimitTrain = None,
+    trials: options.Trials = None,
+    confirm_top: options.ConfirmTop = None,
+    confirm_seeds: options.ConfirmSeeds = None,
+    seed: options.Seed = None,
+    objective: options.Objective = None,
+    backbone: options.Backbone = None,
+    epochs: options.Epochs = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = None,
+    concurrency: options.Concurrency = None,
+    cpus: options.Cpus = None,
+    gpus: options.Gpus = None,
+    ray_address: options.RayAddress = None,
+    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="Of --output: md, csv or json.")] = "md",
+    written: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the table there too.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run and what reused, and stop.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Search each supervision, or reuse a finished sweep of it, and compare their best on the same fresh seeds.
+
+    One table and one figure: mean and standard error over the same seeds and
+    the same corrupted labels for all, differences to CCE paired.
+
+    Examples:
+
+    \b
+      emphasis compare --dataset digits --noise-rate 0.4 \\
+          --supervision gr --supervision gce --supervision forward
+      emphasis compare --dataset digits --noise-rate 0.4 --supervision all --trials 12
+      emphasis compare base.yaml --supervision gr --supervision cce
+    """
+    fields = submitted_fields(
+        file,
+        {
+            "dataset": dataset,
+            "noise_rate": noise_rate,
+            "noise_model": noise_model,
+            "noise_file": noise_file,
+            "noise_column": noise_column,
+            "data_dir": data_dir,
+            "download": download,
+            "limit_train": limit_train,
+            "trials": trials,
+            "confirm.top": confirm_top,
+            "confirm.seeds": confirm_seeds,
+            "seed": seed,
+            "objective": objective,
+            "backbone": backbone,
+            "training.epochs": epochs,
+            "training.learning_rate": learning_rate,
+            "training.batch_size": batch_size,
+            "concurrency": concurrency,
+            "resources.cpus": cpus,
+            "resources.gpus": gpus,
+        },
+    )
+    folder = home_of(ctx, home)
+    names = _names(supervision)
+    submissions = [
+        checked(_fields(fields, name, defaults), folder, here=ray_address is None, quiet=number > 0)
+        for number, name in enumerate(names)
+    ]
+    # One comparison a noise rate.
+    for specs in zip(*(submission.specs for submission in submissions), strict=True):
+        if dry_run:
+            _show_plan(specs, folder)
+        else:
+            _show(_run(ctx, specs, folder, ray_address), folder, written, format)
+
+
+def _names(given: Sequence[str] | None) -> list[str]:
+    from trainers.supervision import supervision_names
+
+    if not given:
+        remedy = "Give --supervision NAME twice or more, or --supervision all."
+        raise InvalidInput(FieldError("supervision", None, "none to compare", remedy))
+    names = [name for each in given for name in (supervision_names() if each == ALL else [each])]
+    return list(dict.fromkeys(names))
+
+
+def _fields(fields: Mapping[str, Any], supervision: str, defaults: bool) -> dict[str, Any]:
+    """One supervision's sweep: its own space, all of it where that is a grid."""
+    from spaces import default_space
+
+    confirm = fields.get("confirm")
+    own = {
+        **fields,
+        "supervision": supervision,
+        "confirm": {**(confirm if isinstance(confirm, Mapping) else {}), "defaults": defaults},
+    }
+    try:
+        finite = default_space(supervision).grid() is not None
+    except ValueError:  # the check of the fields says what is wrong with it
+        finite = False
+    return {name: value for name, value in own.items() if not (finite and name == "trials")}
+
+
+def _run(ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None) -> Comparison:
+    import warnings
+
+    from search.compare import compare as run
+    from search.display import progress_display
+    from search.errors import SweepInterrupted
+    from search.errors import SweepWarning
+
+    # Said already, when the submission was checked.
+    warnings.simplefilter("ignore", SweepWarning)
+    with progress_display(output()) as display:
+
+        def say_why(error: SweepInterrupted) -> None:
+            display.__exit__(None, None, None)  # the process ends from here, and the terminal is left as it was
+            complain(with_home(str(error), given_home(ctx)))
+
+        return run(
+            specs, home=home, ray_address=ray_address, on_status=display.show, on_stuck=say_why, on_message=complain
+        )
+
+
+def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
+    from search.compare import plan
+    from search.estimate import estimate
+    from search.store import Store
+
+    with Store.open(home.store_url) as store:
+        for each in plan(specs, store, complain):
+            name = each.spec.supervision
+            if each.recorded is not None:
+                say(f"{name}: reuses {each.recorded.id}")
+            else:
+                say(f"{name}: {'; '.join(estimate(each.spec, store).lines()[1:])}")
+
+
+def _show(comparison: Comparison, home: Home, written: Path | None, format: str) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from search.reports.comparison_chart import comparison_chart
+    from search.reports.whole_files import save_figure
+
+    columns, rows = comparison.table()
+    table = Table(title=comparison.title, title_justify="left", box=SIMPLE_HEAD)
+    table.caption, table.caption_justify = comparison.note, "left"
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < 2 else "right")
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    output().print(table)
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"compare-{comparison.dataset}-r{comparison.noise_rate:g}")
+    folder = home.figures(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_figure(comparison_chart(comparison), folder / "comparison.png")
+    for suffix in ("md", "csv", "json"):
+        write_whole(folder / f"comparison.{suffix}", comparison.text(suffix))
+    say(f"figure and tables  {os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else folder}")
+    if written is not None:
+        write_whole(written, comparison.text(format))
+        complain(f"Written to {written}")
