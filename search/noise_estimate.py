@@ -62,12 +62,12 @@ class NoiseEstimate:
     @property
     def joint(self) -> NDArray[np.float64]:
         """P(intact = i, given = j), float64 (C, C)."""
-        return self.confusion / self.confusion.sum()
+        return np.asarray(self.confusion / self.confusion.sum(), dtype=np.float64)
 
     @property
     def given_counts(self) -> Counts:
         """Examples of each given class, (C,)."""
-        return self.confusion.sum(0)
+        return np.asarray(self.confusion.sum(0), dtype=np.int64)
 
     @property
     def examples(self) -> int:

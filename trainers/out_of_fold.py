@@ -147,12 +147,12 @@ def stratified_folds(labels: Tensor, folds: int, seed: int) -> Tensor:
     return torch.from_numpy(fold_of)
 
 
-def fold_problems(folds: int, examples: int) -> list[FieldError]:
-    """What keeps so many examples from being split into so many folds."""
+def fold_problems(folds: int, examples: int | None = None) -> list[FieldError]:
+    """What keeps the examples, if their number is known yet, from being split into so many folds."""
     if folds < 2:
         problem = "below 2: every network must be trained on examples other than those it predicts"
         return [FieldError("folds", folds, problem, "Give folds >= 2, e.g. 5.")]
-    if folds > examples:
+    if examples is not None and folds > examples:
         return [FieldError("folds", folds, f"more than the {examples} examples", f"Give at most {examples}.")]
     return []
 

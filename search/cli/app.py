@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from search.cli import estimating
 from search.cli import listing
 from search.cli import recorded
 from search.cli import sweeping
@@ -87,6 +88,7 @@ def emphasis(
 app.command()(sweeping.run)
 app.command()(sweeping.validate)
 app.command()(sweeping.resume)
+app.command("estimate-noise")(estimating.estimate_noise)
 app.command("list")(recorded.list_sweeps)
 app.command()(recorded.show)
 app.command()(recorded.export)

@@ -122,13 +122,17 @@ def cifar10n(chosen: argparse.Namespace) -> None:
         part = replace(whole, y_train=given).limit_train(chosen.images)
         labels = make_noise_model("none").draw(part.y_train, part.num_classes, 0, part.intact_train)
         task = training_task(part, backbone=chosen.backbone, epochs=chosen.epochs)
-        estimate = estimate_noise(task, labels, folds=chosen.folds, on_fold=lambda done, of: print(done, of, flush=True))
+        estimate = estimate_noise(task, labels, folds=chosen.folds, on_fold=_say_fold)
         assert part.intact_train is not None
         row = _row(estimate, column=column, backbone=chosen.backbone)
         row["confusion"] = estimate.confusion.tolist()
         row["true_confusion"] = labels.confusion_matrix(part.intact_train).tolist()
         rows.append(row)
         write_result(RESULTS / "noise_estimate_cifar10n.json", {"provenance": provenance(), "estimates": rows})
+
+
+def _say_fold(done: int, folds: int) -> None:
+    print(f"{done}/{folds} folds", flush=True)
 
 
 def _row(estimate: NoiseEstimate, **what: Any) -> dict[str, Any]:
