@@ -136,7 +136,9 @@ def estimate_noise(
             estimate = estimate_noise_of(task, labels, folds=folds, seed=seed, on_fold=progress.show)
         finally:
             torch.set_num_threads(before)
-    truth = None if data.intact_train is None else labels.confusion_matrix(data.intact_train).numpy()
+    truth = None
+    if data.intact_train is not None and labels.mask is not None:
+        truth = labels.confusion_matrix(data.intact_train).numpy()
     content = {
         "dataset": data.name,
         "noise_model": name,
@@ -203,7 +205,9 @@ def _labelled(
     part = replace(whole, y_train=drawn.labels)
     if limit_train is not None:
         part = part.limit_train(limit_train)
-    mask = None if part.intact_train is None else part.y_train != part.intact_train
+    # A data set that takes its own labels for intact is no witness where these are what is judged.
+    known = noise.name != "none" or whole.intact_train is not whole.y_train
+    mask = part.y_train != part.intact_train if known and part.intact_train is not None else None
     return part, replace(drawn, labels=part.y_train, mask=mask)
 
 

@@ -5,12 +5,13 @@
     python -m tests.benchmarks.noise_estimate cifar10n DIR FILE       # DIR: CIFAR-10's files; FILE: CIFAR-10_human.pt
 
 The CIFAR-10N run is short, on few images, for one processor core: see its options. Each column is written when it is
-done.
+done, beside those that the file has.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +116,7 @@ def supervisions() -> None:
 def cifar10n(chosen: argparse.Namespace) -> None:
     """Human labels of CIFAR-10's images (Wei et al., arXiv 2110.12088), on part of the images."""
     whole = load_dataset("cifar10", chosen.data_dir)
-    rows = []
+    path = RESULTS / "noise_estimate_cifar10n.json"
     for column in chosen.columns:
         file = make_noise_model("file", file=chosen.labels, column=column)
         given = file.draw(whole.y_train, whole.num_classes, 0, whole.intact_train).labels
@@ -127,8 +128,9 @@ def cifar10n(chosen: argparse.Namespace) -> None:
         row = _row(estimate, column=column, backbone=chosen.backbone)
         row["confusion"] = estimate.confusion.tolist()
         row["true_confusion"] = labels.confusion_matrix(part.intact_train).tolist()
-        rows.append(row)
-        write_result(RESULTS / "noise_estimate_cifar10n.json", {"provenance": provenance(), "estimates": rows})
+        written = json.loads(path.read_text())["estimates"] if path.exists() else []
+        rows = [*(other for other in written if other["column"] != column), row]
+        write_result(path, {"provenance": provenance(), "estimates": rows})
 
 
 def _say_fold(done: int, folds: int) -> None:
