@@ -83,7 +83,7 @@ def out_of_fold_probabilities(
         lane_seed = int(np.random.SeedSequence([seed, fold]).generate_state(1, np.uint64)[0] >> np.uint64(1))
         lane = Lane(f"fold-{fold}", supervision, labels.take(kept), lane_seed)
         predictions = _Predictions(labels.labels[held_out], epoch, epochs_of(part, supervision))
-        result = train_and_predict(part, lane, data.x_train[held_out], predictions.add)
+        result = train_and_predict(part, lane, part.dataset.x_test, predictions.add)
         if result.ending is Ending.DIVERGED:
             raise EmphasisError(
                 f"The network of fold {fold + 1} of {folds} diverged: {result.reason}. "
