@@ -53,6 +53,10 @@ class Home:
         """The figures and tables of a sweep."""
         return self.path / "figures" / sweep_id
 
+    def noise_estimate(self, name: str) -> Path:
+        """The estimated noise of some labels, beside the figures of sweeps."""
+        return self.path / "figures" / f"noise-{name}"
+
     def checkpoints(self, sweep_id: str) -> Path:
         """The states of a sweep's unfinished trials."""
         return self.path / "checkpoints" / sweep_id

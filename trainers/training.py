@@ -18,6 +18,7 @@ from torch import Tensor
 
 from trainers.augmentation import network_input_shape
 from trainers.datasets import Dataset
+from trainers.datasets.examples import Examples
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.evaluation import Evaluation
@@ -300,6 +301,7 @@ class Checkpoints:
 
 
 OnEpoch = Callable[[EpochReport], Decision | None]
+OnPredicted = Callable[[EpochReport, Tensor], Decision | None]
 
 
 def train(
@@ -335,6 +337,31 @@ def train(
 
     check_lanes(task, lanes)
     return [train_lane(task, lane, on_epoch or (lambda report: None), checkpoints) for lane in lanes]
+
+
+def train_and_predict(
+    task: TrainingTask, lane: Lane, examples: Examples, on_predicted: OnPredicted
+) -> LaneResult:
+    """Train one lane as `train` does, and predict examples with its network after every epoch.
+
+    Predicting draws nothing and changes nothing: the lane's numbers are those of `train`.
+
+    Args:
+        task: Data, backbone, optimiser, budget.
+        lane: The configuration to train.
+        examples: What to predict (N, ...), of the task's example shape and dtype.
+        on_predicted: Called after every epoch with its report and the probabilities, float32 (N, C) on the CPU, of
+            the network in eval mode and without augmentation; uniform for an image file that cannot be decoded.
+            `Decision.STOP` ends the lane.
+
+    Raises:
+        InvalidInput: The lane does not fit the task, the device is not there, or too many of the image files are
+            undecodable.
+    """
+    from trainers.engines.solo import train_lane_and_predict
+
+    check_lanes(task, [lane])
+    return train_lane_and_predict(task, lane, examples, on_predicted)
 
 
 def check_lanes(task: TrainingTask, lanes: Sequence[Lane]) -> None:

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from search.cli import comparing
+from search.cli import estimating
 from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
@@ -90,6 +91,7 @@ app.command()(sweeping.run)
 app.command()(comparing.compare)
 app.command()(sweeping.validate)
 app.command()(sweeping.resume)
+app.command("estimate-noise")(estimating.estimate_noise)
 app.command("list")(recorded.list_sweeps)
 app.command()(recorded.show)
 app.command()(recorded.export)

@@ -27,8 +27,9 @@ from search.spec import SweepSpec
 from search.store import Store
 from spaces import Configuration
 
-COMMANDS = ("run", "validate", "resume", "list", "show", "export", "ui", "supervisions", "spaces", "datasets")
-HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy")
+RECORDED = ("list", "show", "export", "ui")
+COMMANDS = ("run", "validate", "resume", "estimate-noise", *RECORDED, "supervisions", "spaces", "datasets")
+HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy", "cleanlab")
 
 Emphasis = Callable[..., Result]
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from trainers.augmentation import augmented
 from trainers.augmentation import unaugmented
+from trainers.datasets.examples import Examples
 from trainers.datasets.examples import batches
 from trainers.datasets.examples import on_device
 from trainers.engines.checkpoint import LaneCheckpoint
@@ -39,6 +40,7 @@ from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import LaneResult
 from trainers.training import OnEpoch
+from trainers.training import OnPredicted
 from trainers.training import TrainingTask
 from trainers.training import epochs_of
 
@@ -49,7 +51,24 @@ def train_lane(
     task: TrainingTask, lane: Lane, on_epoch: OnEpoch, checkpoints: Checkpoints | None
 ) -> LaneResult:
     """Train one lane to its end; see `trainers.training.train`."""
+    return _trained(_LaneTraining(task, lane), on_epoch, checkpoints)
+
+
+def train_lane_and_predict(
+    task: TrainingTask, lane: Lane, examples: Examples, on_predicted: OnPredicted
+) -> LaneResult:
+    """Train one lane and predict after every epoch; see `trainers.training.train_and_predict`."""
     training = _LaneTraining(task, lane)
+    resident = on_device(examples, training.arithmetic.device)
+
+    def predict(report: EpochReport) -> Decision | None:
+        return on_predicted(report, training.probabilities(resident).cpu())
+
+    return _trained(training, predict, None)
+
+
+def _trained(training: _LaneTraining, on_epoch: OnEpoch, checkpoints: Checkpoints | None) -> LaneResult:
+    task, lane = training.task, training.lane
     checkpoint = LaneCheckpoint(checkpoints, lane.id, training) if checkpoints is not None else None
     if checkpoint is not None:
         checkpoint.load()
@@ -246,6 +265,12 @@ class _LaneTraining:
         """Logits (B, C) of raw inputs as they are stored (B, ...), without augmentation."""
         return self.logits(unaugmented(self.task.augmentation, raw.to(self.arithmetic.device)))
 
+    def probabilities(self, examples: Examples) -> Tensor:
+        """Probabilities (N, C) of examples on the device, in eval mode; uniform where a file cannot be decoded."""
+        self.network.eval()
+        uniform = 1 / self.task.dataset.num_classes
+        return outputs(lambda raw: self.evaluated(raw).softmax(dim=1), examples, missing=uniform)
+
     def identity(self) -> str:
         """What must agree for a checkpoint to be this lane's."""
         settings = {item.name: getattr(self.task, item.name) for item in dataclasses.fields(self.task)}
@@ -328,10 +353,7 @@ class _View:
         return -(-self._training.stage_iterations // self._training.task.steps_per_epoch)
 
     def probabilities(self) -> Tensor:
-        training = self._training
-        training.network.eval()
-        uniform = 1 / training.task.dataset.num_classes
-        return outputs(lambda raw: training.evaluated(raw).softmax(dim=1), training.x_train, missing=uniform)
+        return self._training.probabilities(self._training.x_train)
 
     def features(self, chosen: Tensor) -> Tensor:
         training = self._training

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from search.reports.confusion_matrix import confusion_figure
+from search.reports.confusion_matrix import noise_estimate_figure
 
 
 def counts_of(classes: int) -> np.ndarray:
@@ -47,3 +48,18 @@ def test_figure_says_how_many_labels_are_wrong() -> None:
     figure = confusion_figure(counts_of(10), "cifar10, pair_flip 0.4")
     assert figure.get_suptitle() == "cifar10, pair_flip 0.4"
     assert figure.axes[0].get_title(loc="left") == "400 of 1,000 labels are wrong: realised rate 0.4"
+
+
+def test_estimated_counts_stand_beside_the_true_ones_where_these_are_known() -> None:
+    estimated, truth = np.array([[50, 10], [0, 40]]), np.array([[45, 15], [5, 35]])
+    alone = noise_estimate_figure(estimated, "t")
+    both = noise_estimate_figure(estimated, "t", ["cat", "dog"], truth)
+    assert [axes.get_title(loc="left") for axes in both.axes[:2]] == [
+        "estimated, 10 of 100 labels are wrong",
+        "in truth, 20 of 100 labels are wrong",
+    ]
+    drawn = [image for axes in both.axes for image in axes.images if image.get_gid() == "shares"]
+    assert np.asarray(drawn[1].get_array()) == pytest.approx(np.array([[0.75, 0.25], [0.125, 0.875]]))
+    assert shares(alone) == pytest.approx(np.asarray(drawn[0].get_array()))
+    assert len([axes for axes in alone.axes if any(image.get_gid() == "shares" for image in axes.images)]) == 1
+    both.savefig(BytesIO(), format="png")
