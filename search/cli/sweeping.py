@@ -190,16 +190,7 @@ def validate(
 def resume(
     ctx: typer.Context,
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep, or how it begins.")],
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address",
-            envvar="RAY_ADDRESS",
-            metavar="ADDRESS",
-            help="Run on this Ray cluster instead of this machine.",
-            show_default=False,
-        ),
-    ] = None,
+    ray_address: options.RayAddress = None,
     max_failure_rate: Annotated[
         float | None,
         typer.Option(

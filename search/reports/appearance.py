@@ -20,6 +20,7 @@ from search.naming import symbol
 from search.objective import SearchObjective
 from search.objective import objective_label
 from search.recommend import Choice
+from search.recommend import Estimate
 from search.recommend import Standing
 from search.store import SweepRecord
 from spaces import Value
@@ -67,6 +68,31 @@ def logarithmic(axis: XAxis | YAxis, low: float, high: float) -> None:
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def draw_estimate(axes: Axes, estimate: Estimate, place: float, colour: str, measure: str, filled: bool = True) -> None:
+    """A mean with its standard error in a row of a chart: a dot for what ranks, an empty square beside it.
+
+    Args:
+        axes: Where.
+        estimate: The mean over seeds.
+        place: Height.
+        colour: Of dot and error.
+        measure: What it is, the dot's gid.
+        filled: Whether it is what ranks.
+    """
+    axes.errorbar(
+        estimate.mean,
+        place,
+        xerr=estimate.sem or None,
+        color=colour,
+        marker="o" if filled else "s",
+        markersize=6,
+        markerfacecolor=colour if filled else "white",
+        capsize=3,
+        linestyle="none",
+        gid=measure,
+    )
 
 
 def heading(figure: Figure, first: str, second: str = "") -> None:

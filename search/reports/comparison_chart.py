@@ -12,6 +12,7 @@ from search.compare import Comparison
 from search.reports.appearance import BASELINE
 from search.reports.appearance import GUIDE
 from search.reports.appearance import RECOMMENDED
+from search.reports.appearance import draw_estimate
 from search.reports.appearance import heading
 from search.reports.appearance import new_figure
 from search.reports.appearance import quiet
@@ -35,19 +36,7 @@ def comparison_chart(comparison: Comparison) -> Figure:
             estimate = getattr(row, measure)
             if estimate is None:
                 continue
-            colour = _colour(row)
-            axes.errorbar(
-                estimate.mean,
-                place + offset,
-                xerr=estimate.sem or None,
-                color=colour,
-                marker=marker,
-                markersize=6,
-                markerfacecolor=colour if filled else "white",
-                capsize=3,
-                linestyle="none",
-                gid=measure,
-            )
+            draw_estimate(axes, estimate, place + offset, _colour(row), measure, filled)
         axes.plot([], [], marker, color=GUIDE, markerfacecolor=GUIDE if filled else "white", label=name)
     for row in rows:
         if row.how == CCE and row.objective is not None:

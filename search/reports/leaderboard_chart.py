@@ -13,6 +13,7 @@ from search.leaderboard import Mark
 from search.reports.appearance import BASELINE
 from search.reports.appearance import GUIDE
 from search.reports.appearance import RECOMMENDED
+from search.reports.appearance import draw_estimate
 from search.reports.appearance import heading
 from search.reports.appearance import named
 from search.reports.appearance import new_figure
@@ -38,19 +39,7 @@ def leaderboard_chart(sweep: SweepRecord, rows: Sequence[LeaderboardRow]) -> Fig
             estimate = getattr(row, measure)
             if estimate is None:
                 continue
-            colour = _colour(row)
-            axes.errorbar(
-                estimate.mean,
-                place + offset,
-                xerr=estimate.sem or None,
-                color=colour,
-                marker="o" if not face else "s",
-                markersize=6,
-                markerfacecolor=face or colour,
-                capsize=3,
-                linestyle="none",
-                gid=measure,
-            )
+            draw_estimate(axes, estimate, place + offset, _colour(row), measure, filled=not face)
         axes.plot([], [], "o" if not face else "s", color=GUIDE, markerfacecolor=face or GUIDE, label=label)
     for place, (above, below) in enumerate(pairwise(rows)):
         if above.confirmed != below.confirmed:  # means over different seeds: not to be read across the line
