@@ -34,7 +34,8 @@ class NoiseEstimate:
     Attributes:
         rate: Estimated share of wrong labels, in [0, 1]: 1 - trace of the joint.
         low: Lower end of the rate's 95% bootstrap interval. It covers the sampling of the examples that are counted;
-            not the seeds of the networks, and not that a classifier errs, which biases the rate upwards.
+            not the seeds of the networks, and not that a classifier errs, which biases the rate upwards: with one
+            that has learnt little it comes close to 1 - ``accuracy``.
         high: Upper end.
         confusion: Estimated counts (C, C), a row an intact class and a column a given one, as
             `CorruptedLabels.confusion_matrix` has them: its column sums are the given classes' true counts.

@@ -90,8 +90,8 @@ def estimate_noise(
 
     Networks that did not see an example's label judge it, by confident
     learning (arXiv 1911.00068). The interval covers which examples there
-    are; not that the networks err, which makes the estimate too high
-    where they are weak. Where the intact labels are known, the truth is
+    are; not that the networks err: where they are weak, the estimate is
+    far too high, so give them the data and epochs of a good result. Where the intact labels are known, the truth is
     shown beside it; the estimate does not use it.
 
     Examples:
@@ -262,7 +262,11 @@ def _lines(estimate: NoiseEstimate, data: Dataset) -> list[str]:
     if estimate.realised_rate is not None:
         off = estimate.rate - estimate.realised_rate
         lines.append(f"  in truth: {estimate.realised_rate:.3f}, so the estimate is off by {off:+.3f}")
-    lines.append("  the interval covers which examples were seen, not the networks' own errors")
+    lines += [
+        "  The interval covers which examples were seen, not the networks' own errors.",
+        f"  Out of fold the networks predict {estimate.accuracy:.1%} of the given labels. What they cannot tell apart",
+        "  counts as noise: where they are weak, the rate is an upper bound. More data or epochs lower it.",
+    ]
     confusions = estimate.largest_confusions()
     if confusions:
         lines.append("Most frequent, intact class -> given label (estimated number of labels)")
