@@ -24,16 +24,20 @@ from search.recommend import Objective
 from search.recommend import Standing
 from search.recommend import defaults_standing
 from search.recommend import pick
+from search.recommend import standings
 from search.recommend import told_apart
 from search.reports.tables import accuracy
 from search.reports.tables import markdown_table
 from search.resolve import resolved
+from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate
 from search.spec import SweepSpec
+from search.store import Phase
 from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.task import TaskSettings
+from search.task import file_hashes
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -173,33 +177,41 @@ class Plan:
     Args:
         spec: Its sweep.
         recorded: A finished sweep that is the same; None where one has to be run.
+        rate: What its noise rate comes to.
     """
 
     spec: SweepSpec
     recorded: SweepRecord | None
+    rate: SettledRate
 
 
-def plan(specs: Sequence[SweepSpec], store: Store, on_message: Callable[[str], None] | None = None) -> list[Plan]:
+def plan(
+    specs: Sequence[SweepSpec],
+    store: Store,
+    on_message: Callable[[str], None] | None = None,
+    rate: SettledRate | None = None,
+) -> list[Plan]:
     """Find out which of the sweeps have been run already.
 
     Args:
         specs: One a supervision, with the same data, noise and seeds.
         store: Where finished sweeps are looked for.
         on_message: Told what is done, where that takes long: estimating an unknown noise rate, once for all.
+        rate: What their noise rate comes to, where that is known.
 
     Raises:
         InvalidInput: They differ in what they have to share, or their data cannot be used.
     """
     _check_alike(specs)
     prepared = TaskSettings.of(specs[0], Path()).load(specs[0].download)
-    rate = settle_noise_rate(specs[0], prepared, on_message).value
+    rate = rate or settle_noise_rate(specs[0], prepared, on_message)
     done = store.sweeps(dataset=prepared.task.dataset.name, state=SweepState.DONE)
     same_data = [sweep for sweep in done if sweep.data_hash == prepared.task.dataset.fingerprint]
     plans = []
     for spec in specs:
-        wanted = resolved(spec, prepared, rate)
+        wanted = resolved(spec, prepared, rate.value)
         found = next((sweep for sweep in same_data if _agrees(wanted, sweep)), None)
-        plans.append(Plan(spec.model_copy(update={"noise_rate": rate}), found))
+        plans.append(Plan(spec, found, rate))
     return plans
 
 
@@ -244,7 +256,13 @@ def compare(
         say(f"{name}: {each.spec.number_of_trials().total} trials")
         try:
             outcome = run_sweep(
-                each.spec, home=home, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck, on_message=say
+                each.spec,
+                home=home,
+                ray_address=ray_address,
+                on_status=on_status,
+                on_stuck=on_stuck,
+                on_message=say,
+                noise_rate=each.rate,
             )
         except SweepFailed as error:
             say(f"{name}: failed, {error.reason}")
@@ -270,13 +288,21 @@ def compared(store: Store, sweep_ids: Sequence[str], failed: Sequence[ComparedRo
     if not sweeps:
         reasons = "; ".join(f"{row.supervision}: {row.problem}" for row in failed)
         raise InvalidInput(FieldError("supervision", [row.supervision for row in failed], reasons, "Mend it first."))
-    found = [(sweep, how, standing) for sweep in sweeps for how, standing in _standings(store, sweep)]
+    found, lost = [], list(failed)
+    for sweep in sweeps:
+        if standings_of_it := list(_standings(store, sweep)):
+            found += [(sweep, how, standing) for how, standing in standings_of_it]
+        else:
+            problem = "no configuration was trained to the end on the fresh seeds"
+            lost.append(_failed(sweep.supervision, sweep.id, problem))
+    if not found:
+        raise InvalidInput(FieldError("supervision", [row.supervision for row in lost], lost[0].problem, "Mend it."))
+    found = _on_common_seeds(found)
     baseline = next((standing for _, how, standing in found if how == BASELINE), None)
-    _check_paired(found)
-    rows = []
+    rows: list[ComparedRow] = []
     for sweep, how, standing in found:
-        if how == BASELINE and standing is not baseline:
-            continue  # CCE is the same in every sweep
+        if any((row.supervision, row.label) == (standing.supervision, _label(standing)) for row in rows):
+            continue  # CCE is the same in every sweep, and what takes nothing is its own best
         rows.append(_row(sweep, how, standing, baseline))
     rows.sort(key=lambda row: -(row.objective.mean if row.objective else 0.0))
     first = sweeps[0]
@@ -288,7 +314,7 @@ def compared(store: Store, sweep_ids: Sequence[str], failed: Sequence[ComparedRo
         backbone=first.backbone,
         measured=SearchObjective.recorded(first.spec, first.noise_rate, first.facts).measured,
         seeds=seeds,
-        rows=(*rows, *failed),
+        rows=(*rows, *lost),
     )
 
 
@@ -296,14 +322,12 @@ def _standings(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Standing
     trials = store.trials(sweep.id)
     choice = pick(sweep, trials)
     if choice is None or not choice.confirmed:
-        remedy = "Give confirm.seeds of 2 or more, and resume it."
-        problem = "has no configuration that was confirmed on fresh seeds"
-        raise InvalidInput(FieldError("sweep", sweep.id, problem, remedy))
+        return
+    if choice.baseline is not None:
+        yield BASELINE, choice.baseline
     yield SEARCHED, choice.winner
     if defaults := defaults_standing(sweep, trials):
         yield DEFAULTS, defaults
-    if choice.baseline is not None:
-        yield BASELINE, choice.baseline
 
 
 def _check_alike(specs: Sequence[SweepSpec]) -> None:
@@ -319,8 +343,12 @@ def _check_alike(specs: Sequence[SweepSpec]) -> None:
         )
 
 
-def _check_paired(found: Sequence[tuple[SweepRecord, str, Standing]]) -> None:
-    """Raise unless every pair of seeds means the same labels wherever it occurs, and all have some in common."""
+def _on_common_seeds(found: Sequence[tuple[SweepRecord, str, Standing]]) -> list[tuple[SweepRecord, str, Standing]]:
+    """Every standing over the seeds that all have; one that lost some to divergence does not gain by it.
+
+    Raises:
+        InvalidInput: A pair of seeds means other labels in one sweep than in another, or none is common to all.
+    """
     labels: dict[tuple[int, int], str | None] = {}
     for sweep, _, standing in found:
         for trial in standing.trials:
@@ -333,6 +361,15 @@ def _check_paired(found: Sequence[tuple[SweepRecord, str, Standing]]) -> None:
         ids = [sweep.id for sweep, _, _ in found]
         problem = "share no fresh seeds"
         raise InvalidInput(FieldError("sweep", ids, problem, "Give them one seed and as many confirm.seeds."))
+    kept = []
+    for sweep, how, standing in found:
+        trials = [trial for trial in standing.trials if (trial.seed, trial.noise_seed) in common]
+        kept.append((sweep, how, standings(sweep, trials, *Phase)[0]))
+    return kept
+
+
+def _label(standing: Standing) -> str:
+    return label(standing.supervision, standing.hyperparameters)
 
 
 def _row(sweep: SweepRecord, how: str, standing: Standing, baseline: Standing | None) -> ComparedRow:
@@ -344,7 +381,7 @@ def _row(sweep: SweepRecord, how: str, standing: Standing, baseline: Standing | 
     return ComparedRow(
         supervision=standing.supervision,
         how=how,
-        label=label(standing.supervision, standing.hyperparameters),
+        label=_label(standing),
         objective=standing.objective,
         intact_accuracy=standing.intact_accuracy,
         test_accuracy=standing.test_accuracy,
@@ -364,6 +401,9 @@ def _agrees(wanted: SweepSpec, sweep: SweepRecord) -> bool:
     except ValueError:  # written by another version
         return False
     asked = wanted.to_json_dict()
+    hashes = sweep.facts.get("files", {})
+    if any(hashes.get(field) != found for field, found in file_hashes(wanted).items()):
+        return False
     if recorded["confirm"]["defaults"] and not asked["confirm"]["defaults"]:
         recorded["confirm"]["defaults"] = False
     return all(recorded[name] == value for name, value in asked.items() if name not in _OF_NO_ACCOUNT)

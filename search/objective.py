@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from trainers.datasets import Dataset
 
 
+# Below it the standard error is a hundred times that of the measured accuracy: nothing is left to be recovered.
+_LEAST_SLOPE = 0.01
+
+
 class ObjectiveKind(StrEnum):
     """Which accuracy is maximised; never that on the noisy training labels, which memorising wins."""
 
@@ -126,7 +130,7 @@ class SearchObjective:
             return None
         wrong = rate / (classes - 1)
         slope = 1 - rate - wrong
-        return (wrong, slope) if slope > 1e-9 else None
+        return (wrong, slope) if slope > _LEAST_SLOPE else None
 
 
 def objective_label(metric: str) -> str:

@@ -52,6 +52,7 @@ from search.reports.figures import write_figures
 from search.reports.label_noise import write_label_noise
 from search.reports.tables import leaderboard_markdown
 from search.resolve import resolved
+from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate
 from search.spec import SweepSpec
 from search.spec import parse_specs
@@ -67,6 +68,7 @@ from search.store import TrialRecord
 from search.store import TrialState
 from search.task import PreparedTask
 from search.task import TaskSettings
+from search.task import file_hashes
 from search.tracking import ParentSummary
 from search.tracking import Recorder
 from search.versions import versions
@@ -110,6 +112,7 @@ def run_sweep(
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
     on_message: OnMessage | None = None,
+    noise_rate: SettledRate | None = None,
 ) -> SweepOutcome:
     """Search the best configuration of a supervision for a dataset and noise rate.
 
@@ -124,6 +127,7 @@ def run_sweep(
             error is written to the standard error.
         on_message: Called with a line on what is done before the sweep is recorded, where that takes long: estimating
             the noise rate.
+        noise_rate: What the spec's noise rate was found to come to; it is found here by default.
 
     Returns:
         The finished sweep with its recommendation.
@@ -136,7 +140,7 @@ def run_sweep(
     with _Session(home, ray_address, on_stuck) as session:
         prepared = session.check(spec)
         task = prepared.task
-        rate = settle_noise_rate(spec, prepared, on_message)
+        rate = noise_rate or settle_noise_rate(spec, prepared, on_message)
         spec = resolved(spec, prepared, rate.value)
         sweep = session.store.create_sweep(
             id=_new_id(task.dataset.name, rate.value),
@@ -147,7 +151,7 @@ def run_sweep(
             supervision=spec.supervision,
             data_hash=task.dataset.fingerprint,
             versions=versions(),
-            facts={**prepared.facts(), **rate.facts},
+            facts={**prepared.facts(), **rate.facts, "files": file_hashes(spec)},
         )
         return session.execute(sweep, spec, prepared, on_status)
 
@@ -198,6 +202,17 @@ def resume_sweep(
                     f"is not the one that the finished trials of {sweep.id} were trained on (fingerprint "
                     f"{task.dataset.fingerprint[:12]}, recorded {sweep.data_hash[:12]})",
                     "Restore the data, or start a new sweep.",
+                )
+            )
+        recorded = sweep.facts.get("files", {})
+        changed = [field for field, found in file_hashes(spec).items() if recorded.get(field, found) != found]
+        if changed:
+            raise InvalidInput(
+                FieldError(
+                    changed[0],
+                    spec.noise_file if changed[0] == "noise_file" else changed[0],
+                    f"the file is not the one that the finished trials of {sweep.id} were trained with",
+                    "Restore the file, or start a new sweep.",
                 )
             )
         session.store.add_versions(sweep.id, versions())

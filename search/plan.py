@@ -248,6 +248,8 @@ def default_configuration(spec: SweepSpec, num_classes: int) -> Configuration:
         return starting_points(spec.settled_noise_rate, num_classes)[0]
     defaults = Hyperparameters.of(spec.supervision).defaults
     plain = {name: value for name, value in defaults.items() if isinstance(value, float | int | str)}
+    if plain.get("matrix") == "true" and not spec.knows_transition_matrix:
+        plain["matrix"] = "estimated"
     return Configuration(spec.supervision, tuple(plain.items()))
 
 

@@ -488,8 +488,10 @@ def recommendations(
     noise_rate: float | None = None,
     backbone: str | None = None,
     supervision: str | None = None,
+    noise_model: str | None = None,
+    objective: str | None = None,
 ) -> list[Recommendation]:
-    """Recommendations of the newest finished sweep for each (dataset, noise rate and model, backbone, supervision).
+    """Recommendations of the newest finished sweep for each dataset, noise, backbone, supervision and objective.
 
     Args:
         store: Where the sweeps are.
@@ -498,20 +500,26 @@ def recommendations(
         noise_rate: Only this nominal noise rate.
         backbone: Only this backbone.
         supervision: Only this supervision.
+        noise_model: Only this noise model.
+        objective: Only sweeps that this guided: ``intact``, ``clean_validation`` or ``noisy_validation``.
 
     Returns:
-        At least one recommendation, ordered by dataset, noise rate, noise model, backbone and supervision.
+        At least one recommendation, ordered by dataset, noise rate, noise model, backbone, supervision and objective.
 
     Raises:
         InvalidInput: There is none; the message names what there is.
     """
-    found: dict[tuple[str, float, str, str, str, str], Recommendation] = {}
+    found: dict[tuple[str, float, tuple[str, ...], str, str, str, str], Recommendation] = {}
     for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
         if not _matches(sweep, dataset, noise_rate, backbone, supervision):
             continue
+        guide = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).kind.value
+        if noise_model not in (None, _noise_model(sweep)) or objective not in (None, guide):
+            continue
         # Two files of one name are two datasets.
         rate, source = round(sweep.noise_rate, 9), _source(sweep)
-        group = (sweep.dataset, rate, _noise_model(sweep), sweep.backbone, sweep.supervision, source)
+        noise = (_noise_model(sweep), *(str(sweep.spec.get(name) or "") for name in ("noise_file", "noise_column")))
+        group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source)
         if group in found:
             continue
         recommendation = choose(sweep, store.trials(sweep.id))
@@ -529,6 +537,8 @@ def recommend(
     home: Path | str | None = None,
     backbone: str | None = None,
     supervision: str = "gr",
+    noise_model: str | None = None,
+    objective: str | None = None,
 ) -> Recommendation:
     """What to use for a dataset at a noise rate, from the newest finished sweep: (beta, lambda) of GR, or another's.
 
@@ -542,13 +552,15 @@ def recommend(
         home: Home folder; by default ``EMPHASIS_HOME``, else ``.emphasis`` in the user's home directory.
         backbone: Network; by default whichever the newest finished sweep used.
         supervision: What was searched.
+        noise_model: Of the sweep; by default whichever the newest finished sweep used.
+        objective: What guided it; by default likewise.
 
     Raises:
         InvalidInput: No finished sweep answers it; the message names what there is.
     """
     store = Store.open(Home.resolve(home).store_url)
     try:
-        found = recommendations(store, dataset, noise_rate, backbone, supervision)
+        found = recommendations(store, dataset, noise_rate, backbone, supervision, noise_model, objective)
         newest = {
             sweep.id: age for age, sweep in enumerate(_newest_first(store.sweeps(state=SweepState.DONE)))
         }

@@ -44,6 +44,7 @@ from spaces import GridSpace
 from spaces import SearchSpace
 from spaces import Value
 from spaces import default_space
+from spaces import narrowed
 from spaces import refusal
 from spaces.named import as_fields
 from spaces.space import Hyperparameters as GivenHyperparameters
@@ -357,8 +358,16 @@ class SweepSpec(_Section):
 
     @property
     def searched_space(self) -> SearchSpace:
-        """The space, the supervision's own where none is given."""
-        return self.space or default_space(self.supervision)
+        """The space; where none is given the supervision's own, less what is fixed."""
+        if self.space is not None:
+            return self.space
+        unknown = () if self.knows_transition_matrix else (("matrix", "true"),)
+        return narrowed(default_space(self.supervision), self.hyperparameters, unknown)
+
+    @property
+    def knows_transition_matrix(self) -> bool:
+        """Whether the noise is drawn, so that its transition matrix is known."""
+        return self.noise_model not in ("none", "file")
 
     @property
     def fixed(self) -> dict[str, Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class TaskSettings:
             self.noise_file,
             self.noise_column,
             self.limit_train,
+            _version(self.noise_file),
         )
         kind = objective_kind(self.objective, whole)
         held_out = None
@@ -134,9 +136,12 @@ class PreparedTask:
             noise_rate: Nominal rate; of no account where the labels are not drawn by a rate.
             seed: Noise seed.
         """
-        noise = noise_of(self.settings.noise_model, noise_rate, self.settings.noise_file, None)
-        data = self.whole
-        return noise.draw(data.y_train, data.num_classes, seed, intact=data.intact_train)
+        settings, data = self.settings, self.whole
+        noise = noise_of(settings.noise_model, noise_rate, settings.noise_file, settings.noise_column)
+        # Drawn noise is one of the intact labels where the data brings some beside noisy ones.
+        drawn = noise.labels_count_as_intact and data.intact_train is not None
+        labels = data.intact_train if drawn and data.intact_train is not None else data.y_train
+        return noise.draw(labels, data.num_classes, seed, intact=data.intact_train)
 
     def divided(self, labels: CorruptedLabels) -> tuple[CorruptedLabels, Tensor | None]:
         """(labels of the examples that are trained on, those of the examples held out if there are any)."""
@@ -163,6 +168,27 @@ class PreparedTask:
             "validation_examples": None if data.y_validation is None else len(data.y_validation),
             "test_examples": len(data.y_test),
         }
+
+
+def file_hashes(spec: SweepSpec) -> dict[str, str]:
+    """SHA-256 of the files that a spec names beside its data, by field: their contents are part of what is trained."""
+    named = {
+        "noise_file": spec.noise_file,
+        "training.weights": spec.training.weights,
+        **{f"hyperparameters.{name}": value for name, value in spec.hyperparameters.items()},
+    }
+    paths = {field: Path(value).expanduser() for field, value in named.items() if isinstance(value, str | Path)}
+    return {
+        field: hashlib.sha256(path.read_bytes()).hexdigest() for field, path in sorted(paths.items()) if path.is_file()
+    }
+
+
+def _version(path: str | None) -> object:
+    """What changes when a file changes."""
+    if path is None or not Path(path).is_file():
+        return None
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def noise_of(name: str, noise_rate: float | None, file: str | Path | None, column: str | None) -> NoiseModel:
@@ -194,7 +220,7 @@ def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column
 
 @lru_cache(maxsize=1)
 def _labelled_and_limited(
-    dataset: Dataset, noise_model: str, file: str | None, column: str | None, limit: int | None
+    dataset: Dataset, noise_model: str, file: str | None, column: str | None, limit: int | None, version: object
 ) -> Dataset:
     whole = labelled(dataset, noise_model, file, column)
     return whole if limit is None else whole.limit_train(limit)

@@ -20,6 +20,7 @@ from spaces.space import KappaSpace
 from spaces.space import RangesSpace
 from spaces.space import SearchSpace
 from spaces.starting_points import starting_points
+from spaces.supervisions import narrowed
 
 __all__ = [
     "AnySpace",
@@ -37,6 +38,7 @@ __all__ = [
     "default_space",
     "kappa_of",
     "largest_exponent",
+    "narrowed",
     "parse_space",
     "refusal",
     "space_by_name",

@@ -6,9 +6,11 @@ The ranges are those in which a hyper-parameter is defined or stays itself: wher
 
 from __future__ import annotations
 
+from collections.abc import Container
 from collections.abc import Mapping
 from typing import Any
 
+from spaces.configuration import Value
 from spaces.space import GridSpace
 from spaces.space import KappaSpace
 from spaces.space import RangesSpace
@@ -30,6 +32,25 @@ def _matrices(supervision: str) -> GridSpace:
 def one_cell(supervision: str) -> GridSpace:
     """The space of one configuration: the supervision with its defaults."""
     return GridSpace(supervision=supervision, points=({},))
+
+
+def narrowed(space: SearchSpace, fixed: Container[str], impossible: Container[tuple[str, Value]] = ()) -> SearchSpace:
+    """A default space less what is fixed, and less the cells that cannot be had.
+
+    Args:
+        space: A grid of points, or ranges; another is returned as it is.
+        fixed: Names of values that are not searched.
+        impossible: (name, value) pairs whose cells are left out.
+    """
+    if isinstance(space, RangesSpace):
+        left = {name: each for name, each in space.dimensions.items() if name not in fixed}
+        return space.model_copy(update={"dimensions": left}) if left else one_cell(space.supervision)
+    if isinstance(space, GridSpace) and space.points is not None:
+        possible = [point for point in space.points if not any(pair in impossible for pair in point.items())]
+        points = [{name: value for name, value in point.items() if name not in fixed} for point in possible]
+        distinct = tuple(point for number, point in enumerate(points) if point not in points[:number])
+        return space.model_copy(update={"points": distinct or ({},)})
+    return space
 
 
 SPACES: Mapping[str, SearchSpace] = {

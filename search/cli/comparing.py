@@ -115,11 +115,18 @@ def compare(
         },
     )
     folder = home_of(ctx, home)
+    from search.compare import FORMATS
+
+    if format not in FORMATS:
+        raise InvalidInput(FieldError("format", format, "unknown format", f"Use one of {', '.join(FORMATS)}."))
     names = _names(supervision)
     submissions = [
         checked(_fields(fields, name, defaults), folder, here=ray_address is None, quiet=number > 0)
         for number, name in enumerate(names)
     ]
+    if written is not None and len(submissions[0].specs) > 1:
+        remedy = "Give one noise rate, or leave it out: the home folder has a table of each."
+        raise InvalidInput(FieldError("output", str(written), "is one file for several comparisons", remedy))
     # One comparison a noise rate.
     for specs in zip(*(submission.specs for submission in submissions), strict=True):
         if dry_run:
@@ -179,15 +186,27 @@ def _run(ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address
 def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
     from search.compare import plan
     from search.estimate import estimate
+    from search.settled_rate import SettledRate
+    from search.spec import UNKNOWN
     from search.store import Store
 
+    # An estimate of the noise rate takes the training of networks, and a dry run trains none.
+    unknown = SettledRate(0.0) if specs[0].noise_rate == UNKNOWN else None
+    if unknown:
+        say("the noise rate is estimated first; finished sweeps at that rate are reused")
     with Store.open(home.store_url) as store:
-        for each in plan(specs, store, complain):
+        for each in plan(specs, store, complain, unknown):
             name = each.spec.supervision
             if each.recorded is not None:
                 say(f"{name}: reuses {each.recorded.id}")
             else:
                 say(f"{name}: {'; '.join(estimate(each.spec, store).lines()[1:])}")
+
+
+def _about(comparison: Comparison) -> str:
+    first = next((row.objective.name for row in comparison.rows if row.objective is not None), "")
+    parts = (comparison.dataset, comparison.noise_model, f"r{comparison.noise_rate:g}", comparison.backbone, first)
+    return "-".join(("compare", *parts))
 
 
 def _show(comparison: Comparison, home: Home, written: Path | None, format: str) -> None:
@@ -206,7 +225,7 @@ def _show(comparison: Comparison, home: Home, written: Path | None, format: str)
     for cells in rows:
         table.add_row(*map(Text, cells))
     output().print(table)
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"compare-{comparison.dataset}-r{comparison.noise_rate:g}")
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", _about(comparison))
     folder = home.figures(name)
     folder.mkdir(parents=True, exist_ok=True)
     save_figure(comparison_chart(comparison), folder / "comparison.png")

@@ -9,6 +9,8 @@ import typer
 
 from search.cli.streams import complain
 from search.cli.streams import say
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
 
 
 def labels(
@@ -30,10 +32,6 @@ def labels(
         str | None, typer.Option("--noise-column", metavar="NAME", help="Column of that file.", show_default=False)
     ] = None,
     noise_seed: Annotated[int, typer.Option("--noise-seed", metavar="N", help="As `emphasis show --json` has it.")] = 0,
-    limit_train: Annotated[
-        int | None,
-        typer.Option("--limit-train", metavar="N", help="As of the sweep that they are to be those of."),
-    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help="Folder of the dataset's files.")
     ] = None,
@@ -57,13 +55,16 @@ def labels(
 
     data = load_dataset(dataset, data_dir, download)
     data = labelled(data, noise_model, noise_file, noise_column)
-    data = data if limit_train is None else data.limit_train(limit_train)
     noise = noise_of(noise_model, noise_rate, noise_file, noise_column)
     drawn = noise.draw(data.y_train, data.num_classes, noise_seed, intact=data.intact_train)
-    if file.suffix == ".npz":
-        drawn.save(file)
-    else:
-        drawn.write_labels(file, intact=data.intact_train if file.suffix == ".csv" else None)
+    try:
+        if file.suffix == ".npz":
+            drawn.save(file)
+        else:
+            drawn.write_labels(file, intact=data.intact_train if file.suffix == ".csv" else None)
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror or error}"
+        raise InvalidInput(FieldError("output", str(file), problem, "Give a file in a folder of yours.")) from error
     nominal = "not known" if drawn.noise_rate is None else f"{drawn.noise_rate:g}"
     realised = "not known" if drawn.realised_rate is None else f"{drawn.realised_rate:.4f}"
     say(f"{len(drawn.labels):,} labels of {data.name}: noise rate nominal {nominal}, realised {realised}")

@@ -68,8 +68,8 @@ def datasets() -> None:
     from trainers.datasets.registry import dataset_names
     from trainers.datasets.registry import dataset_source
 
-    names = dataset_names()
-    _list([*names, *_BY_PATH], lambda name: _BY_PATH[name] if name in _BY_PATH else dataset_source(name).description)
+    _list(dataset_names(), lambda name: dataset_source(name).description)
+    _list(list(_BY_PATH), _BY_PATH.__getitem__)
 
 
 def _list(names: Sequence[str], told: Callable[[str], str]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ACCURACY_DIGITS = 3
 # Most important first: the last ones are left out where a terminal is narrow.
-_LIST_COLUMNS = ("sweep", "state", "trials", "β", "λ", "intact", "noise", "backbone", "created")
+_LIST_COLUMNS = ("sweep", "state", "trials", "β", "λ", "objective", "noise", "backbone", "created")
 
 
 def list_sweeps(
@@ -131,6 +131,14 @@ def export(
         str | None,
         typer.Option("--supervision", metavar="NAME", help="Default: all supervisions.", show_default=False),
     ] = None,
+    noise_model: Annotated[
+        str | None,
+        typer.Option("--noise-model", metavar="NAME", help="Default: all noise models.", show_default=False),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option("--objective", metavar="NAME", help="Default: all objectives.", show_default=False),
+    ] = None,
     format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="json, yaml, csv or md.")
     ] = "json",
@@ -162,7 +170,10 @@ def export(
 
     as_text((), format)  # a wrong format is said before the record is read
     with Store.open(home_of(ctx, home).store_url) as store:
-        text = as_text(recommendations(store, dataset, _rate(noise_rate), backbone, supervision), format)
+        found = recommendations(
+            store, dataset, _rate(noise_rate), backbone, supervision, noise_model, objective
+        )
+        text = as_text(found, format)
     if file is None or str(file) == "-":
         typer.echo(text, nl=False)
     else:
@@ -200,7 +211,7 @@ def ui(
 
 def _fitting_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """The list of sweeps with as many of its columns as the console has room for."""
-    for count in range(len(columns), columns.index("intact"), -1):
+    for count in range(len(columns), columns.index("objective"), -1):
         table = _table(columns[:count], [row[:count] for row in rows])
         # Measured without a limit: a console's own measure never exceeds its width.
         if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
@@ -278,7 +289,8 @@ def _show_sweep(
             say(text)
         say()
     if trials:
-        columns = ("trial", "phase", "seed", "configuration", "state", "intact", "test", "seconds", "starts")
+        accuracies = ("objective", "intact", "test")
+        columns = ("trial", "phase", "seed", "configuration", "state", *accuracies, "seconds", "starts")
         output().print(_table(columns, [_trial_row(trial) for trial in trials]))
     for trial in trials:
         if trial.reason:
@@ -303,6 +315,7 @@ def _trial_row(trial: TrialRecord) -> tuple[str, ...]:
         f"{trial.seed}",
         label(trial.supervision, trial.hyperparameters),
         trial.state.value,
+        _share(trial.objective),
         _share(trial.final.intact_train if trial.final else None),
         _share(trial.final.test if trial.final else None),
         "" if trial.train_seconds is None else f"{trial.train_seconds:.1f}",

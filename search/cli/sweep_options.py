@@ -65,7 +65,9 @@ Normalise = Annotated[
     str | None,
     _option("--normalise", "Of gr: batch (weights sum to 1) or none (divide by size).", _SEARCH, "NAME"),
 ]
-Backbone = Annotated[str | None, _option("--backbone", "mlp, resnet20, 32, 44, 56 or 110.", _TRAINING, "NAME")]
+Backbone = Annotated[
+    str | None, _option("--backbone", "mlp, resnet20 to resnet110, or torchvision:NAME.", _TRAINING, "NAME")
+]
 Epochs = Annotated[str | None, _option("--epochs", "Budget in epochs.", _TRAINING, "N")]
 Iterations = Annotated[str | None, _option("--iterations", "Budget in optimiser steps.", _TRAINING, "N")]
 BatchSize = Annotated[str | None, _option("--batch-size", "Examples a step.", _TRAINING, "N")]

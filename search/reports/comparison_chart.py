@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -25,7 +27,7 @@ def comparison_chart(comparison: Comparison) -> Figure:
         comparison: The rows that failed are left out.
     """
     rows = [row for row in comparison.rows if row.objective is not None]
-    figure = new_figure(9, 1.9 + 0.36 * max(len(rows), 3))
+    figure = new_figure(10, 1.9 + 0.42 * max(len(rows), 3))
     axes = quiet(figure.add_subplot(), grid="x")
     label = rows[0].objective.label if rows and rows[0].objective else "objective"
     for measure, offset, marker, filled, name in (
@@ -41,7 +43,7 @@ def comparison_chart(comparison: Comparison) -> Figure:
     for row in rows:
         if row.how == CCE and row.objective is not None:
             axes.axvline(row.objective.mean, color=BASELINE, linestyle=(0, (4, 2)), linewidth=1, gid="CCE")
-    axes.set_yticks(range(len(rows)), [f"{row.label}, {row.how}" for row in rows], fontsize=10)
+    axes.set_yticks(range(len(rows)), [_named(row) for row in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(8))
     seeds = f"the same {len(comparison.seeds)} fresh seeds"
@@ -49,6 +51,11 @@ def comparison_chart(comparison: Comparison) -> Figure:
     figure.legend(loc="outside lower left", ncols=2, fontsize=10, frameon=False)
     heading(figure, f"{comparison.title}: supervisions")
     return figure
+
+
+def _named(row: ComparedRow) -> str:
+    # Defaults have their values in the table, and may be many.
+    return fill(f"{row.supervision}, {row.how}" if row.how == DEFAULTS else f"{row.label}, {row.how}", 46)
 
 
 def _colour(row: ComparedRow) -> str:

@@ -164,7 +164,7 @@ class TestDryRun:
         assert spec["training"]["epochs"] == 2
         assert "iterations" not in spec["training"]
         assert spec["training"]["batch_size"] == 32
-        assert spec["confirm"] == {"top": 1, "seeds": 4}
+        assert spec["confirm"] == {"top": 1, "seeds": 4, "defaults": False}
 
     def test_each_noise_rate_is_a_sweep_of_its_own(self, emphasis: Emphasis) -> None:
         done = emphasis("run", *self.SMALL, "--noise-rate", "0.2", "--noise-rate", "0.6")
@@ -224,7 +224,9 @@ class TestDryRun:
     def test_hopeless_noise_rate_is_warned_of(self, emphasis: Emphasis) -> None:
         done = emphasis("run", *self.SMALL, "--noise-rate", "0.95")
         assert done.exit_code == 0
-        assert done.stderr.startswith("Warning: noise_rate = 0.95")
+        objective, warning = done.stderr.splitlines()
+        assert objective.startswith("Objective: final accuracy on the intact labels")
+        assert warning.startswith("Warning: noise_rate = 0.95")
 
 
     def test_a_supervision_is_asked_for_by_name_with_its_fixed_values(self, emphasis: Emphasis) -> None:
@@ -263,8 +265,8 @@ class TestListing:
         install_package(f"emphasis.{kind}", {"broken": "example_missing:Thing"})
         done = emphasis(kind)
         assert done.exit_code == 0
-        *others, line = done.stdout.splitlines()
-        assert line.startswith("broken")
+        (line,) = [each for each in done.stdout.splitlines() if each.startswith("broken")]
+        others = [each for each in done.stdout.splitlines() if each != line]
         assert "cannot be used: the plugin emphasis-example (example_missing:Thing) does not load" in line
         assert not [other for other in others if "cannot be used" in other]
 
@@ -356,7 +358,7 @@ class TestList:
     ) -> None:
         record_sweep("digits-new", noise_rate=0.2)
         header, new, done = emphasis("list").stdout.splitlines()
-        assert header.split() == ["sweep", "state", "trials", "β", "λ", "intact", "noise", "backbone", "created"]
+        assert header.split() == ["sweep", "state", "trials", "β", "λ", "objective", "noise", "backbone", "created"]
         assert new.split()[:4] == ["digits-new", "queued", "0/0", "–"]
         assert done.split()[:9] == ["digits-done", "done", "25/25,", "1", "failed", "16", "1", "0.960", "0.4"]
 
@@ -366,7 +368,7 @@ class TestList:
         other = record_sweep("digits-gce", supervision="gce")
         other.searched(Configuration.of("gce", q=0.5), 0.9)
         header, gce, gr = emphasis("list").stdout.splitlines()
-        assert header.split()[3:6] == ["supervision", "best", "intact"]
+        assert header.split()[3:6] == ["supervision", "best", "objective"]
         assert gce.split()[3:6] == ["gce", "q=0.5", "0.900"]
         assert gr.split()[5:9] == ["gr", "β=16", "λ=1", "0.960"]
 
@@ -412,7 +414,7 @@ class TestShow:
         assert "state    done" in told
         assert "kind: kappa" in told
         assert "Recommended: beta = 16, lambda = 1" in told
-        assert "CCE beside it: intact 0.610 ± 0.006 (n=3)" in told
+        assert "CCE beside it: intact accuracy 0.610 ± 0.006 (n=3)" in told
         assert "failed 12: the loss is not finite" in told
         assert len(re.findall(r"^\d+ +(?:search|confirm|baseline)", told, flags=re.MULTILINE)) == 25
 

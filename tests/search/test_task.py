@@ -17,6 +17,7 @@ from search.preflight import examine
 from search.settled_rate import settle_noise_rate
 from search.task import PreparedTask
 from search.task import TaskSettings
+from search.task import file_hashes
 from trainers.datasets import load_dataset
 from trainers.errors import InvalidInput
 from trainers.noise import make_noise_model
@@ -117,7 +118,7 @@ def test_a_matrix_tells_its_own_noise_rate(tmp_path: Path) -> None:
         ({"noise_model": "file", "noise_file": "nowhere.csv"}, "noise_file", "no such file"),
         ({"noise_model": "asymmetric_cifar100"}, "noise_model", "classes"),
         ({"supervision": "backward", "noise_rate": 0.9}, "noise_rate", "no inverse"),
-        ({"supervision": "forward", "noise_model": "none", "noise_rate": 0.3}, "matrix", "true"),
+        ({"supervision": "forward", "noise_model": "none", "hyperparameters": {"matrix": "true"}}, "matrix", "true"),
         ({"objective": "clean_validation"}, "objective", "no labelled validation set"),
         ({"objective": "noisy_validation", "validation_fraction": 0.999}, "validation_fraction", "leaves fewer"),
     ],
@@ -149,3 +150,63 @@ def test_intact_labels_that_nobody_knows_are_no_objective_and_tell_no_rate(witho
         check_submission({**fields, "noise_rate": 0.3, "objective": "intact"})
     with pytest.raises(InvalidInput, match="'unknown' to have it estimated"):
         check_submission(fields)
+
+
+def test_a_label_file_that_changes_is_read_again_by_the_same_process(tmp_path: Path) -> None:
+    path = tmp_path / "labels.npy"
+    digits = load_dataset("digits")
+    fields = {"noise_model": "file", "noise_file": str(path), "noise_rate": None, "limit_train": None}
+    np.save(path, digits.y_train.numpy())
+    assert settle_noise_rate(spec_of(**fields), prepared(**fields)).value == 0
+    np.save(path, make_noise_model("pair_flip", 0.5).draw(digits.y_train, 10, 0).labels.numpy().astype(np.int32))
+    assert settle_noise_rate(spec_of(**fields), prepared(**fields)).value > 0.4
+
+
+def test_labels_that_are_all_wrong_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "labels.npy", (load_dataset("digits").y_train.numpy() + 1) % 10)
+    fields = {"noise_model": "file", "noise_file": str(tmp_path / "labels.npy")}
+    with pytest.raises(InvalidInput, match="number the classes as the dataset does"):
+        check_submission({"dataset": "digits", **fields})
+
+
+def test_noise_is_drawn_from_the_intact_labels_where_the_data_brings_noisy_ones_beside_them(tmp_path: Path) -> None:
+    digits = load_dataset("digits")
+    noisy = make_noise_model("symmetric", 0.5).draw(digits.y_train, 10, 9).labels
+    arrays = {"x_train": digits.x_train, "y_train": noisy, "x_test": digits.x_test, "y_test": digits.y_test}
+    images = {name: (each.permute(0, 2, 3, 1) if each.dim() == 4 else each).numpy() for name, each in arrays.items()}
+    np.savez(tmp_path / "noisy.npz", **images, intact_train=digits.y_train.numpy())
+    found = prepared(dataset=str(tmp_path / "noisy.npz"), limit_train=None)
+    assert 0.35 < (found.labels(0.4, 3).realised_rate or 0) < 0.45
+    kept = prepared(dataset=str(tmp_path / "noisy.npz"), limit_train=None, noise_model="none")
+    assert torch.equal(kept.labels(None, 3).labels, noisy)
+
+
+def test_the_contents_of_files_that_a_spec_names_are_part_of_it(tmp_path: Path) -> None:
+    matrix = tmp_path / "T.csv"
+    np.savetxt(matrix, np.eye(10), delimiter=",")
+    spec = spec_of(supervision="forward", hyperparameters={"matrix": str(matrix)})
+    before = file_hashes(spec)
+    assert list(before) == ["hyperparameters.matrix"]
+    np.savetxt(matrix, np.eye(10)[::-1], delimiter=",")
+    assert file_hashes(spec) != before
+
+
+@pytest.mark.parametrize(
+    ("fields", "cells"),
+    [
+        ({}, [{"matrix": "true"}, {"matrix": "estimated"}]),
+        ({"hyperparameters": {"matrix": "estimated"}}, [{}]),
+        ({"noise_model": "none"}, [{"matrix": "estimated"}]),
+    ],
+)
+def test_the_default_space_leaves_out_what_is_fixed_and_what_cannot_be_had(
+    fields: dict[str, Any], cells: list[dict[str, Any]]
+) -> None:
+    space = spec_of(supervision="forward", **fields).searched_space
+    assert [cell.as_dict() for cell in space.grid() or ()] == cells
+
+
+def test_fixing_one_of_several_ranges_leaves_the_others() -> None:
+    space = spec_of(supervision="gce_truncated", hyperparameters={"k": 0.5}).searched_space
+    assert list(space.distributions()) == ["q"]
+    assert spec_of(supervision="gce", hyperparameters={"q": 0.5}).number_of_configurations == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import pickle
 import threading
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -108,6 +109,9 @@ class LabelFile(NoiseModel):
             raise
         except Exception as error:  # a broken or hostile file makes numpy, torch and zipfile raise nearly anything
             what = str(error).split("\n")[0] or type(error).__name__
+            if isinstance(error, pickle.UnpicklingError):
+                # torch's own words tell how to run it.
+                what = "it holds pickled code or objects, which are never run or built"
             raise InvalidInput(self._problem(f"cannot be read ({what})")) from error
         # Before anything is done with the values: a few bytes can pose as an array of any size.
         if array.dtype.kind not in "iu" or array.shape != (num_examples,):

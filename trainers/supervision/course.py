@@ -106,7 +106,10 @@ class NetworkView(Protocol):
         """Softmax outputs for the whole training set, eval mode, un-augmented, float32 (N, C)."""
 
     def features(self, chosen: Tensor) -> Tensor:
-        """What the last linear layer is given for these examples, eval mode, un-augmented, float32 (n, F)."""
+        """What the last linear layer is given for these examples, eval mode, un-augmented, float32 (n, F).
+
+        Fewer rows where image files cannot be decoded.
+        """
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of all parameters and buffers."""

@@ -148,7 +148,10 @@ class _DimensionalityDrivenCourse(Course):
         drawn = np.random.default_rng((self._setting.seed, network.epoch)).permutation(count)
         drawn = drawn[: min(_BATCHES, count // size) * size]
         features = network.features(torch.from_numpy(drawn).to(self._setting.device))
-        batches = features.reshape(-1, size, features.shape[1])
+        # Images that cannot be decoded have no features; a last part that is too small has no neighbours.
+        batches = [batch for batch in torch.split(features, size) if len(batch) > 2]
+        if not batches:
+            return None
         estimates = torch.cat([local_intrinsic_dimensionality(batch, self._supervision.k) for batch in batches])
         estimates = estimates[torch.isfinite(estimates)]
         mean = float(estimates.double().mean()) if len(estimates) else 0.0

@@ -149,7 +149,9 @@ class _SAdaptationCourse(Course):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._first.load_state_dict(state["first"])
         device = self._labels.device
-        self._best = state["best"]
+        if state["best"] is not None:
+            b, weights = state["best"]
+            self._best = b.to(device), {name: value.to(device) for name, value in weights.items()}
         if state["b"] is not None:
             self._b = state["b"].to(device).clone().requires_grad_()
             self._velocity = state["velocity"].to(device).clone()
