@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import warnings
 from typing import Annotated
 from typing import Any
 
@@ -108,4 +109,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    # Where a warning was raised in our code is nothing to a user.
+    warnings.showwarning = lambda message, *where, **more: complain(f"Warning: {message}")
     app()
