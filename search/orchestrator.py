@@ -429,7 +429,8 @@ class _SweepRun:
 
     def interrupted_by(self, error: BaseException) -> str | None:
         """Why the sweep was interrupted, if an error means that and not that the sweep failed."""
-        if isinstance(error, KeyboardInterrupt):
+        # While Ray starts, SIGTERM meets a handler of Ray's own, which exits.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
             return self._interruption.reason or "interrupted"
         if isinstance(error, EmphasisError):
             return None
