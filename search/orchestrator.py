@@ -48,8 +48,6 @@ from search.preflight import check
 from search.recommend import Recommendation
 from search.recommend import choose
 from search.recommend import is_baseline
-from search.reports.figures import write_figures
-from search.reports.label_noise import write_label_noise
 from search.reports.tables import leaderboard_markdown
 from search.resolve import resolved
 from search.settled_rate import SettledRate
@@ -293,9 +291,7 @@ class _Session:
                 # While Ray's servers start, the recorder can import MLflow and open the sweep's run.
                 self.recorder.notify(sweep.id)
                 run.tell("starting Ray")
-                # Ray Tune takes seconds to import.
-                importing = partial(importlib.import_module, "search.tuning")
-                run.cluster = cluster = ray.enter_context(ray_cluster(self._ray_address, meanwhile=importing))
+                run.cluster = cluster = ray.enter_context(ray_cluster(self._ray_address, meanwhile=_import_slow_ones))
                 interruption.listen()
                 lookout.find_loss = cluster.loss
                 check(spec, cluster_resources=cluster.resources)
@@ -318,6 +314,9 @@ class _Session:
     def _write_figures(self, sweep_id: str, prepared: PreparedTask | None = None) -> str | None:
         """Write what a sweep has found as pictures; why that failed, which does not undo what was found."""
         try:
+            from search.reports.figures import write_figures
+            from search.reports.label_noise import write_label_noise
+
             folder = self.home.figures(sweep_id)
             write_figures(self.store, sweep_id, folder)
             if prepared is not None:
@@ -581,6 +580,12 @@ class _SweepRun:
                 message=self._message,
             )
         )
+
+
+def _import_slow_ones() -> None:
+    # Ray Tune and matplotlib take seconds to import.
+    for module in ("search.tuning", "search.reports.figures"):
+        importlib.import_module(module)
 
 
 def progress_of(trials: list[TrialRecord]) -> Progress:
