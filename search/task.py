@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 from torch import Tensor
 
 from search.objective import ObjectiveKind
 from search.objective import objective_kind
-from search.spec import SweepSpec
 from trainers.datasets import Dataset
 from trainers.datasets import HeldOut
 from trainers.datasets import ImageFiles
@@ -26,6 +26,10 @@ from trainers.noise import make_noise_model
 from trainers.noise import takes_rate
 from trainers.recipes import training_task
 from trainers.training import TrainingTask
+
+if TYPE_CHECKING:
+    # A trial's process needs no spec, and half a second to import pydantic and Optuna for it.
+    from search.spec import SweepSpec
 
 FROM_FILE = "file"
 NOISY_ALREADY = "none"
