@@ -285,9 +285,6 @@ def compared(store: Store, sweep_ids: Sequence[str], failed: Sequence[ComparedRo
         InvalidInput: They were not trained on the same fresh seeds and noise.
     """
     sweeps = [store.sweep(sweep_id) for sweep_id in sweep_ids]
-    if not sweeps:
-        reasons = "; ".join(f"{row.supervision}: {row.problem}" for row in failed)
-        raise InvalidInput(FieldError("supervision", [row.supervision for row in failed], reasons, "Mend it first."))
     found, lost = [], list(failed)
     for sweep in sweeps:
         if standings_of_it := list(_standings(store, sweep)):
@@ -296,7 +293,8 @@ def compared(store: Store, sweep_ids: Sequence[str], failed: Sequence[ComparedRo
             problem = "no configuration was trained to the end on the fresh seeds"
             lost.append(_failed(sweep.supervision, sweep.id, problem))
     if not found:
-        raise InvalidInput(FieldError("supervision", [row.supervision for row in lost], lost[0].problem, "Mend it."))
+        reasons = "; ".join(f"{row.supervision}: {row.problem}" for row in lost)
+        raise InvalidInput(FieldError("supervision", [row.supervision for row in lost], reasons, "Mend it first."))
     found = _on_common_seeds(found)
     baseline = next((standing for _, how, standing in found if how == BASELINE), None)
     rows: list[ComparedRow] = []

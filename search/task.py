@@ -143,8 +143,8 @@ class PreparedTask:
         settings, data = self.settings, self.whole
         noise = noise_of(settings.noise_model, noise_rate, settings.noise_file, settings.noise_column)
         # Drawn noise is one of the intact labels where the data brings some beside noisy ones.
-        drawn = noise.labels_count_as_intact and data.intact_train is not None
-        labels = data.intact_train if drawn and data.intact_train is not None else data.y_train
+        known = data.intact_train if noise.labels_count_as_intact else None
+        labels = data.y_train if known is None else known
         return noise.draw(labels, data.num_classes, seed, intact=data.intact_train)
 
     def divided(self, labels: CorruptedLabels) -> tuple[CorruptedLabels, Tensor | None]:
