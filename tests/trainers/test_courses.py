@@ -37,6 +37,7 @@ NEEDS_VALUES: dict[str, dict[str, Any]] = {"gr": {"beta": 12.0, "lam": 0.5}}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "forward, estimated": ("forward", {"matrix": "estimated"}),
     "backward, estimated": ("backward", {"matrix": "estimated"}),
+    "gce_truncated, chosen seldom": ("gce_truncated", {"every": 0.4}),
 }
 
 
