@@ -24,6 +24,7 @@ from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
 from search.cli.sweeping import checked
+from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -167,14 +168,13 @@ def _run(ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address
 
     from search.compare import compare as run
     from search.display import progress_display
-    from search.errors import SweepInterrupted
     from search.errors import SweepWarning
 
     # Said already, when the submission was checked.
     warnings.simplefilter("ignore", SweepWarning)
     with progress_display(output()) as display:
 
-        def say_why(error: SweepInterrupted) -> None:
+        def say_why(error: EmphasisError) -> None:
             display.__exit__(None, None, None)  # the process ends from here, and the terminal is left as it was
             complain(with_home(str(error), given_home(ctx)))
 

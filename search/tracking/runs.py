@@ -16,6 +16,7 @@ from search.tracking.environment import prepare_environment
 from search.tracking.interface import is_server
 from search.tracking.run_content import EPOCH_METRIC
 from search.tracking.run_content import RUNNING
+from search.tracking.run_content import SCHEDULED
 from search.tracking.run_content import SWEEP_TAG
 from search.tracking.run_content import Point
 from trainers.errors import EmphasisError
@@ -132,6 +133,22 @@ class MlflowRuns:
         self.client.delete_run(run.run_id)
         run.deleted = True
 
+    def delete_sweep(self, parent_run_id: str, sweep_id: str) -> None:
+        """Delete a sweep's runs, as far as MLflow still has them (it keeps them restorable)."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+        from mlflow.protos.databricks_pb2 import ErrorCode
+
+        try:
+            experiment_id = self.client.get_run(parent_run_id).info.experiment_id
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            return
+        for run in self.of_sweep(experiment_id, sweep_id):
+            if not run.deleted:
+                self.delete(run)
+
     def epochs_recorded(self, run: RecordedRun) -> int:
         """Return the highest epoch that MLflow has of a run; 0 without one."""
         history = self.client.get_metric_history(run.run_id, EPOCH_METRIC)
@@ -178,7 +195,7 @@ class MlflowRuns:
         """Give a run a status, with its end (milliseconds since 1970, UTC) where the status is an end."""
         if run.status == status:
             return
-        if status == RUNNING:
+        if status in (RUNNING, SCHEDULED):
             self.client.update_run(run.run_id, status=status)
         else:
             self.client.set_terminated(run.run_id, status=status, end_time=end_time)

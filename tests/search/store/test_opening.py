@@ -44,7 +44,7 @@ def run_sql(url: str, statement: str) -> None:
 
 
 def test_the_migrations_lead_to_exactly_the_tables_of_the_models(store: Store) -> None:
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         options = {"version_table": migrations.VERSION_TABLE, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
@@ -53,10 +53,10 @@ def test_the_migrations_lead_to_exactly_the_tables_of_the_models(store: Store) -
 
 
 def test_the_comparison_with_the_models_can_fail(store: Store) -> None:
-    with store._engine.begin() as connection:
+    with store._database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE sweeps ADD COLUMN forgotten INTEGER"))
         connection.execute(text("DROP INDEX ix_trials_standing"))
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": migrations.VERSION_TABLE})
         differences = [difference[0] for difference in compare_metadata(context, Base.metadata)]
     assert sorted(differences) == ["add_index", "remove_column"]
@@ -196,7 +196,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
 
 
 def test_sqlite_is_opened_with_what_durability_and_concurrency_need(sqlite_url: str) -> None:
-    with Store.open(sqlite_url) as store, store._engine.connect() as connection:
+    with Store.open(sqlite_url) as store, store._database.engine.connect() as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")
