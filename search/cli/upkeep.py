@@ -60,7 +60,7 @@ def restore(
     """Put a backup in place as a home folder that has nothing recorded yet.
 
     All of it is checked first. A sweep that was running when the backup was
-    made is resumed like one that was killed.
+    made is paused, or queued again where a worker ran it.
 
     Example:
 
