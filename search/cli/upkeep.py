@@ -100,7 +100,8 @@ def prune(
     gone, figures of sweeps that are gone, and artifacts of runs that were
     deleted in MLflow (a run restored there comes back without them).
     Nothing recorded in the store or in MLflow is removed, and nothing of a
-    sweep that runs or can be taken up again.
+    sweep that is queued, runs or is paused. A failed sweep can still be
+    resumed: the trials that it was training start over.
 
     Examples:
 
