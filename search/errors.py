@@ -25,6 +25,63 @@ class SweepBusy(EmphasisError):
         return type(self), (self.sweep_id, self.owner)
 
 
+class LeaseLost(EmphasisError):
+    """The process no longer has the right to run the sweep; nothing was written.
+
+    Args:
+        sweep_id: The sweep.
+        reason: Why, e.g. that another has it now.
+    """
+
+    def __init__(self, sweep_id: str, reason: str) -> None:
+        self.sweep_id = sweep_id
+        self.reason = reason
+        super().__init__(
+            f"Sweep {sweep_id} is no longer this process's to run: {reason}. Nothing was written; what was "
+            "recorded before is kept, and whoever has the sweep runs what is missing."
+        )
+
+    def __reduce__(self) -> tuple[type[LeaseLost], tuple[str, str]]:
+        return type(self), (self.sweep_id, self.reason)
+
+
+class IllegalMove(EmphasisError):
+    """A sweep cannot do what was asked of it in the state that it is in; nothing was changed.
+
+    Args:
+        sweep_id: The sweep.
+        asked: What was asked, e.g. ``pause``.
+        state: The state it is in.
+        remedy: What can be done instead.
+    """
+
+    def __init__(self, sweep_id: str, asked: str, state: str, remedy: str) -> None:
+        self.sweep_id, self.asked, self.state, self.remedy = sweep_id, asked, state, remedy
+        super().__init__(f"Sweep {sweep_id} is {state}: it cannot be asked to {asked}. {remedy}")
+
+    def __reduce__(self) -> tuple[type[IllegalMove], tuple[str, str, str, str]]:
+        return type(self), (self.sweep_id, self.asked, self.state, self.remedy)
+
+
+class RequestKeyUsed(EmphasisError):
+    """The request key belongs to another submission; nothing was changed.
+
+    Args:
+        key: The key.
+        sweep_id: The sweep that was submitted under it.
+    """
+
+    def __init__(self, key: str, sweep_id: str) -> None:
+        self.key, self.sweep_id = key, sweep_id
+        super().__init__(
+            f"request_key = {key!r}: sweep {sweep_id} was submitted under it with other fields. "
+            "Use another key for another sweep, or repeat the same fields."
+        )
+
+    def __reduce__(self) -> tuple[type[RequestKeyUsed], tuple[str, str]]:
+        return type(self), (self.key, self.sweep_id)
+
+
 class SweepFailed(EmphasisError):
     """The sweep was stopped because it cannot give a result; what it recorded is kept.
 
@@ -64,6 +121,21 @@ class SweepInterrupted(EmphasisError):
 
     def __reduce__(self) -> tuple[type[SweepInterrupted], tuple[str, str]]:
         return type(self), (self.sweep_id, self.reason)
+
+
+class SweepCancelled(EmphasisError):
+    """The sweep was cancelled, which is final; what it recorded is kept.
+
+    Args:
+        sweep_id: The sweep.
+    """
+
+    def __init__(self, sweep_id: str) -> None:
+        self.sweep_id = sweep_id
+        super().__init__(f"Sweep {sweep_id} was cancelled. Its finished trials are kept: `emphasis show {sweep_id}`.")
+
+    def __reduce__(self) -> tuple[type[SweepCancelled], tuple[str]]:
+        return type(self), (self.sweep_id,)
 
 
 class TrialFinished(EmphasisError):

@@ -10,10 +10,11 @@ from types import FrameType
 from typing import Any
 from typing import Self
 
+from search.errors import LeaseLost
 from trainers.errors import EmphasisError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-_SECONDS_BETWEEN_HEARTBEATS = 10.0
+_SECONDS_BETWEEN_HEARTBEATS = 2.0
 # Tune looks up from what it waits for ten times a second, unless it is in a call that waits for a dead Ray.
 _LONGEST_REACTION = 10.0
 
@@ -81,12 +82,12 @@ class Lookout:
 
     Args:
         interruption: Of the sweep.
-        heartbeat: Says to the store that the owner lives; False if it owns the sweep no longer.
+        heartbeat: Says to the store that the owner lives; why the sweep is to stop, if it is.
         last_resort: Called with the reason, from the thread that looks out, if the sweep does not stop when it should.
     """
 
     def __init__(
-        self, interruption: Interruption, heartbeat: Callable[[], bool], last_resort: Callable[[str], None]
+        self, interruption: Interruption, heartbeat: Callable[[], str | None], last_resort: Callable[[str], None]
     ) -> None:
         self.find_loss: Callable[[], str | None] = lambda: None
         self._interruption = interruption
@@ -118,6 +119,8 @@ class Lookout:
 
     def _beat(self) -> str | None:
         try:
-            return None if self._heartbeat() else "another process has taken it over"
+            return self._heartbeat()
+        except LeaseLost as error:
+            return error.reason
         except EmphasisError:
             return None  # what the sweep itself writes next will say so

@@ -26,8 +26,10 @@ from typing import Any
 from search.cluster import Cluster
 from search.cluster import ray_cluster
 from search.cluster_resources import Nodes
+from search.errors import LeaseLost
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
+from search.errors import SweepCancelled
 from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.errors import SweepWarning
@@ -42,7 +44,6 @@ from search.machine import trials_at_once
 from search.naming import equations
 from search.objective import SearchObjective
 from search.owner import is_alive
-from search.owner import state_now
 from search.owner import this_process
 from search.plan import Pause
 from search.plan import SweepPlan
@@ -51,14 +52,15 @@ from search.recommend import Recommendation
 from search.recommend import choose
 from search.recommend import is_baseline
 from search.reports.tables import leaderboard_markdown
-from search.resolve import resolved
 from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate
+from search.spec import UNKNOWN
 from search.spec import SweepSpec
 from search.spec import parse_specs
 from search.status import SweepStatus
 from search.store import Accuracies
 from search.store import EpochRecord
+from search.store import Lease
 from search.store import Phase
 from search.store import Progress
 from search.store import Store
@@ -66,6 +68,8 @@ from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
 from search.store import TrialState
+from search.submission import record_sweep
+from search.submission import settle_sweep
 from search.task import PreparedTask
 from search.task import TaskSettings
 from search.task import file_hashes
@@ -79,8 +83,9 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 OnStatus = Callable[[SweepStatus], None]
-OnStuck = Callable[[SweepInterrupted], None]
+OnStuck = Callable[[EmphasisError], None]
 OnMessage = Callable[[str], None]
+Prepare = Callable[["_SweepRun"], tuple[SweepSpec, PreparedTask]]
 
 _LONGEST_WAIT_FOR_MLFLOW = 60.0
 _LAST_WAIT_FOR_MLFLOW = 10.0
@@ -141,25 +146,14 @@ def run_sweep(
     Raises:
         InvalidInput: Something is wrong with the spec or the world; nothing was started.
         SweepFailed: Too many trials failed, or Ray ended.
-        SweepInterrupted: By Ctrl-C or SIGTERM; `resume_sweep` goes on from there.
+        SweepInterrupted: By Ctrl-C, SIGTERM or `emphasis pause`; `resume_sweep` goes on from there.
+        SweepCancelled: By `emphasis cancel`.
     """
     with _Session(home, ray_address, on_stuck, may_grow_to) as session:
         prepared = session.check(spec)
-        task = prepared.task
         rate = noise_rate or settle_noise_rate(spec, prepared, on_message)
-        spec = resolved(spec, prepared, rate.value)
-        sweep = session.store.create_sweep(
-            id=_new_id(task.dataset.name, rate.value),
-            spec=spec.to_json_dict(),
-            dataset=task.dataset.name,
-            noise_rate=rate.value,
-            backbone=task.backbone,
-            supervision=spec.supervision,
-            data_hash=task.dataset.fingerprint,
-            versions=versions(),
-            facts={**prepared.facts(), **rate.facts, "files": file_hashes(spec)},
-        )
-        return session.execute(sweep, spec, prepared, on_status)
+        sweep = record_sweep(session.store, spec, prepared, rate, attended=True)
+        return session.execute(sweep, lambda run: (spec_of(sweep), prepared), on_status)
 
 
 def resume_sweep(
@@ -194,50 +188,99 @@ def resume_sweep(
     """
     with _Session(home, ray_address, on_stuck, may_grow_to) as session:
         sweep = session.store.sweep(sweep_id)
-        given = {} if max_failure_rate is None else {"max_failure_rate": max_failure_rate}
-        (spec,) = parse_specs({**sweep.spec, **given})
-        if sweep.owner is not None and is_alive(sweep.owner, sweep.heartbeat_at or sweep.created_at):
-            raise SweepBusy(sweep.id, sweep.owner)
+        spec = spec_of(sweep, **({} if max_failure_rate is None else {"max_failure_rate": max_failure_rate}))
+        if sweep.owner is not None:
+            raise SweepBusy(sweep.id, sweep.owner)  # lost ones were released just now
         if sweep.state is SweepState.DONE:
-            return session.complete(sweep, spec, on_status)
+            return session.complete(sweep, on_status)
         prepared = session.check(spec)
-        task = prepared.task
-        if task.dataset.fingerprint != sweep.data_hash:
-            raise InvalidInput(
-                FieldError(
-                    "dataset",
-                    spec.dataset,
-                    f"is not the one that the finished trials of {sweep.id} were trained on (fingerprint "
-                    f"{task.dataset.fingerprint[:12]}, recorded {sweep.data_hash[:12]})",
-                    "Restore the data, or start a new sweep.",
-                )
-            )
-        recorded = sweep.facts.get("files", {})
-        changed = [field for field, found in file_hashes(spec).items() if recorded.get(field, found) != found]
-        if changed:
-            raise InvalidInput(
-                FieldError(
-                    changed[0],
-                    spec.noise_file if changed[0] == "noise_file" else changed[0],
-                    f"the file is not the one that the finished trials of {sweep.id} were trained with",
-                    "Restore the file, or start a new sweep.",
-                )
-            )
+        check_unchanged(sweep, spec, prepared)
         session.store.add_versions(sweep.id, versions())
-        return session.execute(session.store.sweep(sweep.id), spec, prepared, on_status)
+
+        def settled(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
+            return session.settled(sweep, spec, prepared, run), prepared
+
+        return session.execute(sweep, settled, on_status)
 
 
-def interrupt_abandoned(store: Store) -> None:
-    """Record every sweep whose process died without a word as interrupted."""
-    me = this_process()
-    for sweep in store.sweeps(state=SweepState.RUNNING):
-        if state_now(sweep) is SweepState.INTERRUPTED:
-            # Whoever resumes one of them at this moment is the one to claim it, or finds it claimed and waits.
-            with suppress(SweepBusy):
-                store.claim_sweep(sweep.id, me, is_alive=is_alive)
-                reason = "the process that ran it was killed"
-                store.release_running(sweep.id, reason)
-                store.set_sweep_state(sweep.id, SweepState.INTERRUPTED, reason, owner=me)
+def run_queued_sweep(
+    sweep_id: str,
+    *,
+    lease_seconds: float,
+    max_trials: int | None = None,
+    home: Home | str | Path | None = None,
+    ray_address: str | None = None,
+    may_grow_to: Nodes | None = None,
+    on_status: OnStatus | None = None,
+    on_stuck: OnStuck | None = None,
+) -> SweepOutcome:
+    """Claim a queued sweep and run what is missing of it, as a worker's process does.
+
+    Args:
+        sweep_id: Full id of the sweep.
+        lease_seconds: How long this process may be silent before another takes the sweep over.
+        max_trials: Trials at once, at most, whatever the sweep asks for.
+        home: As for `run_sweep`.
+        ray_address: As for `run_sweep`.
+        may_grow_to: As for `run_sweep`.
+        on_status: As for `run_sweep`.
+        on_stuck: As for `run_sweep`.
+
+    Raises:
+        SweepBusy: Another process has claimed it.
+        IllegalMove: It is no longer queued.
+        SweepFailed: It cannot give a result; a spec that this machine cannot run is such a failure.
+        SweepInterrupted: It was paused, or this process is to stop, has lost the lease, Ray or the store.
+        SweepCancelled: It was cancelled.
+    """
+    with _Session(home, ray_address, on_stuck, may_grow_to, alone=False) as session:
+        sweep = session.store.sweep(sweep_id)
+
+        def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
+            spec = spec_of(sweep)
+            run.tell("reading the data")
+            prepared = session.check(spec)
+            check_unchanged(sweep, spec, prepared)
+            run.store.add_versions(sweep.id, versions())
+            return session.settled(sweep, spec, prepared, run), prepared
+
+        return session.execute(sweep, prepare, on_status, lease_seconds, max_trials)
+
+
+def spec_of(sweep: SweepRecord, **given: Any) -> SweepSpec:
+    """A recorded sweep's spec, with other values of some fields where given."""
+    (spec,) = parse_specs({**sweep.spec, **given})
+    return spec
+
+
+def check_unchanged(sweep: SweepRecord, spec: SweepSpec, prepared: PreparedTask) -> None:
+    """Refuse to go on with a sweep on other data than its finished trials were trained on.
+
+    Raises:
+        InvalidInput: The data or a file differs from what was recorded.
+    """
+    fingerprint = prepared.task.dataset.fingerprint
+    if fingerprint != sweep.data_hash:
+        raise InvalidInput(
+            FieldError(
+                "dataset",
+                spec.dataset,
+                f"is not the one that the finished trials of {sweep.id} were trained on (fingerprint "
+                f"{fingerprint[:12]}, recorded {sweep.data_hash[:12]})",
+                "Restore the data, or start a new sweep.",
+            )
+        )
+    recorded = sweep.facts.get("files", {})
+    changed = [field for field, found in file_hashes(spec).items() if recorded.get(field, found) != found]
+    if changed:
+        raise InvalidInput(
+            FieldError(
+                changed[0],
+                spec.noise_file if changed[0] == "noise_file" else changed[0],
+                f"the file is not the one that the finished trials of {sweep.id} were trained with",
+                "Restore the file, or start a new sweep.",
+            )
+        )
 
 
 class _Session:
@@ -249,7 +292,9 @@ class _Session:
         ray_address: str | None,
         on_stuck: OnStuck | None = None,
         may_grow_to: Nodes | None = None,
+        alone: bool = True,
     ) -> None:
+        self._alone = alone
         self.home = home if isinstance(home, Home) else Home.resolve(home)
         self._ray_address, self._may_grow_to = ray_address, may_grow_to
         self._on_stuck = on_stuck or (lambda error: print(error, file=sys.stderr, flush=True))
@@ -262,9 +307,11 @@ class _Session:
             artifact_root=self.home.artifact_root,
             summarise=partial(summarise, self.store, self.home),
         )
-        # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither.
-        interrupt_abandoned(self.store)
-        self.recorder.catch_up()
+        if self._alone:
+            # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither. Among
+            # workers it is the worker who sees to that.
+            self.store.release_lost(is_alive)
+            self.recorder.catch_up()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -285,45 +332,68 @@ class _Session:
             warnings.warn(text, SweepWarning, stacklevel=3)
         return TaskSettings.of(spec, self.home.path).load(spec.download)
 
+    def settled(self, sweep: SweepRecord, spec: SweepSpec, prepared: PreparedTask, run: _SweepRun) -> SweepSpec:
+        """The spec with its noise rate, estimated and recorded where it was not known."""
+        if spec.noise_rate != UNKNOWN:
+            return spec
+        rate = settle_noise_rate(spec, prepared, run.tell)
+        return settle_sweep(run.store, sweep, spec, prepared, rate)
+
     def execute(
-        self, sweep: SweepRecord, spec: SweepSpec, prepared: PreparedTask, on_status: OnStatus | None
+        self,
+        sweep: SweepRecord,
+        prepare: Prepare,
+        on_status: OnStatus | None,
+        lease_seconds: float | None = None,
+        max_trials: int | None = None,
     ) -> SweepOutcome:
-        """Run what is missing of a sweep and say what it found."""
-        owner = this_process()
-        self.store.claim_sweep(sweep.id, owner, is_alive=is_alive)
+        """Claim a sweep, run what is missing of it and say what it found.
+
+        Args:
+            sweep: What to run.
+            prepare: Gives its spec and data once it is claimed.
+            on_status: As for `run_sweep`.
+            lease_seconds: As for `Store.claim_sweep`.
+            max_trials: Trials at once, at most.
+        """
+        claimed = self.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive, lease_seconds=lease_seconds)
+        lease = claimed.lease
         interruption = Interruption()
-        run = _SweepRun(self, sweep, spec, on_status or (lambda status: None), interruption)
+        run = _SweepRun(self, self.store.fenced(lease), claimed, on_status or (lambda status: None), interruption)
         lookout = Lookout(
             interruption,
-            heartbeat=partial(self.store.heartbeat, sweep.id, owner),
-            last_resort=partial(self._abandon, sweep.id, owner),
+            heartbeat=partial(_heartbeat, self.store, lease, lease_seconds),
+            last_resort=partial(self._abandon, run),
         )
         # Ray is left last, since leaving a Ray that has died may take long or fail: the store knows by then.
         with ExitStack() as ray, interruption, lookout:
             try:
-                self.store.release_running(sweep.id, "the process that ran the sweep ended")
+                run.store.release_running(sweep.id, "the process that ran the sweep ended")
+                run.take_spec(*prepare(run))
                 # While Ray's servers start, the recorder can import MLflow and open the sweep's run.
                 self.recorder.notify(sweep.id)
                 run.tell("starting Ray")
                 cluster = ray.enter_context(ray_cluster(self._ray_address, _import_slow_ones, self._may_grow_to))
-                run.cluster, run.waiting = cluster, Waiting(spec.resources, cluster.resources)
+                run.cluster, run.waiting = cluster, Waiting(run.spec.resources, cluster.resources)
                 interruption.listen()
                 lookout.find_loss = cluster.loss
                 resources = cluster.resources()
-                check(spec, clusters=[resources])
-                run.concurrency = trials_at_once(spec, resources)
-                run.plan = SweepPlan(self.store, sweep.id, spec, prepared.task.dataset.num_classes, run.concurrency)
+                check(run.spec, clusters=[resources])
+                run.concurrency = min(trials_at_once(run.spec, resources), max_trials or sys.maxsize)
+                run.plan = SweepPlan(
+                    run.store, sweep.id, run.spec, run.prepared.task.dataset.num_classes, run.concurrency
+                )
                 run.tell("searching")
-                self._tune(run, sweep, spec)
+                self._tune(run)
                 run.raise_if_failed()
                 lookout.find_loss = lambda: None  # all that is left can do without Ray
                 run.tell("writing figures")
-                problem = self._write_figures(sweep.id, prepared)
+                problem = self._write_figures(sweep.id, run.prepared)
                 interruption.settle()
-                self.store.set_sweep_state(sweep.id, SweepState.DONE, problem, owner=owner)
+                run.store.finish_sweep(sweep.id, SweepState.DONE, problem)
             except BaseException as error:
                 interruption.settle()
-                raise self._stopped(run, owner, error) from error
+                raise self._stopped(run, error) from error
         shutil.rmtree(self.home.checkpoints(sweep.id), ignore_errors=True)
         return self._outcome(run)
 
@@ -341,11 +411,11 @@ class _Session:
             return f"no figures ({type(error).__name__}: {error}); `emphasis resume {sweep_id}` writes them"
         return None
 
-    def complete(self, sweep: SweepRecord, spec: SweepSpec, on_status: OnStatus | None) -> SweepOutcome:
+    def complete(self, sweep: SweepRecord, on_status: OnStatus | None) -> SweepOutcome:
         """Make the figures and the MLflow record of a sweep that is done whole, and say what it found."""
-        run = _SweepRun(self, sweep, spec, on_status or (lambda status: None), Interruption())
+        run = _SweepRun(self, self.store, sweep, on_status or (lambda status: None), Interruption())
         run.tell("writing figures", SweepState.DONE)
-        self.store.set_sweep_state(sweep.id, SweepState.DONE, self._write_figures(sweep.id))
+        self.store.finish_sweep(sweep.id, SweepState.DONE, self._write_figures(sweep.id))
         return self._outcome(run)
 
     def _outcome(self, run: _SweepRun) -> SweepOutcome:
@@ -363,53 +433,72 @@ class _Session:
             tracking_behind=None if recorded else self.recorder.last_error or "it did not answer in time",
         )
 
-    def _tune(self, run: _SweepRun, sweep: SweepRecord, spec: SweepSpec) -> None:
+    def _tune(self, run: _SweepRun) -> None:
         if run.plan.is_complete():
             return
         # Imported here since Ray Tune takes seconds to import.
         from search.tuning import tune_trials
 
         self.home.ray.mkdir(parents=True, exist_ok=True)
-        resources = {"CPU": spec.resources.cpus}
-        if spec.resources.gpus:
-            resources["GPU"] = spec.resources.gpus
+        resources = {"CPU": run.spec.resources.cpus}
+        if run.spec.resources.gpus:
+            resources["GPU"] = run.spec.resources.gpus
         tune_trials(
             run,
-            TaskSettings.of(spec, self.home.checkpoints(sweep.id)),
+            TaskSettings.of(run.spec, self.home.checkpoints(run.sweep.id)),
             concurrency=run.concurrency,
             resources=resources,
-            notes=self.home.ray / f"{sweep.id}-{secrets.token_hex(3)}",
+            notes=self.home.ray / f"{run.sweep.id}-{secrets.token_hex(3)}",
         )
 
-    def _stopped(self, run: _SweepRun, owner: str, error: BaseException) -> BaseException:
+    def _stopped(self, run: _SweepRun, error: BaseException) -> BaseException:
         """Record why a sweep has stopped; the error that says so."""
-        interrupted = run.interrupted_by(error)
-        if interrupted is not None:
-            self._stop(run.sweep.id, owner, SweepState.INTERRUPTED, interrupted)
-            return SweepInterrupted(run.sweep.id, interrupted)
+        reason = run.interrupted_by(error)
+        if reason is not None:
+            return self._release(run, reason)
+        if not isinstance(error, EmphasisError) and not run.sweep.attended:
+            # Nobody is there to look at what nobody foresaw: it is tried again, a few times.
+            return self._release(run, f"{type(error).__name__}: {error}", died=True)
         reason = error.reason if isinstance(error, SweepFailed) else f"{type(error).__name__}: {error}"
-        self._stop(run.sweep.id, owner, SweepState.FAILED, reason)
+        with suppress(StoreUnavailable, LeaseLost):
+            run.store.release_running(run.sweep.id, reason)
+            run.store.finish_sweep(run.sweep.id, SweepState.FAILED, reason)
+        self.recorder.notify(run.sweep.id)
+        if isinstance(error, InvalidInput) and not run.sweep.attended:
+            return SweepFailed(run.sweep.id, str(error))
         if isinstance(error, EmphasisError) or not isinstance(error, Exception):
             return error
         return SweepFailed(run.sweep.id, reason)
 
-    def _abandon(self, sweep_id: str, owner: str, reason: str) -> None:
+    def _abandon(self, run: _SweepRun, reason: str) -> None:
         """End the process, whose main thread a dead Ray holds where no exception reaches it."""
-        self._stop(sweep_id, owner, SweepState.INTERRUPTED, reason)
+        stopped = self._release(run, reason)
         self.recorder.flush(_LAST_WAIT_FOR_MLFLOW)
         try:
-            self._on_stuck(SweepInterrupted(sweep_id, reason))
+            self._on_stuck(stopped)
         finally:
             os._exit(1)
 
-    def _stop(self, sweep_id: str, owner: str, state: SweepState, reason: str) -> None:
+    def _release(self, run: _SweepRun, reason: str, died: bool = False) -> SweepInterrupted | SweepCancelled:
         """Leave nothing running in the store; MLflow follows from there."""
+        state = None
         # What cannot be written now is seen later: an owner that is dead has stopped.
-        with suppress(StoreUnavailable):
-            if self.store.sweep(sweep_id).owner == owner:
-                self.store.release_running(sweep_id, reason)
-                self.store.set_sweep_state(sweep_id, state, reason, owner=owner)
-        self.recorder.notify(sweep_id)
+        with suppress(StoreUnavailable, LeaseLost):
+            state = run.store.release_sweep(run.sweep.id, reason, died=died).state
+        self.recorder.notify(run.sweep.id)
+        if state is SweepState.CANCELLED:
+            return SweepCancelled(run.sweep.id)
+        return SweepInterrupted(run.sweep.id, reason)
+
+
+def _heartbeat(store: Store, lease: Lease, lease_seconds: float | None) -> str | None:
+    """Renew the lease; why the sweep is to stop, if it is."""
+    match store.renew(lease, lease_seconds):
+        case SweepState.RUNNING:
+            return None
+        case SweepState.CANCELLING:
+            return "cancelled"
+    return "paused"
 
 
 class _SweepRun:
@@ -418,18 +507,20 @@ class _SweepRun:
     cluster: Cluster | None = None
     waiting: Waiting
     plan: SweepPlan
+    prepared: PreparedTask
     concurrency: int = 1
 
     def __init__(
         self,
         session: _Session,
+        store: Store,
         sweep: SweepRecord,
-        spec: SweepSpec,
         on_status: OnStatus,
         interruption: Interruption,
     ) -> None:
-        self._session, self._store = session, session.store
-        self.sweep, self._spec, self._on_status = sweep, spec, on_status
+        self._session, self.store = session, store
+        self.sweep, self._on_status = sweep, on_status
+        self.spec = spec_of(sweep)
         self._interruption = interruption
         self._started = time.monotonic()
         self._error: Exception | None = None
@@ -440,6 +531,12 @@ class _SweepRun:
         self._deaths: Counter[tuple[str, bool]] = Counter()
         self._objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
 
+    def take_spec(self, spec: SweepSpec, prepared: PreparedTask) -> None:
+        """Take the spec and data that the sweep was found to have."""
+        self.spec, self.prepared = spec, prepared
+        self.sweep = self.store.sweep(self.sweep.id)
+        self._objective = SearchObjective.recorded(self.sweep.spec, self.sweep.noise_rate, self.sweep.facts)
+
     @property
     def ended(self) -> bool:
         return self._error is not None or self._interruption.reason is not None
@@ -449,6 +546,8 @@ class _SweepRun:
         # While Ray starts, SIGTERM meets a handler of Ray's own, which exits.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return self._interruption.reason or "interrupted"
+        if isinstance(error, StoreUnavailable | LeaseLost):
+            return str(error)  # a store that comes back finds the sweep as it was
         if isinstance(error, EmphasisError):
             return None
         # Ray's own errors say in many ways that it has died.
@@ -498,8 +597,8 @@ class _SweepRun:
         if isinstance(trial, Pause):
             return None if trial is Pause.WAIT else {}
         # The baseline is what it is, whatever the sweep fixes; so are a grid's cells of other supervisions.
-        searched = trial.supervision == self._spec.supervision and trial.phase is not Phase.BASELINE
-        fixed = self._spec.fixed if searched else {}
+        searched = trial.supervision == self.spec.supervision and trial.phase is not Phase.BASELINE
+        fixed = self.spec.fixed if searched else {}
         return {
             "trial_id": trial.id,
             "supervision": trial.supervision,
@@ -510,8 +609,8 @@ class _SweepRun:
         }
 
     def _start_attempt(self, trial_id: str) -> None:
-        self._store.start_attempt(trial_id, os.uname().nodename, os.getpid())
-        trial = self._store.trial(trial_id)
+        self.store.start_attempt(trial_id, os.uname().nodename, os.getpid())
+        trial = self.store.trial(trial_id)
         self.plan.update(trial)
         self._session.recorder.notify(self.sweep.id)
         self._at_once = max(self._at_once, self._running())
@@ -532,9 +631,9 @@ class _SweepRun:
         self._deaths[trial_id, with_its_node] += 1
         deaths = self._deaths[trial_id, with_its_node]
         what = "node was lost" if with_its_node else "process died"
-        if deaths <= (_MOST_LOST_NODES if with_its_node else self._spec.max_retries):
-            self._store.release_trial(trial_id, f"its {what}")
-            self.plan.put_back(self._store.trial(trial_id))
+        if deaths <= (_MOST_LOST_NODES if with_its_node else self.spec.max_retries):
+            self.store.release_trial(trial_id, f"its {what}")
+            self.plan.put_back(self.store.trial(trial_id))
         else:
             times = "once" if deaths == 1 else f"{deaths} times"
             why = "" if with_its_node else " (killed, or out of memory)"
@@ -553,7 +652,7 @@ class _SweepRun:
             return
         epochs = [_epoch_record(trial_id, epoch) for epoch in result["epochs"]]
         if epochs:
-            self._store.record_epochs(trial_id, epochs)
+            self.store.record_epochs(trial_id, epochs)
         if result["ending"] is not None:
             self._finish(trial_id, result["ending"])
         self._session.recorder.notify(self.sweep.id)
@@ -565,7 +664,7 @@ class _SweepRun:
         if state is TrialState.DONE and objective is None:
             state, ending = TrialState.FAILED, {**ending, "reason": f"it has no {self._objective.metric}"}
         reason = "\n".join(text for text in (ending.get("reason"), ending.get("detail")) if text) or None
-        trial = self._store.finish_trial(
+        trial = self.store.finish_trial(
             trial_id,
             state,
             objective=objective,
@@ -586,7 +685,7 @@ class _SweepRun:
     def _show(self, state: SweepState = SweepState.RUNNING) -> None:
         trials = list(self.plan.trials()) if hasattr(self, "plan") else []
         progress = progress_of(trials)
-        planned = max(self._spec.number_of_trials().total, progress.total)
+        planned = max(self.spec.number_of_trials().total, progress.total)
         left = planned - progress.finished
         # Trials of one sweep cost much the same, but the first of each process waits for its start.
         remaining = median(self._durations) * left / self._at_once if self._durations else None
@@ -650,12 +749,6 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
         note_markdown=f"{headline}\n\n{leaderboard_markdown(leaderboard(sweep, trials))}",
         artifacts=folder if folder.is_dir() else None,
     )
-
-
-def _new_id(dataset: str, noise_rate: float) -> str:
-    moment = datetime.now(UTC).strftime("%y%m%d-%H%M%S")
-    name = "".join(letter if letter.isalnum() else "-" for letter in dataset).strip("-").lower()
-    return f"{name}-r{round(noise_rate * 100):02d}-{moment}-{secrets.token_hex(2)}"
 
 
 def _epoch_record(trial_id: str, epoch: Mapping[str, Any]) -> EpochRecord:

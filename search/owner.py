@@ -12,6 +12,7 @@ import psutil
 from search.store.records import SweepRecord
 from search.store.records import SweepState
 from search.store.records import utc_now
+from search.store.states import once_stopped
 
 SILENT_SECONDS = 60.0
 """A process on another machine whose last heartbeat is older than this is taken for dead."""
@@ -49,11 +50,14 @@ def is_alive(owner: str, heartbeat_at: datetime) -> bool:
 
 
 def state_now(sweep: SweepRecord) -> SweepState:
-    """The state of a sweep as it is: one whose owner died without a word is interrupted, not running."""
-    if sweep.state is not SweepState.RUNNING:
-        return sweep.state
-    alive = sweep.owner is not None and is_alive(sweep.owner, sweep.heartbeat_at or sweep.created_at)
-    return SweepState.RUNNING if alive else SweepState.INTERRUPTED
+    """The state of a sweep as it is: one whose owner died without a word does not run."""
+    if sweep.owner is None:
+        return once_stopped(sweep.state, sweep.attended)
+    if sweep.lease_expires_at is not None:
+        alive = sweep.lease_expires_at >= utc_now() and is_alive(sweep.owner, utc_now())
+    else:
+        alive = is_alive(sweep.owner, sweep.heartbeat_at or sweep.created_at)
+    return sweep.state if alive else once_stopped(sweep.state, sweep.attended)
 
 
 @dataclass(frozen=True, slots=True)

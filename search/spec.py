@@ -90,7 +90,7 @@ def _whole_or_share(gpus: float) -> float:
     )
 
 
-UNKNOWN = "unknown"
+UNKNOWN: Literal["unknown"] = "unknown"
 """A noise rate that is estimated before the search."""
 
 

@@ -25,6 +25,7 @@ from search.cli.streams import output
 from search.cli.streams import say
 from search.cli.sweeping import checked
 from search.cli.sweeping import grown_cluster
+from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -173,14 +174,13 @@ def _run(
 
     from search.compare import compare as run
     from search.display import progress_display
-    from search.errors import SweepInterrupted
     from search.errors import SweepWarning
 
     # Said already, when the submission was checked.
     warnings.simplefilter("ignore", SweepWarning)
     with progress_display(output()) as display:
 
-        def say_why(error: SweepInterrupted) -> None:
+        def say_why(error: EmphasisError) -> None:
             display.__exit__(None, None, None)  # the process ends from here, and the terminal is left as it was
             complain(with_home(str(error), given_home(ctx)))
 

@@ -26,10 +26,12 @@ from search.cli.spec_text import spec_yaml
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
+from search.errors import SweepCancelled
 from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.errors import SweepWarning
 from search.home import Home
+from trainers.errors import EmphasisError
 
 if TYPE_CHECKING:
     from search.cluster_resources import Nodes
@@ -302,7 +304,7 @@ def _run_each(
 
         try:
             _follow(ctx, go)
-        except SweepFailed as error:
+        except (SweepFailed, SweepCancelled) as error:
             complain(with_home(str(error), given_home(ctx)))
             failed = True
         except SweepInterrupted:
@@ -321,7 +323,7 @@ def _follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome])
     warnings.simplefilter("ignore", SweepWarning)
     with progress_display(console) as display:
 
-        def say_why(error: SweepInterrupted) -> None:
+        def say_why(error: EmphasisError) -> None:
             display.__exit__(None, None, None)  # the process ends from here, and the terminal is left as it was
             complain(with_home(str(error), given_home(ctx)))
 

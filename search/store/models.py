@@ -20,12 +20,16 @@ from sqlalchemy import String
 from sqlalchemy import Text
 from sqlalchemy import TypeDecorator
 from sqlalchemy import UniqueConstraint
+from sqlalchemy import false
+from sqlalchemy import true
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
 from search.store.records import AttemptState
 from search.store.records import Phase
+from search.store.records import ProcessKind
+from search.store.records import Role
 from search.store.records import SweepState
 from search.store.records import TrialState
 
@@ -86,6 +90,8 @@ class Base(DeclarativeBase):
         TrialState: _state(TrialState),
         AttemptState: _state(AttemptState),
         Phase: _state(Phase),
+        Role: _state(Role),
+        ProcessKind: _state(ProcessKind),
     }
 
 
@@ -93,7 +99,11 @@ class Sweep(Base):
     """One row a sweep; see SweepRecord."""
 
     __tablename__ = "sweeps"
-    __table_args__ = (Index("ix_sweeps_created_at", "created_at"),)
+    __table_args__ = (
+        Index("ix_sweeps_created_at", "created_at"),
+        Index("ix_sweeps_queue", "state", "priority", "created_at"),
+        Index("uq_sweeps_submitter_request_key", "submitter", "request_key", unique=True),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     spec: Mapped[dict[str, Any]]
@@ -111,6 +121,14 @@ class Sweep(Base):
     finished_at: Mapped[datetime | None]
     owner: Mapped[str | None]
     heartbeat_at: Mapped[datetime | None]
+    priority: Mapped[int] = mapped_column(server_default="0")
+    submitter: Mapped[str] = mapped_column(server_default="local")
+    request_key: Mapped[str | None]
+    request_hash: Mapped[str | None]
+    attended: Mapped[bool] = mapped_column(server_default=true())
+    lease_expires_at: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    deaths: Mapped[int] = mapped_column(server_default="0")
 
 
 class Trial(Base):
@@ -198,3 +216,44 @@ class Tracking(Base):
     run_id: Mapped[str]
     epochs_recorded: Mapped[int]
     closed: Mapped[bool]
+    deleted: Mapped[bool] = mapped_column(server_default=false())
+
+
+class Event(Base):
+    """One row a thing that happened to a sweep; see EventRecord."""
+
+    __tablename__ = "events"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    level: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str]
+    message: Mapped[str] = mapped_column(Text)
+    trial_id: Mapped[str | None]
+    data: Mapped[dict[str, Any] | None]
+
+
+class Token(Base):
+    """One row a token; see TokenRecord. The token itself is nowhere."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (UniqueConstraint("hash"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[Role]
+    hash: Mapped[str]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class Process(Base):
+    """One row a worker or server that has said it lives; see ProcessRecord."""
+
+    __tablename__ = "processes"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[ProcessKind]
+    facts: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]

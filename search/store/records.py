@@ -17,13 +17,26 @@ def utc_now() -> datetime:
 
 
 class SweepState(StrEnum):
-    """Where a sweep stands."""
+    """Where a sweep stands; which moves there are: `search.store.states`."""
 
     QUEUED = "queued"
     RUNNING = "running"
-    INTERRUPTED = "interrupted"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
     DONE = "done"
     FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the sweep will run unless somebody asks for it again."""
+        return self in (SweepState.DONE, SweepState.FAILED, SweepState.CANCELLED)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing of the sweep runs and none is waited for."""
+        return self.ended or self is SweepState.PAUSED
 
 
 class TrialState(StrEnum):
@@ -56,6 +69,35 @@ class Phase(StrEnum):
     SEARCH = "search"
     CONFIRM = "confirm"
     BASELINE = "baseline"
+
+
+class Role(StrEnum):
+    """What a token allows: to read, or to submit, change and delete as well."""
+
+    READER = "reader"
+    SUBMITTER = "submitter"
+
+
+class ProcessKind(StrEnum):
+    """What a process of the service does."""
+
+    WORKER = "worker"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one sweep, until it runs out or another takes it.
+
+    Args:
+        sweep_id: The sweep.
+        owner: Who has it, ``host:pid:createtime``.
+        fence: Its number: higher for every claim of the sweep, so that an older holder is told from the present one.
+    """
+
+    sweep_id: str
+    owner: str
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +141,14 @@ class SweepRecord:
         finished_at: When it became done or failed (UTC).
         owner: ``host:pid:createtime`` of the process that runs it, None while nobody does.
         heartbeat_at: When the owner last said that it lives (UTC).
+        priority: Higher is run first; 0 by default.
+        submitter: Name of the token it was submitted with; ``local`` without one.
+        request_key: The submitter's own key for it, under which it cannot be submitted twice.
+        attended: Whether a person runs it in their own process; workers leave it alone.
+        lease_expires_at: When the owner's lease runs out (UTC); None for a person's process, which has it as long as
+            it lives.
+        fence: Number of the last lease.
+        deaths: How often in a row the process that ran it died before it finished a trial.
     """
 
     id: str
@@ -117,6 +167,24 @@ class SweepRecord:
     owner: str | None
     heartbeat_at: datetime | None
     facts: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    submitter: str = "local"
+    request_key: str | None = None
+    attended: bool = True
+    lease_expires_at: datetime | None = None
+    fence: int = 0
+    deaths: int = 0
+
+    @property
+    def lease(self) -> Lease:
+        """The owner's lease, as `search.store.Store.claim_sweep` gave it.
+
+        Raises:
+            ValueError: Nobody owns the sweep.
+        """
+        if self.owner is None:
+            raise ValueError(f"sweep {self.id} has no owner")
+        return Lease(self.id, self.owner, self.fence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +307,76 @@ class TrackingRecord:
         run_id: Its MLflow run.
         epochs_recorded: The last epoch that MLflow has.
         closed: Whether the run has its final state in MLflow.
+        deleted: Whether the sweep was deleted and its run in MLflow is to follow.
     """
 
     subject_id: str
     run_id: str
     epochs_recorded: int = 0
     closed: bool = False
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One thing that happened to a sweep, as its log shows it.
+
+    Args:
+        sweep_id: The sweep.
+        number: 1, 2, ... within the sweep, without a gap, in the order in which they happened.
+        at: When (UTC).
+        level: ``info``, ``warning`` or ``error``.
+        kind: ``submitted``, ``started``, ``state``, ``trial_started``, ``trial_finished``, ``trial_released`` or
+            ``log``.
+        message: In words.
+        trial_id: The trial it is about; None for the sweep as a whole.
+        data: Its numbers, e.g. a trial's objective.
+    """
+
+    sweep_id: str
+    number: int
+    at: datetime
+    level: str
+    kind: str
+    message: str
+    trial_id: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A token without its text, which only its holder has.
+
+    Args:
+        name: Whose it is; sweeps submitted with it bear this name.
+        role: What it allows.
+        created_at: UTC.
+        revoked_at: UTC; None while it is good.
+    """
+
+    name: str
+    role: Role
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """A worker or a server, as it last described itself.
+
+    Args:
+        name: ``host:pid:createtime``.
+        kind: What it does.
+        facts: Of a worker: its resources and bounds; of a server: its addresses.
+        started_at: UTC.
+        heartbeat_at: When it last said that it lives (UTC).
+    """
+
+    name: str
+    kind: ProcessKind
+    facts: dict[str, Any]
+    started_at: datetime
+    heartbeat_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,13 @@
-"""The store: every read and write of sweeps, trials, attempts, epochs and MLflow's cursor."""
+"""The store: every read and write of sweeps, trials, attempts, epochs, events and MLflow's cursor."""
 
 from __future__ import annotations
 
 import difflib
-import functools
+import hashlib
 import json
 import math
-import sqlite3
-import time
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -17,44 +16,41 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import fields
 from datetime import datetime
-from pathlib import Path
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 from typing import Self
 
-from sqlalchemy import URL
-from sqlalchemy import Connection
-from sqlalchemy import Engine
 from sqlalchemy import Select
-from sqlalchemy import create_engine
-from sqlalchemy import event
+from sqlalchemy import and_
+from sqlalchemy import delete
 from sqlalchemy import func
-from sqlalchemy import inspect
-from sqlalchemy import make_url
+from sqlalchemy import or_
 from sqlalchemy import select
-from sqlalchemy import text
 from sqlalchemy import update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from search.errors import StoreUnavailable
+from search.errors import IllegalMove
+from search.errors import LeaseLost
+from search.errors import RequestKeyUsed
 from search.errors import SweepBusy
 from search.errors import TrialFinished
-from search.store import migrations
+from search.store.database import Database
 from search.store.models import Attempt
-from search.store.models import Base
 from search.store.models import Epoch
+from search.store.models import Event
 from search.store.models import Sweep
 from search.store.models import Tracking
 from search.store.models import Trial
+from search.store.processes import Processes
 from search.store.records import Accuracies
 from search.store.records import AttemptRecord
 from search.store.records import AttemptState
 from search.store.records import EpochRecord
+from search.store.records import EventRecord
+from search.store.records import Lease
 from search.store.records import Phase
 from search.store.records import Progress
 from search.store.records import SweepRecord
@@ -63,14 +59,12 @@ from search.store.records import TrackingRecord
 from search.store.records import TrialRecord
 from search.store.records import TrialState
 from search.store.records import utc_now
+from search.store.states import Verb
+from search.store.states import after
+from search.store.states import once_stopped
+from search.store.tokens import Tokens
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
-
-#: How long a writer waits for another one before it gives up.
-BUSY_SECONDS = 30.0
-
-#: Name of the PostgreSQL advisory lock under which a database is migrated: "EMPHASIS" in ASCII.
-_MIGRATION_LOCK = int.from_bytes(b"EMPHASIS", "big")
 
 #: Seeds and counters are signed 64-bit integers on both backends.
 _LARGEST_INTEGER = 2**63 - 1
@@ -78,8 +72,14 @@ _LARGEST_INTEGER = 2**63 - 1
 #: A noise rate asked for matches a recorded one when it was meant to be the same decimal.
 _NOISE_RATE_TOLERANCE = 1e-9
 
+#: What the column holds while a noise rate is not known; neither backend's filters match it.
+_UNKNOWN_NOISE_RATE = -1.0
+
 #: SQLite takes at most 32,766 values in one statement, PostgreSQL 65,535.
 _IDS_PER_QUERY = 10_000
+
+#: A sweep that kills its process so often in a row is not tried again.
+MOST_DEATHS = 5
 
 IsAlive = Callable[[str, datetime], bool]
 
@@ -90,16 +90,21 @@ class Store:
     Every write is one transaction that is committed before the method returns. One Store may be used from
     several threads at once, and several processes may open the same database. Do not carry it over a fork.
 
+    Attributes:
+        tokens: Of the service.
+        processes: Workers and servers.
+
     Example:
         >>> with Store.open("sqlite:////tmp/emphasis.db") as store:  # doctest: +SKIP
         ...     for sweep in store.sweeps(dataset="digits"):
         ...         print(sweep.id, store.progress(sweep.id))
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        # The same pool of connections; on SQLite their transactions begin with the write lock.
-        self._writing_engine = engine.execution_options(emphasis_writes=True)
+    def __init__(self, database: Database, lease: Lease | None = None) -> None:
+        self._database = database
+        self._lease = lease
+        self.tokens = Tokens(database)
+        self.processes = Processes(database)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -113,19 +118,11 @@ class Store:
             StoreUnavailable: The database does not answer, belongs to something else, or was written by a
                 newer version of Emphasis; it was not touched.
         """
-        parsed = _checked_url(url)
-        store = cls(_engine(parsed))
-        try:
-            with store._explained(opening=True):
-                _bring_up_to_date(store._engine, store._writing_engine)
-        except BaseException:
-            store.close()
-            raise
-        return store
+        return cls(Database.open(url))
 
     def close(self) -> None:
         """Close every connection. The records that were read stay valid."""
-        self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +138,15 @@ class Store:
     @property
     def location(self) -> str:
         """The database's URL with its password hidden, fit for messages."""
-        return _shown(self._engine.url)
+        return self._database.location
+
+    def fenced(self, lease: Lease) -> Store:
+        """The same store for who runs a sweep: every write raises LeaseLost once the lease is lost or has run out.
+
+        The lease is looked at in the transaction that writes, with the sweep locked, so that a process that comes
+        back from a long pause cannot add a word to what its successor writes.
+        """
+        return Store(self._database, lease)
 
     # Sweeps
 
@@ -157,24 +162,55 @@ class Store:
         data_hash: str,
         versions: Mapping[str, Any],
         facts: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        submitter: str = "local",
+        request_key: str | None = None,
+        attended: bool = False,
     ) -> SweepRecord:
         """Record a new sweep as queued.
 
+        Args:
+            id: Unique name.
+            spec: The resolved SweepSpec as JSON.
+            dataset: Name of the dataset.
+            noise_rate: Nominal noise rate, in [0, 1); NaN where the sweep is to estimate it first.
+            backbone: Name of the network.
+            supervision: What is searched.
+            data_hash: Fingerprint of the dataset's arrays.
+            versions: Of what submits it.
+            facts: What is known of its data.
+            priority: Higher is run first.
+            submitter: Name of the token it was submitted with.
+            request_key: With the same key of the same submitter the sweep that exists is returned.
+            attended: Whether a person runs it in their own process; workers then leave it alone.
+
         Raises:
             InvalidInput: A sweep with that id exists, or spec or versions are not plain JSON.
+            RequestKeyUsed: Another spec was submitted under the key.
         """
+        plain = _plain_json("spec", spec)
+        request_hash = hashlib.sha256(json.dumps([plain, priority], sort_keys=True).encode()).hexdigest()
         with self._writing() as session:
+            if request_key is not None:
+                same_key = select(Sweep).where(Sweep.submitter == submitter, Sweep.request_key == request_key)
+                # Of several that submit under one key at once, the first is waited for.
+                if not self._database.is_sqlite:
+                    digest = hashlib.sha256(f"{submitter}\n{request_key}".encode()).digest()
+                    lock = int.from_bytes(digest[:8], "big", signed=True)
+                    session.execute(select(func.pg_advisory_xact_lock(lock)))
+                if (existing := session.scalars(same_key).one_or_none()) is not None:
+                    if existing.request_hash != request_hash:
+                        raise RequestKeyUsed(request_key, existing.id)
+                    return _sweep_record(existing)
             if session.get(Sweep, id) is not None:
                 raise InvalidInput(
-                    FieldError(
-                        "id", id, "a sweep with this id exists", "Resume that sweep or use another id."
-                    )
+                    FieldError("id", id, "a sweep with this id exists", "Resume that sweep or use another id.")
                 )
             row = Sweep(
                 id=id,
-                spec=_plain_json("spec", spec),
+                spec=plain,
                 dataset=dataset,
-                noise_rate=noise_rate,
+                noise_rate=_UNKNOWN_NOISE_RATE if math.isnan(noise_rate) else noise_rate,
                 backbone=backbone,
                 supervision=supervision,
                 state=SweepState.QUEUED,
@@ -182,8 +218,37 @@ class Store:
                 versions=_plain_json("versions", versions),
                 facts=_plain_json("facts", facts or {}),
                 created_at=utc_now(),
+                priority=priority,
+                submitter=submitter,
+                request_key=request_key,
+                request_hash=request_hash,
+                attended=attended,
+                fence=0,
+                deaths=0,
             )
             session.add(row)
+            session.flush()
+            _add_event(session, id, "submitted", f"submitted by {submitter}")
+            return _sweep_record(row)
+
+    def settle(
+        self, sweep_id: str, *, spec: Mapping[str, Any], noise_rate: float, facts: Mapping[str, Any]
+    ) -> SweepRecord:
+        """Record what a sweep's unknown noise rate was found to come to; once, before its first trial.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            spec: The spec with the noise rate in it.
+            noise_rate: What it comes to, in [0, 1).
+            facts: How it was found; added to the sweep's.
+        """
+        with self._writing() as session:
+            row = _locked_sweep(session, sweep_id)
+            if row.noise_rate == _UNKNOWN_NOISE_RATE:
+                row.spec = _plain_json("spec", spec)
+                row.noise_rate = noise_rate
+                row.facts = {**(row.facts or {}), **_plain_json("facts", facts)}
+                _add_event(session, sweep_id, "log", f"noise rate settled at {noise_rate:g}")
             session.flush()
             return _sweep_record(row)
 
@@ -224,10 +289,22 @@ class Store:
         self,
         dataset: str | None = None,
         noise_rate: float | None = None,
-        state: SweepState | None = None,
+        state: SweepState | Collection[SweepState] | None = None,
+        submitter: str | None = None,
+        limit: int | None = None,
+        before: SweepRecord | None = None,
     ) -> list[SweepRecord]:
-        """Sweeps, newest first, of that dataset, noise rate and state where given."""
-        query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc())
+        """Sweeps, newest first.
+
+        Args:
+            dataset: Only of this dataset.
+            noise_rate: Only of this noise rate.
+            state: Only in this state, or one of these.
+            submitter: Only of this submitter.
+            limit: At most so many.
+            before: Only those that come after this one in the list: the next page.
+        """
+        query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(limit)
         if dataset is not None:
             query = query.where(Sweep.dataset == dataset)
         if noise_rate is not None:
@@ -237,40 +314,214 @@ class Store:
                 )
             )
         if state is not None:
-            query = query.where(Sweep.state == state)
+            query = query.where(Sweep.state.in_([state] if isinstance(state, SweepState) else list(state)))
+        if submitter is not None:
+            query = query.where(Sweep.submitter == submitter)
+        if before is not None:
+            query = query.where(
+                or_(
+                    Sweep.created_at < before.created_at,
+                    and_(Sweep.created_at == before.created_at, Sweep.id < before.id),
+                )
+            )
         with self._reading() as session:
             return [_sweep_record(row) for row in session.scalars(query)]
 
-    def set_sweep_state(
-        self, sweep_id: str, state: SweepState, message: str | None = None, *, owner: str | None = None
-    ) -> SweepRecord:
-        """Move a sweep to a state; every state but running also releases its owner.
+    def sweep_counts(self) -> dict[SweepState, int]:
+        """How many sweeps are in each state."""
+        with self._reading() as session:
+            found = session.execute(select(Sweep.state, func.count()).group_by(Sweep.state)).all()
+        return {state: 0 for state in SweepState} | {state: count for state, count in found}
+
+    # A sweep's states
+
+    def ask(self, sweep_id: str, verb: Verb, by: str = "local") -> SweepRecord:
+        """Ask a sweep to pause, to be cancelled or to be resumed; to ask again changes nothing.
+
+        What nobody runs is paused and cancelled at once, what runs stops soon. Resumed, it waits for a worker.
 
         Args:
             sweep_id: Full id of the sweep.
-            state: The new state.
-            message: Why, where there is something to say; replaces the earlier message.
-            owner: When given, the move is refused unless this owner still holds the sweep.
+            verb: What is asked.
+            by: Who asks, for the sweep's log.
 
         Raises:
-            SweepBusy: ``owner`` was given and another owner holds the sweep.
+            IllegalMove: That cannot be asked of it in its state.
         """
         with self._writing() as session:
             row = _locked_sweep(session, sweep_id)
-            if owner is not None and row.owner != owner:
-                raise SweepBusy(sweep_id, row.owner or "nobody (it was released)")
-            ended_before = row.finished_at if row.state is state else None
-            row.state = state
-            row.message = _storable_text(message)
-            if state is SweepState.RUNNING:
-                row.started_at = row.started_at or utc_now()
-            else:
-                row.owner = None
-                row.heartbeat_at = None
-            ended = state in (SweepState.DONE, SweepState.FAILED)
-            row.finished_at = (ended_before or utc_now()) if ended else None
+            state = after(sweep_id, row.state, verb, owned=row.owner is not None)
+            if state is not row.state:
+                if verb is Verb.RESUME:
+                    row.attended, row.deaths = False, 0
+                _move(session, row, state, f"asked to {verb} by {by}")
+                session.flush()
+            return _sweep_record(row)
+
+    def next_queued(self, passing_over: Collection[str] = ()) -> SweepRecord | None:
+        """The sweep that a worker should run next: of the highest priority, the first that came.
+
+        Args:
+            passing_over: Ids of sweeps that this worker cannot run.
+        """
+        query = (
+            select(Sweep)
+            .where(Sweep.state == SweepState.QUEUED, Sweep.owner.is_(None), Sweep.attended.is_(False))
+            .order_by(Sweep.priority.desc(), Sweep.created_at, Sweep.id)
+            .limit(1)
+        )
+        if passing_over:
+            query = query.where(Sweep.id.not_in(list(passing_over)))
+        with self._reading() as session:
+            row = session.scalars(query).one_or_none()
+            return None if row is None else _sweep_record(row)
+
+    def claim_sweep(
+        self, sweep_id: str, owner: str, *, is_alive: IsAlive, lease_seconds: float | None = None
+    ) -> SweepRecord:
+        """Make ``owner`` the one who runs the sweep and set it running, in one step.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            owner: Who claims it, ``host:pid:createtime``.
+            is_alive: Called with another recorded owner and its last heartbeat; whether that owner lives. It
+                runs while the sweep is locked, so it must be quick and must not use the store.
+            lease_seconds: How long a worker's lease lasts without being renewed; a worker may only claim what is
+                queued. None: a person's own process, which has the sweep as long as it lives.
+
+        Returns:
+            The sweep, with its ``lease``.
+
+        Raises:
+            SweepBusy: Another living owner has the sweep.
+            IllegalMove: It is not in a state to be run.
+        """
+        with self._writing() as session:
+            row = _locked_sweep(session, sweep_id)
+            now = self._database.moment(session)
+            if row.owner is not None and row.owner != owner and _is_held(row, now, is_alive):
+                raise SweepBusy(sweep_id, row.owner)
+            attended = lease_seconds is None
+            ready = row.state not in (SweepState.DONE, SweepState.CANCELLED) if attended else _is_ready(row)
+            if not ready:
+                raise IllegalMove(sweep_id, "run", row.state, f"See it with `emphasis show {sweep_id}`.")
+            row.owner = owner
+            row.fence += 1
+            row.attended = attended
+            row.heartbeat_at = now
+            row.lease_expires_at = None if lease_seconds is None else now + timedelta(seconds=lease_seconds)
+            row.started_at = row.started_at or now
+            _move(session, row, SweepState.RUNNING, None, kind="started", told=f"taken up by {owner}")
             session.flush()
             return _sweep_record(row)
+
+    def renew(self, lease: Lease, lease_seconds: float | None = None) -> SweepState:
+        """Say that the owner lives, and hear what state the sweep is in: another than running, and it is to stop.
+
+        Args:
+            lease: As `claim_sweep` gave it.
+            lease_seconds: How long it lasts from now; None as for `claim_sweep`.
+
+        Raises:
+            LeaseLost: The sweep is another's, or the lease had run out.
+        """
+        with self.fenced(lease)._writing() as session:
+            row = _locked_sweep(session, lease.sweep_id)
+            now = self._database.moment(session)
+            row.heartbeat_at = now
+            row.lease_expires_at = None if lease_seconds is None else now + timedelta(seconds=lease_seconds)
+            return row.state
+
+    def finish_sweep(self, sweep_id: str, state: SweepState, message: str | None = None) -> SweepRecord:
+        """End a sweep as done or failed, whatever was asked of it meanwhile, and release its owner.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            state: done or failed.
+            message: Why, where there is something to say.
+
+        Raises:
+            InvalidInput: ``state`` is neither.
+        """
+        if state not in (SweepState.DONE, SweepState.FAILED):
+            raise InvalidInput(FieldError("state", str(state), "is not the end of a sweep", "Give done or failed."))
+        with self._writing() as session:
+            row = _locked_sweep(session, sweep_id)
+            _disown(row)
+            _move(session, row, state, message)
+            session.flush()
+            return _sweep_record(row)
+
+    def release_sweep(self, sweep_id: str, reason: str, *, died: bool = False) -> SweepRecord:
+        """Record that the process that ran a sweep has stopped: running trials wait again, nobody owns it.
+
+        What becomes of it: `search.store.states.once_stopped`.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            reason: Why it stopped.
+            died: Whether the process died; a sweep whose process dies `MOST_DEATHS` times in a row without finishing
+                a trial has failed.
+        """
+        with self._writing() as session:
+            row = _locked_sweep(session, sweep_id)
+            self._release(session, row, reason, died)
+            session.flush()
+            return _sweep_record(row)
+
+    def release_lost(self, is_alive: IsAlive) -> list[SweepRecord]:
+        """Release every sweep whose owner has died or let its lease run out.
+
+        Args:
+            is_alive: As for `claim_sweep`.
+
+        Returns:
+            The sweeps that were released, as they are now.
+        """
+        owned = select(Sweep.id).where(Sweep.owner.is_not(None))
+        with self._reading() as session:
+            ids = list(session.scalars(owned))
+        released = []
+        for sweep_id in ids:
+            with self._writing() as session:
+                row = session.scalars(_locking(sweep_id)).one_or_none()
+                if row is None or row.owner is None or _is_held(row, self._database.moment(session), is_alive):
+                    continue
+                # Where only the lease ran out, the process may well have been asleep.
+                died = not is_alive(row.owner, utc_now())
+                what = "was killed" if died else "let its lease run out"
+                reason = f"the process that ran it {what}"
+                self._release(session, row, reason, died)
+                session.flush()
+                released.append(_sweep_record(row))
+        return released
+
+    def _release(self, session: Session, row: Sweep, reason: str, died: bool) -> None:
+        _release_trials(session, row.id, reason)
+        _disown(row)
+        row.deaths += died
+        state = once_stopped(row.state, row.attended)
+        if state is SweepState.QUEUED and row.deaths >= MOST_DEATHS:
+            state = SweepState.FAILED
+            reason = f"{reason}, {row.deaths} times in a row before a trial could finish"
+        _move(session, row, state, reason, level="warning" if died else "info")
+
+    def delete_sweep(self, sweep_id: str) -> None:
+        """Delete a sweep with all its trials and log; its MLflow runs are marked to be deleted too.
+
+        Raises:
+            IllegalMove: It runs, or is still stopping.
+        """
+        with self._writing() as session:
+            row = _locked_sweep(session, sweep_id)
+            if row.owner is not None or not (row.state.stopped or row.state is SweepState.QUEUED):
+                raise IllegalMove(sweep_id, "be deleted", row.state, f"Cancel it first: `emphasis cancel {sweep_id}`.")
+            trials = select(Trial.id).where(Trial.sweep_id == sweep_id)
+            session.execute(delete(Tracking).where(Tracking.subject_id.in_(trials)))
+            # By its run the recorder finds the others.
+            parent = update(Tracking).where(Tracking.subject_id == sweep_id)
+            session.execute(parent.values(deleted=True, closed=False))
+            session.execute(delete(Sweep).where(Sweep.id == sweep_id))
 
     def add_versions(self, sweep_id: str, versions: Mapping[str, Any]) -> None:
         """Note what runs the rest of a sweep, where that is not what began it.
@@ -287,47 +538,6 @@ class Store:
             before = row.versions.get("resumed_with", [])
             if changed and before[-1:] != [changed]:
                 row.versions = {**row.versions, "resumed_with": [*before, _plain_json("versions", changed)]}
-
-    def claim_sweep(self, sweep_id: str, owner: str, *, is_alive: IsAlive) -> SweepRecord:
-        """Make ``owner`` the one who runs the sweep and set it running, in one step.
-
-        Args:
-            sweep_id: Full id of the sweep.
-            owner: Who claims it, ``host:pid:createtime``.
-            is_alive: Called with another recorded owner and its last heartbeat; whether that owner lives. It
-                runs while the sweep is locked, so it must be quick and must not use the store.
-
-        Raises:
-            SweepBusy: Another living owner has the sweep.
-        """
-        with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
-            now = utc_now()
-            if row.owner is not None and row.owner != owner and is_alive(row.owner, row.heartbeat_at or now):
-                raise SweepBusy(sweep_id, row.owner)
-            row.owner = owner
-            row.heartbeat_at = now
-            row.state = SweepState.RUNNING
-            row.message = None
-            row.started_at = row.started_at or now
-            row.finished_at = None
-            session.flush()
-            return _sweep_record(row)
-
-    def heartbeat(self, sweep_id: str, owner: str) -> bool:
-        """Say that ``owner`` lives.
-
-        Returns:
-            False where the sweep is no longer held by ``owner``: it must stop writing.
-        """
-        with self._writing() as session:
-            beat = (
-                update(Sweep)
-                .where(Sweep.id == sweep_id, Sweep.owner == owner)
-                .values(heartbeat_at=utc_now())
-                .returning(Sweep.id)
-            )
-            return session.execute(beat).first() is not None
 
     # Trials
 
@@ -418,6 +628,7 @@ class Store:
         """
         with self._writing() as session:
             row = _locked_trial(session, trial_id)
+            _locked_sweep(session, row.sweep_id)
             if row.state.finished:
                 raise TrialFinished(trial_id, f"it cannot be started again, it is {row.state}")
             now = utc_now()
@@ -437,6 +648,8 @@ class Store:
             )
             session.add(attempt)
             session.flush()
+            told = "started" if number == 1 else f"started again (attempt {number})"
+            _add_event(session, row.sweep_id, "trial_started", told, trial_id, data=row.hyperparameters)
             return _attempt_record(attempt)
 
     def record_epochs(self, trial_id: str, epochs: Sequence[EpochRecord]) -> None:
@@ -535,7 +748,18 @@ class Store:
                 row.finished_at = now
                 outcome = AttemptState.FAILED if state is TrialState.FAILED else AttemptState.DONE
                 _end_running_attempts(session, [trial_id], outcome, row.reason, now)
+                sweep = _locked_sweep(session, row.sweep_id)
+                sweep.deaths = 0
                 session.flush()
+                _add_event(
+                    session,
+                    row.sweep_id,
+                    "trial_finished",
+                    f"{state}" + (f": {row.reason}" if row.reason else ""),
+                    trial_id,
+                    level="warning" if state is TrialState.FAILED else "info",
+                    data={"state": str(state), "objective": row.objective, "train_seconds": row.train_seconds},
+                )
             return _trial_record(row, _attempt_count(session, trial_id))
 
     def release_trial(self, trial_id: str, reason: str) -> TrialRecord:
@@ -550,7 +774,9 @@ class Store:
                     session, [trial_id], AttemptState.LOST, _storable_text(reason), utc_now()
                 )
                 row.state = TrialState.WAITING
+                _locked_sweep(session, row.sweep_id)
                 session.flush()
+                _add_event(session, row.sweep_id, "trial_released", reason, trial_id, level="warning")
             return _trial_record(row, _attempt_count(session, trial_id))
 
     def release_running(self, sweep_id: str, reason: str) -> list[TrialRecord]:
@@ -561,18 +787,7 @@ class Store:
         """
         with self._writing() as session:
             _locked_sweep(session, sweep_id)
-            rows = session.scalars(
-                select(Trial)
-                .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.RUNNING)
-                .order_by(Trial.number)
-                .with_for_update(key_share=True)
-            ).all()
-            _end_running_attempts(
-                session, [row.id for row in rows], AttemptState.LOST, _storable_text(reason), utc_now()
-            )
-            for row in rows:
-                row.state = TrialState.WAITING
-            session.flush()
+            rows = _release_trials(session, sweep_id, reason)
             return [_trial_record(row, _attempt_count(session, row.id)) for row in rows]
 
     def trial(self, trial_id: str) -> TrialRecord:
@@ -588,14 +803,28 @@ class Store:
             return _trial_record(*found)
 
     def trials(
-        self, sweep_id: str, *, phase: Phase | None = None, state: TrialState | None = None
+        self,
+        sweep_id: str,
+        *,
+        phase: Phase | None = None,
+        state: TrialState | None = None,
+        after: int = -1,
+        limit: int | None = None,
     ) -> list[TrialRecord]:
-        """Trials of a sweep by number, of that phase and state where given.
+        """Trials of a sweep by number.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            phase: Only of this phase.
+            state: Only in this state.
+            after: Only those with a higher number: the next page.
+            limit: At most so many.
 
         Raises:
             InvalidInput: There is no such sweep.
         """
-        query = _trials_with_attempts().where(Trial.sweep_id == sweep_id).order_by(Trial.number)
+        query = _trials_with_attempts().where(Trial.sweep_id == sweep_id, Trial.number > after)
+        query = query.order_by(Trial.number).limit(limit)
         if phase is not None:
             query = query.where(Trial.phase == phase)
         if state is not None:
@@ -608,22 +837,18 @@ class Store:
 
     def best_so_far(self, sweep_id: str) -> TrialRecord | None:
         """The done search trial of the searched supervision with the highest objective, the earliest of equals."""
-        query = (
-            _trials_with_attempts()
-            .where(
-                Trial.sweep_id == sweep_id,
-                Trial.state == TrialState.DONE,
-                Trial.phase == Phase.SEARCH,
-                # A grid may hold cells of other supervisions, CCE for one: beside the search, not of it.
-                Trial.supervision == select(Sweep.supervision).where(Sweep.id == sweep_id).scalar_subquery(),
-                Trial.objective.is_not(None),
-            )
-            .order_by(Trial.objective.desc(), Trial.number)
-            .limit(1)
-        )
+        return self.best_so_far_of([sweep_id]).get(sweep_id)
+
+    def best_so_far_of(self, sweep_ids: Iterable[str]) -> dict[str, TrialRecord]:
+        """`best_so_far` of many sweeps, for lists; those without one are left out."""
+        best = {}
         with self._reading() as session:
-            found = session.execute(query).one_or_none()
-            return None if found is None else _trial_record(*found)
+            # One look into the index each costs less than ranking all trials of all these sweeps.
+            for sweep_id in dict.fromkeys(sweep_ids):
+                found = session.execute(_best_so_far(sweep_id)).one_or_none()
+                if found is not None:
+                    best[sweep_id] = _trial_record(*found)
+        return best
 
     def epochs(self, trial_id: str) -> list[EpochRecord]:
         """What a trial reported so far, by epoch."""
@@ -656,6 +881,51 @@ class Store:
                     counts[sweep_id][state.value] = count
         return {sweep_id: Progress(**by_state) for sweep_id, by_state in counts.items()}
 
+    # Events
+
+    def add_event(
+        self,
+        sweep_id: str,
+        message: str,
+        *,
+        kind: str = "log",
+        level: str = "info",
+        trial_id: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> EventRecord:
+        """Add a line to a sweep's log.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            message: In words.
+            kind: See EventRecord.
+            level: info, warning or error.
+            trial_id: The trial it is about.
+            data: Its numbers.
+        """
+        with self._writing() as session:
+            _locked_sweep(session, sweep_id)
+            return _event_record(_add_event(session, sweep_id, kind, message, trial_id, level, data))
+
+    def events(self, sweep_id: str, *, after: int = 0, limit: int | None = None) -> list[EventRecord]:
+        """A sweep's log, oldest first.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            after: Only what came after the event of this number.
+            limit: At most so many.
+
+        Raises:
+            InvalidInput: There is no such sweep.
+        """
+        query = select(Event).where(Event.sweep_id == sweep_id, Event.number > after)
+        query = query.order_by(Event.number).limit(limit)
+        with self._reading() as session:
+            found = [_event_record(row) for row in session.scalars(query)]
+            if not found and session.get(Sweep, sweep_id) is None:
+                raise _no_sweep(sweep_id)
+            return found
+
     # MLflow's cursor
 
     def tracking(self, subject_id: str) -> TrackingRecord | None:
@@ -664,201 +934,52 @@ class Store:
             row = session.get(Tracking, subject_id)
             if row is None:
                 return None
-            return TrackingRecord(row.subject_id, row.run_id, row.epochs_recorded, row.closed)
+            return _tracking_record(row)
+
+    def forget_tracking(self, sweep_id: str) -> None:
+        """Say that MLflow has nothing of a deleted sweep any more."""
+        with self._writing() as session:
+            session.execute(delete(Tracking).where(Tracking.subject_id == sweep_id, Tracking.deleted))
 
     def save_tracking(self, record: TrackingRecord) -> None:
         """Remember how far MLflow's projection of a sweep or trial has come."""
         with self._writing() as session:
             _insert_or_replace(session, Tracking, [asdict(record)])
 
+    def behind_in_tracking(self, quiet_seconds: float = 0.0) -> list[str]:
+        """Ids of the sweeps that nobody runs and whose present state MLflow does not have; deleted ones too.
+
+        Args:
+            quiet_seconds: Only those to which nothing has happened for so long: the process that ran a sweep goes on
+                recording it for a while after it has let go of it.
+        """
+        behind = (
+            select(Sweep.id)
+            .outerjoin(Tracking, Tracking.subject_id == Sweep.id)
+            .where(Sweep.owner.is_(None), or_(Tracking.closed.is_(None), Tracking.closed.is_(False)))
+            .order_by(Sweep.created_at, Sweep.id)
+        )
+        last = select(func.max(Event.at)).where(Event.sweep_id == Sweep.id).scalar_subquery()
+        with self._reading() as session:
+            if quiet_seconds:
+                since = self._database.moment(session) - timedelta(seconds=quiet_seconds)
+                behind = behind.where(or_(last.is_(None), last <= since))
+            deleted = select(Tracking.subject_id).where(Tracking.deleted)
+            return [*session.scalars(behind), *session.scalars(deleted)]
+
     # Transactions
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        with self._explained(), Session(self._engine) as session, session.begin():
+        with self._database.reading() as session:
             yield session
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with self._explained(), Session(self._writing_engine) as session, session.begin():
+        with self._database.writing() as session:
+            if self._lease is not None:
+                _check_lease(session, self._lease, self._database.moment(session))
             yield session
-
-    @contextmanager
-    def _explained(self, opening: bool = False) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            # Once open, a violated constraint or a wrong value is a mistake in the code: shown as it is.
-            if not (opening or isinstance(error, OperationalError) or error.connection_invalidated):
-                raise
-            said = str(error.orig).strip()
-            for secret in _secrets(self._engine.url):
-                said = said.replace(secret, "***")
-            if self._engine.dialect.name == "sqlite":
-                remedy = (
-                    "Check that the path can be written and is a local disk with space left, "
-                    "and that no other program holds the file."
-                )
-            else:
-                remedy = "Check that the server runs and that host, database, user and password are right."
-            # Without the original, whose text may carry the connection string.
-            raise StoreUnavailable(f"The store {self.location} did not answer: {said}. {remedy}") from None
-
-
-# Opening
-
-
-def _secrets(url: URL) -> list[str]:
-    # libpq takes passwords among the options as well, where SQLAlchemy does not hide them.
-    options = [str(value) for name, value in url.query.items() if "password" in name]
-    return [secret for secret in (str(url.password or ""), *options) if secret]
-
-
-def _shown(url: URL) -> str:
-    hidden = url.set(
-        query={name: "***" if "password" in name else value for name, value in url.query.items()}
-    )
-    return hidden.render_as_string(hide_password=True)
-
-
-def _checked_url(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # The text that could not be read may hold a password, so it is not repeated.
-        raise InvalidInput(
-            FieldError(
-                "store",
-                "...",
-                "is no database URL",
-                "Use sqlite:////absolute/path.db or postgresql://user:password@host/name.",
-            )
-        ) from None
-    shown = _shown(parsed)
-    if parsed.get_backend_name() in ("postgresql", "postgres"):
-        try:
-            import psycopg  # noqa: F401 - asked for here so that its absence is explained
-        except ImportError:
-            raise InvalidInput(
-                FieldError(
-                    "store",
-                    shown,
-                    "needs the PostgreSQL driver",
-                    "Install it with `pip install 'emphasis[postgresql]'`.",
-                )
-            ) from None
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() != "sqlite":
-        raise InvalidInput(
-            FieldError(
-                "store",
-                shown,
-                "is neither SQLite nor PostgreSQL",
-                "Use sqlite:////path.db or postgresql://...",
-            )
-        )
-    if parsed.database in (None, "", ":memory:") or parsed.query:
-        raise InvalidInput(
-            FieldError(
-                "store",
-                shown,
-                "a store must be a plain file: one in memory is lost with the process and cannot be shared",
-                "Name a file and no options: sqlite:////absolute/path.db.",
-            )
-        )
-    return parsed
-
-
-def _engine(url: URL) -> Engine:
-    # NaN is no JSON: PostgreSQL refuses it, SQLite would keep something that others cannot read.
-    dumps = functools.partial(json.dumps, allow_nan=False)
-    if url.get_backend_name() == "postgresql":
-        # A connection that a restarted server has forgotten is replaced instead of failing a trial.
-        return create_engine(url, json_serializer=dumps, pool_pre_ping=True)
-    path = Path(str(url.database))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"The folder of the store cannot be made: {error}. Use a folder that can be written."
-        ) from None
-    engine = create_engine(url, json_serializer=dumps, connect_args={"timeout": BUSY_SECONDS})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver must not begin transactions on its own: it would begin them without the write lock.
-        connection.isolation_level = None
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A reader that turns writer fails at once when another wrote meanwhile, whatever the timeout;
-        # a writer therefore takes the lock first.
-        writes = connection.get_execution_options().get("emphasis_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _bring_up_to_date(engine: Engine, writing_engine: Engine) -> None:
-    with engine.begin() as connection:
-        # Looked at without a lock: a store in use opens at once, and one that is not ours is not touched.
-        up_to_date = _is_up_to_date(connection)
-    if engine.dialect.name == "sqlite":
-        _write_ahead(engine)
-    if up_to_date:
-        return
-    with writing_engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        # Another process may have migrated while this one waited for the lock.
-        if not _is_up_to_date(connection):
-            migrations.upgrade(connection)
-
-
-def _is_up_to_date(connection: Connection) -> bool:
-    shown = _shown(connection.engine.url)
-    # In this order: a migration that another process commits between the two looks brings the tables and the
-    # revision at once, and the other way round its tables would be seen without their revision.
-    tables = set(inspect(connection).get_table_names())
-    revision = migrations.current_revision(connection)
-    if revision is None:
-        foreign = sorted(tables & set(Base.metadata.tables))
-        if foreign:
-            raise StoreUnavailable(
-                f"The database {shown} has tables of another program ({', '.join(foreign)}). "
-                "Nothing was changed. Give Emphasis a database of its own."
-            )
-        return False
-    if revision not in migrations.known_revisions():
-        raise StoreUnavailable(
-            f"The store {shown} was written by a newer Emphasis (schema {revision}; this version knows "
-            f"up to {migrations.head()}). Nothing was changed. "
-            "Upgrade with `pip install --upgrade emphasis`, or use another --home."
-        )
-    return revision == migrations.head()
-
-
-def _write_ahead(engine: Engine) -> None:
-    deadline = time.monotonic() + BUSY_SECONDS
-    pause = 0.005
-    while True:
-        connection = engine.raw_connection()
-        try:
-            connection.cursor().execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            # Two processes that switch a new file at once are told "locked" without waiting for the timeout.
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    f"The store {_shown(engine.url)} could not be switched to "
-                    f"write-ahead logging: {error}. Close what holds the file, and keep it on a local disk."
-                ) from None
-        finally:
-            connection.close()
-        time.sleep(pause)
-        pause = min(2 * pause, 0.2)
 
 
 # Rows
@@ -876,14 +997,121 @@ def _no_trial(trial_id: str) -> InvalidInput:
     )
 
 
-def _locked_sweep(session: Session, sweep_id: str) -> Sweep:
+def _locking(sweep_id: str) -> Select[Sweep]:
     # Epochs and attempts refer to keys only, so they need not wait for this lock.
-    row = session.scalars(
-        select(Sweep).where(Sweep.id == sweep_id).with_for_update(key_share=True)
-    ).one_or_none()
+    return select(Sweep).where(Sweep.id == sweep_id).with_for_update(key_share=True)
+
+
+def _locked_sweep(session: Session, sweep_id: str) -> Sweep:
+    row = session.scalars(_locking(sweep_id)).one_or_none()
     if row is None:
         raise _no_sweep(sweep_id)
     return row
+
+
+def _check_lease(session: Session, lease: Lease, now: datetime) -> None:
+    row = session.scalars(_locking(lease.sweep_id)).one_or_none()
+    if row is None:
+        raise LeaseLost(lease.sweep_id, "it was deleted")
+    if (row.owner, row.fence) != (lease.owner, lease.fence):
+        raise LeaseLost(lease.sweep_id, f"{row.owner} has it now" if row.owner else "it was released")
+    if row.lease_expires_at is not None and row.lease_expires_at < now:
+        raise LeaseLost(lease.sweep_id, "the lease ran out, since it was not renewed in time")
+
+
+def _is_held(row: Sweep, now: datetime, is_alive: IsAlive) -> bool:
+    if row.owner is None:
+        return False
+    if row.lease_expires_at is None:
+        return is_alive(row.owner, row.heartbeat_at or now)
+    # A lease that runs is as good as a fresh heartbeat; a process of this machine can be seen to be dead before.
+    return row.lease_expires_at >= now and is_alive(row.owner, utc_now())
+
+
+def _is_ready(row: Sweep) -> bool:
+    return row.state is SweepState.QUEUED and not row.attended
+
+
+def _disown(row: Sweep) -> None:
+    row.owner = row.heartbeat_at = row.lease_expires_at = None
+
+
+def _move(
+    session: Session,
+    row: Sweep,
+    state: SweepState,
+    message: str | None,
+    *,
+    kind: str = "state",
+    level: str = "info",
+    told: str | None = None,
+) -> None:
+    """Set a sweep's state and say so in its log."""
+    if not (row.state is state and state.ended):
+        row.finished_at = utc_now() if state.ended else None
+    row.state = state
+    row.message = _storable_text(message)
+    session.execute(update(Tracking).where(Tracking.subject_id == row.id).values(closed=False))
+    level = "error" if state is SweepState.FAILED else level
+    told = told or (f"{state}: {message}" if message else str(state))
+    _add_event(session, row.id, kind, told, level=level, data={"state": str(state)})
+
+
+def _add_event(
+    session: Session,
+    sweep_id: str,
+    kind: str,
+    message: str,
+    trial_id: str | None = None,
+    level: str = "info",
+    data: Mapping[str, Any] | None = None,
+) -> Event:
+    # Called with the sweep locked: numbers have no gap, and a reader that has seen one has seen those before it.
+    last = session.scalar(select(func.max(Event.number)).where(Event.sweep_id == sweep_id)) or 0
+    row = Event(
+        sweep_id=sweep_id,
+        number=last + 1,
+        at=utc_now(),
+        level=level,
+        kind=kind,
+        message=_storable_text(message) or "",
+        trial_id=trial_id,
+        data=_plain_json("data", data or {}),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _release_trials(session: Session, sweep_id: str, reason: str) -> Sequence[Trial]:
+    rows = session.scalars(
+        select(Trial)
+        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.RUNNING)
+        .order_by(Trial.number)
+        .with_for_update(key_share=True)
+    ).all()
+    _end_running_attempts(session, [row.id for row in rows], AttemptState.LOST, _storable_text(reason), utc_now())
+    for row in rows:
+        row.state = TrialState.WAITING
+        _add_event(session, sweep_id, "trial_released", reason, row.id)
+    session.flush()
+    return rows
+
+
+def _best_so_far(sweep_id: str) -> Select[Trial, int]:
+    return (
+        _trials_with_attempts()
+        .where(
+            Trial.sweep_id == sweep_id,
+            Trial.state == TrialState.DONE,
+            Trial.phase == Phase.SEARCH,
+            # A grid may hold cells of other supervisions, CCE for one: beside the search, not of it.
+            Trial.supervision == select(Sweep.supervision).where(Sweep.id == sweep_id).scalar_subquery(),
+            Trial.objective.is_not(None),
+        )
+        .order_by(Trial.objective.desc(), Trial.number)
+        .limit(1)
+    )
 
 
 def _locked_trial(session: Session, trial_id: str) -> Trial:
@@ -987,7 +1215,8 @@ def _accuracies(row: Trial, prefix: str) -> Accuracies | None:
 
 def _sweep_record(row: Sweep) -> SweepRecord:
     values = {field.name: getattr(row, field.name) for field in fields(SweepRecord)}
-    return SweepRecord(**{**values, "facts": row.facts or {}})
+    noise_rate = math.nan if row.noise_rate == _UNKNOWN_NOISE_RATE else row.noise_rate
+    return SweepRecord(**{**values, "facts": row.facts or {}, "noise_rate": noise_rate})
 
 
 def _trial_record(row: Trial, attempts: int) -> TrialRecord:
@@ -1036,3 +1265,12 @@ def _epoch_record(row: Epoch) -> EpochRecord:
 
 def _attempt_record(row: Attempt) -> AttemptRecord:
     return AttemptRecord(**{field.name: getattr(row, field.name) for field in fields(AttemptRecord)})
+
+
+def _event_record(row: Event) -> EventRecord:
+    values = {field.name: getattr(row, field.name) for field in fields(EventRecord)}
+    return EventRecord(**{**values, "data": row.data or {}})
+
+
+def _tracking_record(row: Tracking) -> TrackingRecord:
+    return TrackingRecord(row.subject_id, row.run_id, row.epochs_recorded, row.closed, row.deleted)

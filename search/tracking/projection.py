@@ -9,6 +9,7 @@ have been obeyed. The cursor in the store only spares work.
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,11 +92,6 @@ class Projection:
                 self._ledgers.pop(sweep_id, None)
                 raise
 
-    def is_closed(self, sweep_id: str) -> bool:
-        """Whether the store's cursor says that the sweep's last word is in MLflow."""
-        cursor = self._store.tracking(sweep_id)
-        return cursor is not None and cursor.closed
-
     def sweep_url(self, sweep_id: str, address: str) -> str | None:
         """Return the page of a sweep's parent run under ``address``; None while it is not recorded."""
         with self._one_at_a_time:
@@ -108,9 +104,13 @@ class Projection:
 
     def _sync(self, sweep_id: str, artifacts: Path | None) -> None:
         # Read from the outside in: what is read later is newer, so a trial seen as done has all its epochs.
-        sweep = self._store.sweep(sweep_id)
-        if sweep.state is SweepState.QUEUED:
+        cursor = self._store.tracking(sweep_id)
+        if cursor is not None and cursor.deleted:
+            self._delete(cursor)
             return
+        sweep = self._store.sweep(sweep_id)
+        if math.isnan(sweep.noise_rate):
+            return  # nothing that is said of it now could be corrected in MLflow later
         trials = self._store.trials(sweep_id)
         ledger = self._ledgers.get(sweep_id)
         if ledger is None:
@@ -120,6 +120,11 @@ class Projection:
             self._sync_trial(trial, sweep, ledger, parent)
         if not parent.deleted:
             self._sync_parent_end(sweep, ledger, parent, artifacts)
+
+    def _delete(self, cursor: TrackingRecord) -> None:
+        self._ledgers.pop(cursor.subject_id, None)
+        self.runs.delete_sweep(cursor.run_id, cursor.subject_id)
+        self._store.forget_tracking(cursor.subject_id)
 
     def _open_ledger(self, sweep: SweepRecord) -> _Ledger:
         ledger = _Ledger(self.runs.experiment(f"emphasis/{sweep.dataset}"))
@@ -225,7 +230,8 @@ class Projection:
         for folder in (artifacts, summary.artifacts if summary else None):
             if folder is not None and folder.is_dir():
                 self._upload(run, folder)
-        self._save_cursor(ledger, TrackingRecord(sweep.id, run.run_id, 0, stopped))
+        # Not by the cached cursor: whenever the sweep moves, the store takes back that its record is closed.
+        self._store.save_tracking(TrackingRecord(sweep.id, run.run_id, 0, stopped))
 
     def _upload(self, run: RecordedRun, folder: Path) -> None:
         # The tag is written after the files: a folder cut off half way is sent again, a whole one is not.

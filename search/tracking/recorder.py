@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from search.store import Store
-from search.store.records import SweepState
 from search.tracking.interface import without_password
 from search.tracking.projection import Projection
 from search.tracking.projection import Summarise
@@ -73,12 +72,14 @@ class Recorder:
         """Have a folder of figures and files uploaded to the sweep's parent run. Returns at once."""
         self._enqueue(sweep_id, folder)
 
-    def catch_up(self) -> None:
-        """Have every stopped sweep recorded whose record an earlier process could not finish."""
-        for sweep in self._store.sweeps():
-            stopped = sweep.state in (SweepState.DONE, SweepState.FAILED, SweepState.INTERRUPTED)
-            if stopped and not self.projection.is_closed(sweep.id):
-                self._enqueue(sweep.id)
+    def catch_up(self, quiet_seconds: float = 0.0) -> None:
+        """Have every sweep recorded that nobody runs and whose record no process has finished.
+
+        Args:
+            quiet_seconds: As for `search.store.Store.behind_in_tracking`.
+        """
+        for sweep_id in self._store.behind_in_tracking(quiet_seconds):
+            self._enqueue(sweep_id)
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything is in MLflow, trying at once and then often.

@@ -32,7 +32,7 @@ NOTE_TAG = "mlflow.note.content"
 ARTIFACTS_TAG = "emphasis.artifacts"
 REASON_TAG = "emphasis.reason"
 
-RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+RUNNING, FINISHED, FAILED, KILLED, SCHEDULED = "RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED"
 
 LONGEST_PARAM = 6000  # what MLflow's SQL store takes (mlflow.utils.validation.MAX_PARAM_VAL_LENGTH)
 LONGEST_TAG = 8000  # likewise MAX_TAG_VAL_LENGTH; the description of a run is a tag too
@@ -225,7 +225,9 @@ def sweep_status(sweep: SweepRecord) -> str:
     return {
         SweepState.DONE: FINISHED,
         SweepState.FAILED: FAILED,
-        SweepState.INTERRUPTED: KILLED,
+        SweepState.PAUSED: KILLED,
+        SweepState.CANCELLED: KILLED,
+        SweepState.QUEUED: SCHEDULED,
     }.get(sweep.state, RUNNING)
 
 

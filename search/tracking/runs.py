@@ -16,6 +16,7 @@ from search.tracking.environment import prepare_environment
 from search.tracking.interface import is_server
 from search.tracking.run_content import EPOCH_METRIC
 from search.tracking.run_content import RUNNING
+from search.tracking.run_content import SCHEDULED
 from search.tracking.run_content import SWEEP_TAG
 from search.tracking.run_content import Point
 from trainers.errors import EmphasisError
@@ -122,6 +123,25 @@ class MlflowRuns:
             if not token:
                 return runs
 
+    def deleted(self) -> Iterator[tuple[str, str]]:
+        """Sweep's id and URI of the artifacts of every run of a sweep that was deleted in MLflow."""
+        from mlflow.entities import ViewType
+
+        experiments = self.client.search_experiments(view_type=ViewType.ALL, max_results=_RUNS_A_PAGE)
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment.experiment_id for experiment in experiments],
+                filter_string=f"tags.`{SWEEP_TAG}` != ''",
+                run_view_type=ViewType.DELETED_ONLY,
+                max_results=_RUNS_A_PAGE,
+                page_token=token,
+            )
+            yield from ((run.data.tags[SWEEP_TAG], run.info.artifact_uri) for run in page)
+            token = page.token
+            if not token:
+                return
+
     def create(self, experiment_id: str, name: str, start_time: int, tags: Mapping[str, str]) -> RecordedRun:
         """Create a run that started at ``start_time`` (milliseconds since 1970, UTC)."""
         run = self.client.create_run(experiment_id, start_time=start_time, tags=dict(tags), run_name=name)
@@ -131,6 +151,22 @@ class MlflowRuns:
         """Delete a run (MLflow keeps it restorable)."""
         self.client.delete_run(run.run_id)
         run.deleted = True
+
+    def delete_sweep(self, parent_run_id: str, sweep_id: str) -> None:
+        """Delete a sweep's runs, as far as MLflow still has them (it keeps them restorable)."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+        from mlflow.protos.databricks_pb2 import ErrorCode
+
+        try:
+            experiment_id = self.client.get_run(parent_run_id).info.experiment_id
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                raise
+            return
+        for run in self.of_sweep(experiment_id, sweep_id):
+            if not run.deleted:
+                self.delete(run)
 
     def epochs_recorded(self, run: RecordedRun) -> int:
         """Return the highest epoch that MLflow has of a run; 0 without one."""
@@ -178,7 +214,7 @@ class MlflowRuns:
         """Give a run a status, with its end (milliseconds since 1970, UTC) where the status is an end."""
         if run.status == status:
             return
-        if status == RUNNING:
+        if status in (RUNNING, SCHEDULED):
             self.client.update_run(run.run_id, status=status)
         else:
             self.client.set_terminated(run.run_id, status=status, end_time=end_time)

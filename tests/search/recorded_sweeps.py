@@ -46,7 +46,7 @@ class RecordedSweep:
         self._add(Phase.BASELINE, None, objectives, **given)
 
     def done(self) -> None:
-        self.store.set_sweep_state(self.id, SweepState.DONE)
+        self.store.finish_sweep(self.id, SweepState.DONE)
 
     def _add(
         self,

@@ -70,7 +70,7 @@ def record(
             store.finish_trial(
                 trial.id, TrialState.DONE, objective=accuracy, final=final, best=final, noise_hash=f"{noise_hash}{seed}"
             )
-    store.set_sweep_state(sweep.id, SweepState.DONE)
+    store.finish_sweep(sweep.id, SweepState.DONE)
     return sweep.id
 
 

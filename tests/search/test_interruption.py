@@ -18,10 +18,11 @@ from recorded_sweeps import RecordSweep
 from search import cluster
 from search import interruption
 from search.cluster import Cluster
+from search.errors import LeaseLost
 from search.errors import StoreUnavailable
 from search.interruption import Interruption
 from search.interruption import Lookout
-from search.orchestrator import interrupt_abandoned
+from search.owner import is_alive
 from search.owner import this_process
 from search.store import Phase
 from search.store import Store
@@ -134,25 +135,25 @@ def interrupted_by(lookout: Callable[[Interruption], Lookout]) -> str | None:
     return "was not interrupted"
 
 
-def test_a_sweep_that_another_process_has_taken_over_is_interrupted() -> None:
-    beats = iter([True, True, False])
+def test_a_sweep_that_is_asked_to_stop_is_interrupted() -> None:
+    beats = iter([None, None, "paused"])
 
     def lookout(asked: Interruption) -> Lookout:
         return Lookout(asked, lambda: next(beats), lambda reason: None)
 
-    assert interrupted_by(lookout) == "another process has taken it over"
+    assert interrupted_by(lookout) == "paused"
 
 
 def test_a_store_that_does_not_take_a_heartbeat_does_not_end_the_sweep() -> None:
     beats = []
 
-    def beat() -> bool:
+    def beat() -> None:
         beats.append(None)
         if len(beats) < 3:
             raise StoreUnavailable("the disk is full")
-        return False
+        raise LeaseLost("sweep", "another has it now")
 
-    assert interrupted_by(lambda asked: Lookout(asked, beat, lambda reason: None)) is not None
+    assert interrupted_by(lambda asked: Lookout(asked, beat, lambda reason: None)) == "another has it now"
     assert len(beats) == 3
 
 
@@ -160,7 +161,7 @@ def test_a_sweep_whose_ray_has_died_is_interrupted(child: subprocess.Popen[bytes
     ray = Cluster(servers=[psutil.Process(child.pid)])
 
     def lookout(asked: Interruption) -> Lookout:
-        looking = Lookout(asked, lambda: True, lambda reason: None)
+        looking = Lookout(asked, lambda: None, lambda reason: None)
         looking.find_loss = ray.loss
         return looking
 
@@ -182,7 +183,7 @@ def test_a_sweep_that_does_not_react_is_stopped_in_the_store_all_the_same() -> N
         stopped.set()
 
     # Never entered, so that the request reaches nobody.
-    looking = Lookout(Interruption(), lambda: True, last_resort)
+    looking = Lookout(Interruption(), lambda: None, last_resort)
     looking.find_loss = lambda: "Ray ended"
     with looking:
         assert stopped.wait(LONGEST)
@@ -204,7 +205,7 @@ def test_a_cluster_that_has_not_answered_for_long_is_lost(monkeypatch: pytest.Mo
     assert f"the Ray cluster at {address} has not answered" in loss
 
 
-def test_sweeps_of_dead_processes_are_interrupted_and_those_of_living_ones_left_alone(
+def test_sweeps_of_dead_processes_are_released_and_those_of_living_ones_left_alone(
     store: Store, record_sweep: RecordSweep, child: subprocess.Popen[bytes]
 ) -> None:
     created = psutil.Process(child.pid).create_time()
@@ -232,10 +233,10 @@ def test_sweeps_of_dead_processes_are_interrupted_and_those_of_living_ones_left_
         )
         store.start_attempt(trial.id, "here", os.getpid())
 
-    interrupt_abandoned(store)
+    store.release_lost(is_alive)
 
     found = {sweep.id: (sweep.state, sweep.owner) for sweep in store.sweeps()}
-    assert found["dead"] == (SweepState.INTERRUPTED, None)
+    assert found["dead"] == (SweepState.PAUSED, None)
     assert found["alive"] == (SweepState.RUNNING, owners["alive"])
     assert found["mine"] == (SweepState.RUNNING, owners["mine"])
     assert [trial.state for trial in store.trials("dead")] == [TrialState.DONE, TrialState.WAITING]

@@ -20,8 +20,8 @@ from search.recommend import choose
 from search.recommend import recommend
 from search.recommend import recommendations
 from search.store import Store
-from search.store import SweepState
 from search.store import TrialState
+from search.store import Verb
 from spaces import Configuration
 from trainers.errors import InvalidInput
 
@@ -367,8 +367,8 @@ def test_asking_for_an_interrupted_sweep_says_how_to_complete_it(
 ) -> None:
     sweep = record_sweep("halfway")
     sweep.searched((8, 1), 0.9)
-    sweep.store.set_sweep_state("halfway", SweepState.INTERRUPTED)
-    with pytest.raises(InvalidInput, match=r"halfway \(interrupted\).*emphasis resume"):
+    sweep.store.ask("halfway", Verb.PAUSE)
+    with pytest.raises(InvalidInput, match=r"halfway \(paused\).*emphasis resume"):
         recommend("digits", 0.4, home=tmp_path)
 
 

@@ -52,7 +52,7 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_resume_runs_only_what_is_missing(tmp_pa
     assert status == 1
     assert f"emphasis resume {sweep_id}" in output
     assert "Traceback" not in output
-    assert (stopped.sweep.state, stopped.sweep.message) == (SweepState.INTERRUPTED, "interrupted")
+    assert (stopped.sweep.state, stopped.sweep.message) == (SweepState.PAUSED, "interrupted")
     assert 2 <= len(stopped.finished) < TRIALS
     assert_nothing_runs(stopped)
     assert not psutil.wait_procs(servers, timeout=120)[1]
@@ -74,7 +74,7 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, cluster: RayProcess
     assert status == 1
     assert output.splitlines()[-1].startswith(f"Sweep {stopped.sweep.id} stopped: interrupted.")
     assert "SIGTERM" not in output
-    assert stopped.sweep.state is SweepState.INTERRUPTED
+    assert stopped.sweep.state is SweepState.PAUSED
     assert_nothing_runs(stopped)
 
 
@@ -121,7 +121,7 @@ def test_when_ray_is_killed_the_driver_says_how_to_resume_and_resume_completes(
     assert status == 1
     assert "Ray ended: its process" in output
     assert f"emphasis resume {stopped.sweep.id}" in output
-    assert stopped.sweep.state is SweepState.INTERRUPTED
+    assert stopped.sweep.state is SweepState.PAUSED
     assert not [trial for trial in stopped.trials if trial.state is TrialState.FAILED]
     assert_nothing_runs(stopped)
 

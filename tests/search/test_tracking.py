@@ -65,7 +65,7 @@ class Sweep:
             data_hash="d" * 64,
             versions={"torch": "2.11.0", "git_commit": "c0ffee"},
         )
-        store.set_sweep_state(sweep_id, SweepState.RUNNING)
+        store.claim_sweep(sweep_id, "here:1:100", is_alive=lambda owner, heartbeat: True)
 
     def start(self, index: int, phase: Phase = Phase.SEARCH) -> str:
         """Begin a trial and return its id."""
@@ -194,7 +194,7 @@ def test_parent_says_what_was_searched_and_what_was_found(
     sweep: Sweep, projection: Projection, database: str
 ) -> None:
     sweep.run(0, 0.7)
-    sweep.store.set_sweep_state(sweep.id, SweepState.DONE)
+    sweep.store.finish_sweep(sweep.id, SweepState.DONE)
     projection.sync_sweep(sweep.id)
 
     parent = Record(database).parent(sweep.id)
@@ -312,7 +312,7 @@ def test_record_lost_in_mlflow_is_rebuilt_from_the_store(
     sweep: Sweep, store: Store, projection: Projection, tmp_path: Path
 ) -> None:
     trial_id = sweep.run(0)
-    sweep.store.set_sweep_state(sweep.id, SweepState.DONE)
+    sweep.store.finish_sweep(sweep.id, SweepState.DONE)
     projection.sync_sweep(sweep.id)
     other = f"sqlite:///{tmp_path / 'other.db'}"
     Projection(store, other, tmp_path / "artifacts", lambda sweep_id: SUMMARY).sync_sweep(sweep.id)
@@ -364,15 +364,14 @@ def test_nothing_is_left_running_after_an_interruption_and_it_runs_again_when_re
     record = Record(database)
     assert record.children(sweep.id)[cut_off].info.status == "RUNNING"
 
-    store.release_running(sweep.id, "Ctrl-C")
-    store.set_sweep_state(sweep.id, SweepState.INTERRUPTED, "Ctrl-C")
+    store.release_sweep(sweep.id, "Ctrl-C")
     projection.sync_sweep(sweep.id)
     assert record.statuses(sweep.id) == {"KILLED", "FINISHED"}
     assert record.parent(sweep.id).info.status == "KILLED"
     assert record.parent(sweep.id).data.tags["emphasis.reason"] == "Ctrl-C"
 
     resumed = Projection(store, database, tmp_path / "artifacts", lambda sweep_id: SUMMARY)
-    store.set_sweep_state(sweep.id, SweepState.RUNNING)
+    store.claim_sweep(sweep.id, "here:2:100", is_alive=lambda owner, heartbeat: True)
     resumed.sync_sweep(sweep.id)
     assert record.parent(sweep.id).info.status == "RUNNING"
     assert record.children(sweep.id)[cut_off].info.status == "KILLED"  # it waits, and nobody trains it
@@ -383,7 +382,7 @@ def test_nothing_is_left_running_after_an_interruption_and_it_runs_again_when_re
 
     sweep.train(cut_off, first=2, moment=MORNING + timedelta(hours=1))
     sweep.finish(cut_off)
-    store.set_sweep_state(sweep.id, SweepState.DONE)
+    store.finish_sweep(sweep.id, SweepState.DONE)
     resumed.sync_sweep(sweep.id)
     assert record.statuses(sweep.id) == {"FINISHED"}
     assert record.parent(sweep.id).data.tags["emphasis.reason"] == ""
@@ -486,7 +485,7 @@ def test_description_too_long_for_mlflow_is_cut_at_a_line(
 ) -> None:
     note = "\n".join(f"| {row} | β |" for row in range(2000))
     summary = ParentSummary("cce", {}, {}, None, None, note)
-    sweep.store.set_sweep_state(sweep.id, SweepState.DONE)
+    sweep.store.finish_sweep(sweep.id, SweepState.DONE)
     Projection(store, database, tmp_path / "artifacts", lambda sweep_id: summary).sync_sweep(sweep.id)
     shown = Record(database).parent(sweep.id).data.tags["mlflow.note.content"]
     assert LONGEST_TAG - 20 < len(shown) <= LONGEST_TAG
@@ -547,7 +546,7 @@ def test_failing_report_does_not_keep_the_trials_from_being_recorded(
 
     recorder = Recorder(store, database, artifact_root=tmp_path, summarise=broken, interval=0)
     sweep.run(0)
-    sweep.store.set_sweep_state(sweep.id, SweepState.DONE)
+    sweep.store.finish_sweep(sweep.id, SweepState.DONE)
     recorder.notify(sweep.id)
     until(lambda: "no table today" in (recorder.last_error or ""))
     assert not recorder.close(timeout=0)
@@ -559,7 +558,7 @@ def test_catch_up_records_what_an_earlier_process_could_not(
     sweep: Sweep, store: Store, database: str, tmp_path: Path
 ) -> None:
     trial_id = sweep.run(0)
-    sweep.store.set_sweep_state(sweep.id, SweepState.DONE)
+    sweep.store.finish_sweep(sweep.id, SweepState.DONE)
     recorder = Recorder(store, database, artifact_root=tmp_path / "artifacts", interval=0)
     recorder.catch_up()
     assert recorder.behind == (sweep.id,)
@@ -643,7 +642,7 @@ def test_server_killed_in_the_middle_delays_the_record_and_nothing_more(
     until(lambda: server.uri in (recorder.last_error or ""))
     assert not recorder.flush(timeout=0)
     assert recorder.behind == (sweep.id,)
-    store.set_sweep_state(sweep.id, SweepState.DONE)
+    store.finish_sweep(sweep.id, SweepState.DONE)
     figures = tmp_path / "figures"
     figures.mkdir()
     (figures / "weights.svg").write_text("<svg/>")

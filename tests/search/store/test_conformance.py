@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from search.errors import LeaseLost
 from search.errors import SweepBusy
 from search.errors import TrialFinished
 from search.store import Accuracies
@@ -220,7 +221,7 @@ def test_sweeps_are_listed_newest_first_and_filtered(store: Store) -> None:
     add_sweep(store, "first", noise_rate=0.1 + 0.2)
     add_sweep(store, "second", noise_rate=0.6)
     add_sweep(store, "third", dataset="cifar10", noise_rate=0.6)
-    store.set_sweep_state("second", SweepState.DONE)
+    store.finish_sweep("second", SweepState.DONE)
 
     assert [sweep.id for sweep in store.sweeps()] == ["third", "second", "first"]
     assert [sweep.id for sweep in store.sweeps(dataset="digits")] == ["second", "first"]
@@ -272,11 +273,11 @@ def test_a_sweep_of_a_living_owner_cannot_be_claimed_and_a_dead_owners_can(store
     assert taken.started_at == claimed.started_at
 
 
-def test_an_owner_that_lost_its_sweep_is_told_and_cannot_end_it(store: Store) -> None:
+def test_an_owner_that_lost_its_sweep_is_told_and_cannot_write(store: Store) -> None:
     sweep = add_sweep(store)
-    store.claim_sweep(sweep.id, "here:1:100", is_alive=alive)
-    first_beat = store.sweep(sweep.id).heartbeat_at
-    assert store.heartbeat(sweep.id, "here:1:100")
+    claimed = store.claim_sweep(sweep.id, "here:1:100", is_alive=alive)
+    first_beat = claimed.heartbeat_at
+    assert store.renew(claimed.lease) is SweepState.RUNNING
     beat = store.sweep(sweep.id).heartbeat_at
     assert first_beat is not None
     assert beat is not None
@@ -284,25 +285,30 @@ def test_an_owner_that_lost_its_sweep_is_told_and_cannot_end_it(store: Store) ->
 
     store.claim_sweep(sweep.id, "there:2:200", is_alive=dead)
 
-    assert not store.heartbeat(sweep.id, "here:1:100")
-    with pytest.raises(SweepBusy, match="there:2:200"):
-        store.set_sweep_state(sweep.id, SweepState.DONE, owner="here:1:100")
+    with pytest.raises(LeaseLost, match="there:2:200 has it now"):
+        store.renew(claimed.lease)
+    with pytest.raises(LeaseLost, match="there:2:200 has it now"):
+        store.fenced(claimed.lease).finish_sweep(sweep.id, SweepState.DONE)
     assert store.sweep(sweep.id).state is SweepState.RUNNING
 
 
-@pytest.mark.parametrize("state", [SweepState.DONE, SweepState.FAILED, SweepState.INTERRUPTED])
+@pytest.mark.parametrize("state", [SweepState.DONE, SweepState.FAILED, SweepState.PAUSED])
 def test_a_sweep_that_stops_running_has_no_owner(store: Store, state: SweepState) -> None:
     sweep = add_sweep(store)
-    store.claim_sweep(sweep.id, "here:1:100", is_alive=alive)
+    fenced = store.fenced(store.claim_sweep(sweep.id, "here:1:100", is_alive=alive).lease)
 
-    stopped = store.set_sweep_state(sweep.id, state, "because", owner="here:1:100")
+    if state is SweepState.PAUSED:
+        stopped = fenced.release_sweep(sweep.id, "because")
+    else:
+        stopped = fenced.finish_sweep(sweep.id, state, "because")
 
     assert stopped == store.sweep(sweep.id)
     assert (stopped.state, stopped.message) == (state, "because")
     assert (stopped.owner, stopped.heartbeat_at) == (None, None)
-    assert (stopped.finished_at is not None) == (state is not SweepState.INTERRUPTED)
-    resumed = store.claim_sweep(sweep.id, "here:2:200", is_alive=alive)
-    assert (resumed.message, resumed.finished_at) == (None, None)
+    assert (stopped.finished_at is not None) == (state is not SweepState.PAUSED)
+    if state is not SweepState.DONE:
+        resumed = store.claim_sweep(sweep.id, "here:2:200", is_alive=alive)
+        assert (resumed.message, resumed.finished_at) == (None, None)
 
 
 def test_of_many_that_claim_one_sweep_at_once_one_gets_it(store: Store) -> None:
@@ -380,7 +386,7 @@ def test_what_belongs_to_nothing_is_refused(store: Store) -> None:
     for attempt_to_use in (
         lambda: add_trial(store, "nobody"),
         lambda: store.trials("nobody"),
-        lambda: store.set_sweep_state("nobody", SweepState.DONE),
+        lambda: store.finish_sweep("nobody", SweepState.DONE),
         lambda: store.claim_sweep("nobody", "here:1:1", is_alive=dead),
         lambda: store.trial(stranger.id),
         lambda: store.start_attempt(stranger.id, "machine", 1),

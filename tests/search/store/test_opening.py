@@ -26,6 +26,7 @@ from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.errors import TrialFinished
 from search.store import Store
+from search.store import SweepState
 from search.store import migrations
 from search.store.models import Base
 from trainers.errors import EmphasisError
@@ -44,7 +45,7 @@ def run_sql(url: str, statement: str) -> None:
 
 
 def test_the_migrations_lead_to_exactly_the_tables_of_the_models(store: Store) -> None:
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         options = {"version_table": migrations.VERSION_TABLE, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
@@ -53,10 +54,10 @@ def test_the_migrations_lead_to_exactly_the_tables_of_the_models(store: Store) -
 
 
 def test_the_comparison_with_the_models_can_fail(store: Store) -> None:
-    with store._engine.begin() as connection:
+    with store._database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE sweeps ADD COLUMN forgotten INTEGER"))
         connection.execute(text("DROP INDEX ix_trials_standing"))
-    with store._engine.connect() as connection:
+    with store._database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": migrations.VERSION_TABLE})
         differences = [difference[0] for difference in compare_metadata(context, Base.metadata)]
     assert sorted(differences) == ["add_index", "remove_column"]
@@ -101,18 +102,21 @@ def test_a_store_that_another_process_creates_between_two_looks_is_opened(
         assert store.sweeps() == []
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(store_url: str) -> None:
+@pytest.mark.parametrize("schema", ["0001", "0002"])
+def test_a_store_of_an_earlier_schema_is_brought_up_to_date_with_all_it_holds(store_url: str, schema: str) -> None:
     engine = create_engine(sqlalchemy_url(store_url))
     if engine.url.drivername == "sqlite":
         Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
     with engine.begin() as connection:
         config = migrations._config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, schema)
         moment = "2026-01-01 12:00:00+00:00" if "postgresql" in store_url else "2026-01-01 12:00:00.000000"
         sweep = f"'old', '{{}}', 'digits', 0.4, 'mlp', 'gr', 'done', 'hash', '{{}}', '{moment}'"
         columns = "id, spec, dataset, noise_rate, backbone, supervision, state, data_hash, versions, created_at"
         connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({sweep})")
+        stopped = sweep.replace("'old'", "'stopped'").replace("'done'", "'interrupted'")
+        connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({stopped})")
         columns = (
             "id, sweep_id, number, phase, configuration, repeat, supervision, hyperparameters, params, noise_rate, "
             "seed, noise_seed, state, objective, final_epoch, final_intact_train"
@@ -123,6 +127,11 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(sto
     with Store.open(store_url) as store:
         assert store.sweep("old").facts == {}
         (trial_record,) = store.trials("old")
+        # What a person ran is theirs to resume, and an interrupted sweep is a paused one by now.
+        stopped_record = store.sweep("stopped")
+        assert (stopped_record.state, stopped_record.attended) == (SweepState.PAUSED, True)
+        assert store.next_queued() is None
+        assert store.claim_sweep("stopped", "here:1:1", is_alive=lambda owner, beat: True).fence == 1
     final = trial_record.final
     assert final is not None
     assert (trial_record.objective, final.epoch, final.intact_train) == (0.9, 60, 0.9)
@@ -196,7 +205,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
 
 
 def test_sqlite_is_opened_with_what_durability_and_concurrency_need(sqlite_url: str) -> None:
-    with Store.open(sqlite_url) as store, store._engine.connect() as connection:
+    with Store.open(sqlite_url) as store, store._database.engine.connect() as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")

@@ -1,0 +1,76 @@
+"""What can be asked of the service; the store beside us and a server far away answer alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+from typing import Protocol
+
+from search.service.views import EventView
+from search.service.views import SweepDetail
+from search.service.views import SweepPage
+from search.service.views import TrialPage
+from search.store import SweepState
+from search.store import Verb
+
+
+class Service(Protocol):
+    """Sweeps: submit, watch, steer, export.
+
+    Everything wrong with what is given is raised as trainers.errors.InvalidInput, with the same field errors from
+    either; what a sweep cannot do in its state as search.errors.IllegalMove.
+    """
+
+    def submit(
+        self, fields: Mapping[str, Any], *, priority: int = 0, request_key: str | None = None
+    ) -> SweepDetail:
+        """Check a sweep's fields (one noise rate) and queue it; with a used key of ours, the sweep that there is."""
+        ...
+
+    def sweeps(
+        self,
+        *,
+        states: Sequence[SweepState] = (),
+        dataset: str | None = None,
+        noise_rate: float | None = None,
+        submitter: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> SweepPage:
+        """Sweeps, newest first."""
+        ...
+
+    def sweep(self, sweep_id: str) -> SweepDetail:
+        """One sweep, by its id or how that begins."""
+        ...
+
+    def trials(self, sweep_id: str, *, after: int = -1, limit: int = 500) -> TrialPage:
+        """A sweep's trials, by number."""
+        ...
+
+    def events(self, sweep_id: str, *, after: int = 0, follow: bool = False) -> Iterator[EventView]:
+        """A sweep's log, oldest first; following, until nothing of the sweep will run any more."""
+        ...
+
+    def ask(self, sweep_id: str, verb: Verb) -> SweepDetail:
+        """Pause, cancel or resume a sweep; to ask again changes nothing."""
+        ...
+
+    def delete(self, sweep_id: str) -> None:
+        """Delete a sweep that does not run, with its trials, log and figures."""
+        ...
+
+    def recommendations(
+        self,
+        dataset: str | None = None,
+        noise_rate: float | None = None,
+        *,
+        backbone: str | None = None,
+        supervision: str | None = None,
+        noise_model: str | None = None,
+        objective: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """The objects of `emphasis export --format json`."""
+        ...

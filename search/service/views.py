@@ -1,0 +1,126 @@
+"""Sweeps, trials and events as the service tells them: the JSON of the HTTP API, and what Python and the CLI get."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic import ConfigDict
+from pydantic import Field
+
+from search.store import Phase
+from search.store import SweepState
+from search.store import TrialState
+
+
+class View(BaseModel):
+    """Base of what is told: never changed once it is made; floats are finite or null."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ProgressView(View):
+    """How far a sweep is."""
+
+    waiting: int = Field(description="Trials that were planned and are not running yet.")
+    running: int
+    done: int
+    failed: int
+    pruned: int
+    planned: int = Field(description="All trials that there will be.")
+
+
+class BestView(View):
+    """The best configuration: the recommendation of a finished sweep, the best search trial of one that runs."""
+
+    supervision: str
+    hyperparameters: dict[str, float | int | str] = Field(description="By name, e.g. beta and lambda.")
+    objective: float = Field(description="Final, eval mode; by default intact training accuracy, in [0, 1].")
+    objective_name: str = Field(description="e.g. intact_train_accuracy.")
+    test_accuracy: float | None = Field(description="Beside it; never used to choose.")
+    seeds: int = Field(description="How many trials the means are over.")
+    confirmed: bool = Field(description="Whether these were fresh seeds that the search did not use.")
+
+
+class SweepView(View):
+    """One sweep."""
+
+    id: str
+    state: SweepState
+    message: str | None = Field(description="Why it is in that state, where there is something to say.")
+    dataset: str
+    noise_rate: float | None = Field(description="Nominal, in [0, 1); null until it has been estimated.")
+    backbone: str
+    supervision: str
+    submitter: str = Field(description="Name of the token it was submitted with; local without one.")
+    priority: int
+    request_key: str | None
+    attended: bool = Field(description="Whether a person runs it in their own process; workers leave it alone.")
+    owner: str | None = Field(description="Who runs it: host:pid:start.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    progress: ProgressView
+    best: BestView | None
+    baseline_objective: float | None = Field(description="Mean objective of the CCE trials with fresh seeds.")
+    notes: list[str] = Field(default_factory=list, description="What is worth knowing, e.g. that no worker is there.")
+    mlflow_url: str | None = Field(default=None, description="Its page in MLflow, once MLflow has it.")
+
+
+class SweepDetail(SweepView):
+    """One sweep with everything that was asked for and is known of it."""
+
+    spec: dict[str, Any] = Field(description="The SweepSpec, every default written out.")
+    versions: dict[str, Any]
+    facts: dict[str, Any]
+    data_hash: str
+
+
+class SweepPage(View):
+    """Some of the sweeps, newest first."""
+
+    items: list[SweepView]
+    next: str | None = Field(description="Give it as cursor to read on; null at the end.")
+
+
+class TrialView(View):
+    """One configuration trained with one seed."""
+
+    id: str
+    number: int
+    phase: Phase
+    configuration: int = Field(description="Index inside the sweep; repeats share it.")
+    repeat: int
+    supervision: str
+    hyperparameters: dict[str, float | int | str]
+    seed: int
+    noise_seed: int
+    state: TrialState
+    reason: str | None
+    objective: float | None
+    test_accuracy: float | None = Field(description="Final, eval mode.")
+    train_seconds: float | None
+    attempts: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class TrialPage(View):
+    """Some of a sweep's trials, by number."""
+
+    items: list[TrialView]
+    next: int | None = Field(description="Give it as after to read on; null at the end.")
+
+
+class EventView(View):
+    """One line of a sweep's log."""
+
+    sweep_id: str
+    number: int
+    at: datetime
+    level: str
+    kind: str
+    message: str
+    trial_id: str | None
+    data: dict[str, Any]
