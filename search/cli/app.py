@@ -17,9 +17,10 @@ from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
 from search.cli import sweeping
+from search.cli.home import Given
 from search.cli.home import HomeOption
-from search.cli.home import given_home
-from search.cli.home import with_home
+from search.cli.home import ServerOption
+from search.cli.home import completed
 from search.cli.streams import complain
 from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
@@ -36,7 +37,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except EmphasisError as error:
-            complain(with_home(str(error), given_home(ctx)))
+            complain(completed(ctx, str(error)))
             raise typer.Exit(BAD_INPUT if isinstance(error, InvalidInput) else FAILED) from error
         except KeyboardInterrupt:
             complain("Interrupted.")
@@ -64,6 +65,7 @@ app = typer.Typer(
 def emphasis(
     ctx: typer.Context,
     home: HomeOption = None,
+    server: ServerOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -85,7 +87,7 @@ def emphasis(
 
     Exit status: 0 done, 1 failed, 2 bad input.
     """
-    ctx.obj = home
+    ctx.obj = Given(home, server)
 
 
 app.command()(sweeping.run)
