@@ -167,7 +167,7 @@ class StoreUnavailable(EmphasisError):
 
 
 class ServerUnavailable(EmphasisError):
-    """The server could not be reached or did not answer as the service does; the message never holds a token.
+    """The server could not be reached or failed, which may pass; the message never holds a token.
 
     Args:
         url: The server's address.
@@ -181,6 +181,23 @@ class ServerUnavailable(EmphasisError):
 
     def __reduce__(self) -> tuple[type[ServerUnavailable], tuple[str, str, str]]:
         return type(self), (self.url, self.problem, self.remedy)
+
+
+class UnexpectedAnswer(EmphasisError):
+    """What answers at an address is not the service, or of another release.
+
+    Args:
+        url: The address.
+        problem: What it answered.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url, self.problem = url, problem
+        remedy = "Check that the address is that of `emphasis serve`, and that both are of one release."
+        super().__init__(f"{url}: {problem}. {remedy}")
+
+    def __reduce__(self) -> tuple[type[UnexpectedAnswer], tuple[str, str]]:
+        return type(self), (self.url, self.problem)
 
 
 class NotAllowed(EmphasisError):

@@ -16,7 +16,10 @@ from search.cli import estimating
 from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
+from search.cli import steering
+from search.cli import submitting
 from search.cli import sweeping
+from search.cli import watching
 from search.cli.home import Given
 from search.cli.home import HomeOption
 from search.cli.home import ServerOption
@@ -93,10 +96,16 @@ def emphasis(
 app.command()(sweeping.run)
 app.command()(comparing.compare)
 app.command()(sweeping.validate)
-app.command()(sweeping.resume)
 app.command("estimate-noise")(estimating.estimate_noise)
+app.command()(submitting.submit)
+app.command()(watching.status)
 app.command("list")(recorded.list_sweeps)
 app.command()(recorded.show)
+app.command()(watching.logs)
+app.command()(steering.pause)
+app.command()(steering.resume)
+app.command()(steering.cancel)
+app.command()(steering.delete)
 app.command()(recorded.export)
 app.command()(recorded.ui)
 app.command()(labels.labels)

@@ -1,4 +1,4 @@
-"""`emphasis run`, `validate` and `resume`: sweeps, from what the user writes to what was found."""
+"""`emphasis run` and `validate`: sweeps, from what the user writes to what was found."""
 
 from __future__ import annotations
 
@@ -107,46 +107,6 @@ def validate(
         say(f"{file}: {spec.dataset} at noise rate {spec.shown_noise_rate}, {count} trials: valid")
 
 
-def resume(
-    ctx: typer.Context,
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep, or how it begins.")],
-    ray_address: options.RayAddress = None,
-    max_failure_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--max-failure-rate",
-            metavar="SHARE",
-            help="In place of the sweep's own, where too many of its trials failed.",
-            show_default=False,
-        ),
-    ] = None,
-    home: HomeOption = None,
-) -> None:
-    """Complete a sweep after a crash or Ctrl-C: only what is missing is run.
-
-    Example:
-
-    \b
-      emphasis list
-      emphasis resume digits-r40
-    """
-    folder = home_of(ctx, home)
-
-    def go(on_status: OnStatus, on_stuck: OnStuck) -> SweepOutcome:
-        from search.orchestrator import resume_sweep
-
-        return resume_sweep(
-            sweep,
-            max_failure_rate=max_failure_rate,
-            home=folder,
-            ray_address=ray_address,
-            on_status=on_status,
-            on_stuck=on_stuck,
-        )
-
-    _follow(ctx, go)
-
-
 def checked(
     fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = True, quiet: bool = False
 ) -> Submission:
@@ -202,7 +162,7 @@ def _run_each(
             )
 
         try:
-            _follow(ctx, go)
+            follow(ctx, go)
         except (SweepFailed, SweepCancelled) as error:
             complain(with_home(str(error), given_home(ctx)))
             failed = True
@@ -214,7 +174,13 @@ def _run_each(
         raise typer.Exit(1)
 
 
-def _follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) -> None:
+def follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) -> None:
+    """Run a sweep here, showing how it stands and then what it found.
+
+    Args:
+        ctx: Of the command.
+        go: Runs it.
+    """
     from search.display import progress_display
 
     console = output()

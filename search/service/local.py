@@ -23,11 +23,13 @@ from search.owner import state_now
 from search.service.sweep_views import SweepViews
 from search.service.sweep_views import epoch_view
 from search.service.sweep_views import event_view
+from search.service.sweep_views import process_view
 from search.service.sweep_views import trial_view
 from search.service.views import Checked
 from search.service.views import Curve
 from search.service.views import EventPage
 from search.service.views import EventView
+from search.service.views import StatusView
 from search.service.views import SweepDetail
 from search.service.views import SweepPage
 from search.service.views import TrialPage
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = 500
 """Items of one page."""
+
+MOST_SHOWN = 10
+"""Sweeps that run, and sweeps that wait, of a status."""
+
+RUNNING_STATES = (SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING)
 
 MOST_PRIORITY = 1_000_000
 LONGEST_KEY = 200
@@ -94,6 +101,30 @@ class LocalService:
         other = copy.copy(self)
         other._submitter = submitter
         return other
+
+    @property
+    def location(self) -> str:
+        """Where it is, for messages."""
+        return self.store.location
+
+    def address(self) -> str | None:
+        """Where its pages are in a browser; None where no server runs."""
+        servers = self.store.processes.living(ProcessKind.SERVER)
+        return next((str(server.facts["url"]) for server in servers if "url" in server.facts), None)
+
+    def status(self) -> StatusView:
+        """Who works, what runs and what waits."""
+        processes = [process_view(each) for each in self.store.processes.living()]
+        running = self.store.sweeps(state=RUNNING_STATES, limit=MOST_SHOWN)
+        told = self._views.sweeps([*running, *self.store.queue(MOST_SHOWN)])
+        return StatusView(
+            workers=[each for each in processes if each.kind is ProcessKind.WORKER],
+            servers=[each for each in processes if each.kind is ProcessKind.SERVER],
+            sweeps=self.store.sweep_counts(),
+            running=told[: len(running)],
+            queue=told[len(running) :],
+            waiting=self.store.queue_length(),
+        )
 
     def check(self, fields: Mapping[str, Any]) -> Checked:
         """Check a sweep's fields as `submit` does, without recording or downloading anything.

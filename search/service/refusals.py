@@ -11,6 +11,7 @@ from search.errors import IllegalMove
 from search.errors import NotAllowed
 from search.errors import RequestKeyUsed
 from search.errors import ServerUnavailable
+from search.errors import UnexpectedAnswer
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -38,7 +39,17 @@ def refusal(response: httpx.Response, url: str) -> EmphasisError:
             return InvalidInput(*(FieldError(**error) for error in problem["errors"]))
     except (KeyError, TypeError):  # another release says it otherwise; what it means is in the detail
         pass
-    return ServerUnavailable(url, _what(response, detail), _remedy(response))
+    answered = f"answered {response.status_code} {response.reason_phrase}".strip()
+    answered = f"{answered}: {detail.rstrip('.')}" if detail else answered
+    if response.status_code >= 500 or response.status_code == 429:
+        remedy = "The server's log says more." if response.status_code == 500 else "Ask again later."
+        return ServerUnavailable(url, answered, remedy)
+    if response.is_redirect:
+        answered += f", which leads to {response.headers.get('location')}"
+    elif detail and response.status_code in (400, 413):
+        # What is wrong with the body as a whole: it cannot be read, or is too large.
+        return InvalidInput(FieldError("body", None, detail.rstrip("."), "Correct it and ask again."))
+    return UnexpectedAnswer(url, answered)
 
 
 def _problem(response: httpx.Response) -> Mapping[str, Any]:
@@ -47,20 +58,3 @@ def _problem(response: httpx.Response) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return problem if isinstance(problem, Mapping) else {}
-
-
-def _what(response: httpx.Response, detail: str) -> str:
-    answered = f"answered {response.status_code} {response.reason_phrase}".strip()
-    if response.is_redirect:
-        answered += f", which leads to {response.headers.get('location')}"
-    return f"{answered}: {detail.rstrip('.')}" if detail else answered
-
-
-def _remedy(response: httpx.Response) -> str:
-    if response.is_redirect:
-        return "Give the address where the service itself is."
-    if response.status_code in (429, 502, 503, 504):
-        return "Ask again later."
-    if response.status_code >= 500:
-        return "The server's log says more."
-    return "Check that the address is that of `emphasis serve`, and that both are of one release."

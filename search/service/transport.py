@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 
 from search.errors import ServerUnavailable
+from search.errors import UnexpectedAnswer
 from search.service.refusals import refusal
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -34,19 +34,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 # Not now: too many requests, or a server (or the proxy before one) that is being restarted.
 _LATER = (429, 502, 503, 504)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server answered.
-
-    Args:
-        body: Its JSON; None where there is none.
-        repeated: Whether the request was made more than once, so that an earlier one may have had its effect.
-    """
-
-    body: Any
-    repeated: bool
 
 
 class Transport:
@@ -81,42 +68,50 @@ class Transport:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        json: Any = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         answer_seconds: float = _ANSWER_SECONDS,
-    ) -> Answer:
-        """Make a request until it is answered.
+    ) -> Any:
+        """Make a request until it is answered, and return the JSON of the answer; None where it has none.
 
         Args:
             method: HTTP method.
             path: Below ``/api/v1``.
             params: Of the query; None values are left out.
-            json: Body.
+            content: Body, as JSON.
             headers: Further headers.
             answer_seconds: How long the server may take.
 
         Raises:
-            ServerUnavailable: It could not be reached, or does not answer as the service does.
-            NotAllowed: The token is missing, unknown or not allowed to.
+            ServerUnavailable: It could not be reached, or failed.
+            UnexpectedAnswer: It does not answer as the service does.
+            NotAllowed: The token is missing, unknown or may not.
             EmphasisError: What the service refuses, as the store beside us does.
         """
-        given = {name: value for name, value in (params or {}).items() if value is not None}
-        timeout = httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS)
+        request = self._http.build_request(
+            method,
+            path,
+            params=_given(params),
+            content=content,
+            headers={**({} if content is None else {"Content-Type": "application/json"}), **(headers or {})},
+            timeout=httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS),
+        )
         patience = Patience(self._patience)
         while True:
-            asked = patience.tries > 0
             try:
-                response = self._http.request(method, path, params=given, json=json, headers=headers, timeout=timeout)
+                response = self._http.send(request)
             except httpx.TransportError as error:
                 patience.wait_or_raise(self._unreachable(error))
                 continue
             if response.status_code in _LATER:
                 patience.wait_or_raise(refusal(response, self.url), _retry_after(response))
                 continue
-            return Answer(self._body(response), repeated=asked)
+            return self._body(response)
 
     @contextmanager
-    def lines(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
+    def lines(
+        self, path: str, params: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> Iterator[Iterator[str]]:
         """The lines of an answer that goes on, as they come; once, without making the request again.
 
         Raises:
@@ -125,7 +120,9 @@ class Transport:
         """
         timeout = httpx.Timeout(_SILENT_SECONDS, connect=_CONNECT_SECONDS)
         try:
-            with self._http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
+            with self._http.stream(
+                "GET", path, params=_given(params), headers=dict(headers), timeout=timeout
+            ) as response:
                 if not response.is_success:
                     response.read()
                     raise refusal(response, self.url)
@@ -150,10 +147,9 @@ class Transport:
             self.url, f"{what}{reason}", "Check the address, and that `emphasis serve` runs there."
         )
 
-    def misunderstood(self) -> ServerUnavailable:
+    def misunderstood(self) -> UnexpectedAnswer:
         """The error for an answer that is not the service's."""
-        remedy = "Check that the address is that of `emphasis serve`, and that both are of one release."
-        return ServerUnavailable(self.url, "does not answer as the service does", remedy)
+        return UnexpectedAnswer(self.url, "what it answered is not what the service answers")
 
 
 class Patience:
@@ -183,6 +179,10 @@ class Patience:
             raise error
         self.tries += 1
         time.sleep(pause)
+
+
+def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (params or {}).items() if value is not None}
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -362,17 +362,22 @@ class Store:
         Args:
             passing_over: Ids of sweeps that this worker cannot run.
         """
-        query = (
-            select(Sweep)
-            .where(Sweep.state == SweepState.QUEUED, Sweep.owner.is_(None), Sweep.attended.is_(False))
-            .order_by(Sweep.priority.desc(), Sweep.created_at, Sweep.id)
-            .limit(1)
-        )
+        query = _queue().limit(1)
         if passing_over:
             query = query.where(Sweep.id.not_in(list(passing_over)))
         with self._reading() as session:
             row = session.scalars(query).one_or_none()
             return None if row is None else _sweep_record(row)
+
+    def queue(self, limit: int) -> list[SweepRecord]:
+        """The sweeps that workers run next, the first of them first; at most so many."""
+        with self._reading() as session:
+            return [_sweep_record(row) for row in session.scalars(_queue().limit(limit))]
+
+    def queue_length(self) -> int:
+        """How many sweeps wait for a worker."""
+        with self._reading() as session:
+            return session.scalar(select(func.count()).select_from(_queue().order_by(None).subquery())) or 0
 
     def claim_sweep(
         self, sweep_id: str, owner: str, *, is_alive: IsAlive, lease_seconds: float | None = None
@@ -1021,6 +1026,11 @@ def _check_lease(session: Session, lease: Lease, now: datetime) -> None:
         raise LeaseLost(lease.sweep_id, f"{row.owner} has it now" if row.owner else "it was released")
     if row.lease_expires_at is not None and row.lease_expires_at < now:
         raise LeaseLost(lease.sweep_id, "the lease ran out, since it was not renewed in time")
+
+
+def _queue() -> Select[Sweep]:
+    ready = select(Sweep).where(Sweep.state == SweepState.QUEUED, Sweep.owner.is_(None), Sweep.attended.is_(False))
+    return ready.order_by(Sweep.priority.desc(), Sweep.created_at, Sweep.id)
 
 
 def _is_held(row: Sweep, now: datetime, is_alive: IsAlive) -> bool:
