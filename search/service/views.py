@@ -207,3 +207,30 @@ class StatusView(View):
     running: list[SweepView] = Field(description="What runs now, or is stopping; the newest, if there are many.")
     queue: list[SweepView] = Field(description="What workers run next, in this order; the first of them.")
     waiting: int = Field(description="How many wait for a worker.")
+
+
+class HyperparameterView(View):
+    """A hyper-parameter of a supervision."""
+
+    name: str
+    default: bool | float | int | str | None = Field(description="Null where it has to be given.")
+
+
+class NamedView(View):
+    """Something that a spec may name."""
+
+    name: str
+    description: str | None = Field(description="Null where it cannot be used.")
+    problem: str | None = Field(description="Why it cannot be used, of a plugin that does not load.")
+
+
+class SupervisionView(NamedView):
+    """A supervision that a spec may name."""
+
+    hyperparameters: list[HyperparameterView]
+
+
+class HealthView(View):
+    """How the service is."""
+
+    status: str
