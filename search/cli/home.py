@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -135,7 +137,17 @@ def _resolved(chosen: str | None) -> Home:
 
 def completed(ctx: typer.Context, text: str) -> str:
     """Complete the commands that a message names, `` `emphasis ...` ``, so that they can be copied."""
-    return text.replace("`emphasis ", f"`{again(ctx)} ")
+    place = given(ctx)
+    if place.server is None:
+        return with_home(text, place.home)
+    root = ctx.find_root().command
+    asked = "|".join(re.escape(name) for name, each in getattr(root, "commands", {}).items() if _asks_a_server(each))
+    # The others, `emphasis worker` say, are for the machine that the server is on.
+    return re.sub(rf"`emphasis (?=(?:{asked})\b)", f"`{again(ctx)} ", text)
+
+
+def _asks_a_server(command: Any) -> bool:
+    return any(parameter.name == "server" for parameter in command.params)
 
 
 def again(ctx: typer.Context) -> str:

@@ -29,6 +29,7 @@ from search.cli.spec_text import spec_yaml
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
+from search.service.bounds import MOST_ITEMS
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ACCURACY_DIGITS = 3
-# As many as the service gives at once.
-_PAGE = 500
 # Most important first: the last ones are left out where a terminal is narrow.
 _LIST_COLUMNS = ("sweep", "state", "trials", "β", "λ", "objective", "noise", "backbone", "created")
 
@@ -87,10 +86,10 @@ def list_sweeps(
             "submitter": submitter,
         }
         sweeps, more = _newest(service, limit, asked)
-        location = service.location
+        location, verb = service.location, "submit" if service.address() else "run"
     if not sweeps:
         any_asked = any(value not in (None, ()) for value in asked.values())
-        start = "start one with `emphasis run --dataset digits --noise-rate 0.4`"
+        start = f"start one with `emphasis {verb} --dataset digits --noise-rate 0.4`"
         say(completed(ctx, f"No sweep {'matches' if any_asked else 'is recorded'} in {location}; {start}."))
         return
     # Where only GR was searched, its two values have a column each; where only one person submits, no name is needed.
@@ -249,7 +248,7 @@ def _newest(service: Service, limit: int, asked: Mapping[str, Any]) -> tuple[lis
     sweeps: list[SweepView] = []
     cursor = None
     while len(sweeps) < limit:
-        page = service.sweeps(limit=min(limit - len(sweeps), _PAGE), cursor=cursor, **asked)
+        page = service.sweeps(limit=min(limit - len(sweeps), MOST_ITEMS), cursor=cursor, **asked)
         sweeps += page.items
         cursor = page.next
         if cursor is None:

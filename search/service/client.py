@@ -16,9 +16,13 @@ from typing import Self
 from typing import TypeVar
 from urllib.parse import quote
 
+import httpx
 from pydantic import ValidationError
 
 from search.errors import ServerUnavailable
+from search.service.bounds import check_limit
+from search.service.bounds import check_priority
+from search.service.bounds import check_request_key
 from search.service.event_stream import MEDIA_TYPE
 from search.service.event_stream import server_sent_events
 from search.service.submitted import SubmittedSweep
@@ -120,6 +124,8 @@ class Client:
             ServerUnavailable: The server could not be reached.
             NotAllowed: The token does not allow it.
         """
+        check_priority(priority)
+        check_request_key(request_key)
         answer = self._transport.call(
             "POST",
             "/sweeps",
@@ -141,6 +147,7 @@ class Client:
         cursor: str | None = None,
     ) -> SweepPage:
         """Sweeps, newest first."""
+        check_limit(limit)
         return self._told(
             SweepPage,
             self._get(
@@ -160,6 +167,7 @@ class Client:
 
     def trials(self, sweep_id: str, *, after: int = -1, limit: int = 500) -> TrialPage:
         """A sweep's trials, by number."""
+        check_limit(limit)
         return self._told(TrialPage, self._get(f"{_path(sweep_id)}/trials", after=after, limit=limit))
 
     def events(self, sweep_id: str, *, after: int = 0, follow: bool = False) -> Iterator[EventView]:
@@ -210,10 +218,12 @@ class Client:
     def _events(self, sweep_id: str, after: int, follow: bool) -> Iterator[EventView]:
         patience = Patience(_AWAY_SECONDS)
         while True:
+            headers = {"Accept": MEDIA_TYPE, "Last-Event-ID": str(after)}
             try:
-                headers = {"Accept": MEDIA_TYPE, "Last-Event-ID": str(after)}
-                with self._transport.lines(f"{_path(sweep_id)}/events", {"follow": follow}, headers) as lines:
-                    for sent in server_sent_events(lines):
+                with self._transport.stream(f"{_path(sweep_id)}/events", {"follow": follow}, headers) as response:
+                    if response.status_code == httpx.codes.NO_CONTENT:
+                        return
+                    for sent in server_sent_events(response.iter_lines()):
                         if sent.name == _END:
                             return
                         event = self._told(EventView, sent.data)

@@ -25,10 +25,11 @@ def refusal(response: httpx.Response, url: str) -> EmphasisError:
         url: The server's address, for messages.
     """
     problem = _problem(response)
-    detail = str(problem.get("detail") or problem.get("title") or "")
-    if response.status_code in (401, 403):
-        remedy = "" if detail else "Give a token by EMPHASIS_TOKEN or EMPHASIS_TOKEN_FILE."
-        return NotAllowed(f"{url}: {detail or 'not allowed.'} {remedy}".strip())
+    detail = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
+    if response.status_code == 401:
+        return NotAllowed(f"{url}: {detail} Give a token by EMPHASIS_TOKEN or EMPHASIS_TOKEN_FILE.")
+    if response.status_code == 403:
+        return NotAllowed(f"{url}: {detail}")
     kind = str(problem.get("type", "")).rpartition("/")[2]
     try:
         if kind == "illegal-move":
@@ -39,14 +40,13 @@ def refusal(response: httpx.Response, url: str) -> EmphasisError:
             return InvalidInput(*(FieldError(**error) for error in problem["errors"]))
     except (KeyError, TypeError):  # another release says it otherwise; what it means is in the detail
         pass
-    answered = f"answered {response.status_code} {response.reason_phrase}".strip()
-    answered = f"{answered}: {detail.rstrip('.')}" if detail else answered
+    answered = f"answered {response.status_code}: {detail.rstrip('.')}"
     if response.status_code >= 500 or response.status_code == 429:
         remedy = "The server's log says more." if response.status_code == 500 else "Ask again later."
         return ServerUnavailable(url, answered, remedy)
     if response.is_redirect:
         answered += f", which leads to {response.headers.get('location')}"
-    elif detail and response.status_code in (400, 413):
+    elif problem and response.status_code in (400, 413):
         # What is wrong with the body as a whole: it cannot be read, or is too large.
         return InvalidInput(FieldError("body", None, detail.rstrip("."), "Correct it and ask again."))
     return UnexpectedAnswer(url, answered)

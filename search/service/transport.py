@@ -109,10 +109,13 @@ class Transport:
             return self._body(response)
 
     @contextmanager
-    def lines(
-        self, path: str, params: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> Iterator[Iterator[str]]:
-        """The lines of an answer that goes on, as they come; once, without making the request again.
+    def stream(self, path: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """An answer that is read as it comes; asked for once, since who reads knows where to go on.
+
+        Args:
+            path: Below ``/api/v1``.
+            params: As for `call`.
+            headers: Further headers.
 
         Raises:
             ServerUnavailable: It could not be reached, or the connection was lost.
@@ -126,7 +129,7 @@ class Transport:
                 if not response.is_success:
                     response.read()
                     raise refusal(response, self.url)
-                yield response.iter_lines()
+                yield response
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
