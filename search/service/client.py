@@ -36,6 +36,7 @@ from search.service.views import TrialPage
 from search.service.views import View
 from search.store import SweepState
 from search.store import Verb
+from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -249,6 +250,11 @@ class Client:
 
 
 def _path(sweep_id: str) -> str:
+    if "/" in sweep_id or not sweep_id.strip("."):
+        # Part of an address these would mean something else, and no sweep is called so.
+        raise InvalidInput(
+            FieldError("sweep", sweep_id, "there is no such sweep", "See them with `emphasis list`.")
+        )
     return f"/sweeps/{quote(sweep_id, safe='')}"
 
 
