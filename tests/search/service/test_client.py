@@ -159,7 +159,7 @@ class TestRefused:
         ],
     )
     def test_another_server_is_told_from_the_service(self, answer: Answer) -> None:
-        says = pytest.raises(UnexpectedAnswer, match="http://.*: .*`emphasis serve`")
+        says = pytest.raises(UnexpectedAnswer, match=r"http://.*: .*`emphasis serve`")
         with answering(answer) as (url, asked), Client(url) as client, says:
             client.sweeps()
         assert len(asked) == 1
