@@ -941,6 +941,26 @@ class Store:
         with self._writing() as session:
             session.execute(delete(Tracking).where(Tracking.subject_id == sweep_id, Tracking.deleted))
 
+    def adopt_run(self, sweep_id: str, subject_id: str, run_id: str) -> str | None:
+        """Make an MLflow run the one of a sweep or trial, unless there is one: of several recorders the first wins.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            subject_id: Of the sweep, or of a trial of it.
+            run_id: A run that was made for it.
+
+        Returns:
+            Its run: ``run_id``, or the one that another made; None where the sweep has been deleted.
+        """
+        with self._writing() as session:
+            if session.scalars(_locking(sweep_id)).one_or_none() is None:
+                return None
+            row = session.get(Tracking, subject_id)
+            if row is not None:
+                return row.run_id
+            session.add(Tracking(**asdict(TrackingRecord(subject_id, run_id))))
+            return run_id
+
     def save_tracking(self, record: TrackingRecord) -> None:
         """Remember how far MLflow's projection of a sweep or trial has come."""
         with self._writing() as session:
