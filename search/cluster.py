@@ -16,9 +16,9 @@ from contextlib import contextmanager
 
 import psutil
 
+from search.errors import RayUnavailable
 from search.machine import cores
 from trainers.errors import FieldError
-from trainers.errors import InvalidInput
 
 # A sweep's objects are small dicts; Ray would reserve 30% of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
@@ -115,7 +115,7 @@ def _join_ray(address: str) -> None:
             "Check that the cluster runs and can be reached from here; if it asks for a token, set "
             "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."
         )
-        raise InvalidInput(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
+        raise RayUnavailable(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
 
 
 def _start_ray() -> list[psutil.Process]:

@@ -25,6 +25,7 @@ from typing import Any
 from search.cluster import Cluster
 from search.cluster import ray_cluster
 from search.errors import LeaseLost
+from search.errors import RayUnavailable
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
 from search.errors import SweepCancelled
@@ -221,7 +222,7 @@ def run_queued_sweep(
         SweepInterrupted: It was paused, or this process is to stop, has lost the lease, Ray or the store.
         SweepCancelled: It was cancelled.
     """
-    with _Session(home, ray_address, on_stuck) as session:
+    with _Session(home, ray_address, on_stuck, for_worker=True) as session:
         sweep = session.store.sweep(sweep_id)
 
         def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
@@ -272,14 +273,21 @@ def check_unchanged(sweep: SweepRecord, spec: SweepSpec, prepared: PreparedTask)
 
 
 class _Session:
-    """The open store, the running Ray and the recorder of one call."""
+    """The open store, the running Ray and the recorder of one call; a worker's sees to its one sweep alone."""
 
     def __init__(
-        self, home: Home | str | Path | None, ray_address: str | None, on_stuck: OnStuck | None = None
+        self,
+        home: Home | str | Path | None,
+        ray_address: str | None,
+        on_stuck: OnStuck | None = None,
+        for_worker: bool = False,
     ) -> None:
         self.home = home if isinstance(home, Home) else Home.resolve(home)
         self._ray_address = ray_address
         self._on_stuck = on_stuck or (lambda error: print(error, file=sys.stderr, flush=True))
+        self._for_worker = for_worker
+        # The worker goes on recording what its sweeps could not.
+        self._patience = _LAST_WAIT_FOR_MLFLOW if for_worker else _LONGEST_WAIT_FOR_MLFLOW
 
     def __enter__(self) -> _Session:
         self.store = Store.open(self.home.store_url)
@@ -289,13 +297,14 @@ class _Session:
             artifact_root=self.home.artifact_root,
             summarise=partial(summarise, self.store, self.home),
         )
-        # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither.
-        self.store.release_lost(is_alive)
-        self.recorder.catch_up()
+        if not self._for_worker:
+            # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither.
+            self.store.release_lost(is_alive)
+            self.recorder.catch_up()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.recorder.close(_LONGEST_WAIT_FOR_MLFLOW if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
+        self.recorder.close(self._patience if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
         self.store.close()
 
     def check(self, spec: SweepSpec) -> PreparedTask:
@@ -338,7 +347,7 @@ class _Session:
         """
         claimed = self.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive, lease_seconds=lease_seconds)
         lease = claimed.lease
-        interruption = Interruption()
+        interruption = Interruption("its worker was stopped" if self._for_worker else "interrupted")
         run = _SweepRun(self, self.store.fenced(lease), claimed, on_status or (lambda status: None), interruption)
         lookout = Lookout(
             interruption,
@@ -400,7 +409,7 @@ class _Session:
         sweep = self.store.sweep(run.sweep.id)
         self.recorder.notify(sweep.id)
         run.tell("recording in MLflow", SweepState.DONE)
-        recorded = self.recorder.flush(_LONGEST_WAIT_FOR_MLFLOW)
+        recorded = self.recorder.flush(self._patience)
         trials = self.store.trials(sweep.id)
         run.tell("done", SweepState.DONE)
         return SweepOutcome(
@@ -521,9 +530,9 @@ class _SweepRun:
         """Why the sweep was interrupted, if an error means that and not that the sweep failed."""
         # While Ray starts, SIGTERM meets a handler of Ray's own, which exits.
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            return self._interruption.reason or "interrupted"
-        if isinstance(error, StoreUnavailable | LeaseLost):
-            return str(error)  # a store that comes back finds the sweep as it was
+            return self._interruption.reason or self._interruption.by_signal
+        if isinstance(error, StoreUnavailable | LeaseLost | RayUnavailable):
+            return str(error)  # what comes back finds the sweep as it was
         if isinstance(error, EmphasisError):
             return None
         # Ray's own errors say in many ways that it has died.

@@ -16,6 +16,7 @@ from search.cli import estimating
 from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
+from search.cli import serving
 from search.cli import sweeping
 from search.cli.home import HomeOption
 from search.cli.home import given_home
@@ -97,6 +98,7 @@ app.command("list")(recorded.list_sweeps)
 app.command()(recorded.show)
 app.command()(recorded.export)
 app.command()(recorded.ui)
+app.command()(serving.worker)
 app.command()(labels.labels)
 app.command()(listing.supervisions)
 app.command()(listing.spaces)

@@ -926,6 +926,11 @@ class Store:
                 raise _no_sweep(sweep_id)
             return found
 
+    def last_event_number(self, sweep_id: str) -> int:
+        """The number of the newest event in a sweep's log; 0 without one."""
+        with self._reading() as session:
+            return session.scalar(_last_event_number(sweep_id)) or 0
+
     # MLflow's cursor
 
     def tracking(self, subject_id: str) -> TrackingRecord | None:
@@ -1077,6 +1082,10 @@ def _move(
     _add_event(session, row.id, kind, told, level=level, data={"state": str(state)})
 
 
+def _last_event_number(sweep_id: str) -> Select[int | None]:
+    return select(func.max(Event.number)).where(Event.sweep_id == sweep_id)
+
+
 def _add_event(
     session: Session,
     sweep_id: str,
@@ -1087,7 +1096,7 @@ def _add_event(
     data: Mapping[str, Any] | None = None,
 ) -> Event:
     # Called with the sweep locked: numbers have no gap, and a reader that has seen one has seen those before it.
-    last = session.scalar(select(func.max(Event.number)).where(Event.sweep_id == sweep_id)) or 0
+    last = session.scalar(_last_event_number(sweep_id)) or 0
     row = Event(
         sweep_id=sweep_id,
         number=last + 1,
