@@ -222,7 +222,7 @@ def run_queued_sweep(
         SweepInterrupted: It was paused, or this process is to stop, has lost the lease, Ray or the store.
         SweepCancelled: It was cancelled.
     """
-    with _Session(home, ray_address, on_stuck, for_worker=True) as session:
+    with _Session(home, ray_address, on_stuck, alone=False) as session:
         sweep = session.store.sweep(sweep_id)
 
         def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
@@ -280,14 +280,14 @@ class _Session:
         home: Home | str | Path | None,
         ray_address: str | None,
         on_stuck: OnStuck | None = None,
-        for_worker: bool = False,
+        alone: bool = True,
     ) -> None:
+        self._alone = alone
         self.home = home if isinstance(home, Home) else Home.resolve(home)
         self._ray_address = ray_address
         self._on_stuck = on_stuck or (lambda error: print(error, file=sys.stderr, flush=True))
-        self._for_worker = for_worker
-        # The worker goes on recording what its sweeps could not.
-        self._patience = _LAST_WAIT_FOR_MLFLOW if for_worker else _LONGEST_WAIT_FOR_MLFLOW
+        # A worker goes on recording what its sweeps could not.
+        self._patience = _LONGEST_WAIT_FOR_MLFLOW if alone else _LAST_WAIT_FOR_MLFLOW
 
     def __enter__(self) -> _Session:
         self.store = Store.open(self.home.store_url)
@@ -297,8 +297,9 @@ class _Session:
             artifact_root=self.home.artifact_root,
             summarise=partial(summarise, self.store, self.home),
         )
-        if not self._for_worker:
-            # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither.
+        if self._alone:
+            # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither. Among
+            # workers it is the worker who sees to that.
             self.store.release_lost(is_alive)
             self.recorder.catch_up()
         return self
@@ -347,7 +348,7 @@ class _Session:
         """
         claimed = self.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive, lease_seconds=lease_seconds)
         lease = claimed.lease
-        interruption = Interruption("its worker was stopped" if self._for_worker else "interrupted")
+        interruption = Interruption("interrupted" if self._alone else "its worker was stopped")
         run = _SweepRun(self, self.store.fenced(lease), claimed, on_status or (lambda status: None), interruption)
         lookout = Lookout(
             interruption,
