@@ -1,0 +1,28 @@
+"""A line of a sweep's log, to read or for programs; the sweep and the trial are on every one."""
+
+from __future__ import annotations
+
+from search.naming import short
+from search.naming import written_name
+from search.service.views import EventView
+
+
+def log_line(event: EventView, as_json: bool = False) -> str:
+    """``2026-01-31 12:00:00  info     digits-r40-...-0003  started  beta=12 lambda=0.5``.
+
+    Args:
+        event: What happened.
+        as_json: The event as one JSON object, with everything.
+    """
+    if as_json:
+        return event.model_dump_json()
+    # The state is the first word of a state's message.
+    numbers = {name: value for name, value in event.data.items() if name != "state" and value is not None}
+    parts = [
+        f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}",
+        f"{event.level:<7}",
+        event.trial_id or event.sweep_id,
+        " ".join(event.message.split()),
+        " ".join(f"{written_name(name)}={short(value)}" for name, value in numbers.items()),
+    ]
+    return "  ".join(part for part in parts if part)
