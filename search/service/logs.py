@@ -1,7 +1,4 @@
-"""Structured logs: a line for each thing that happens, for programs (JSON) or for people, saying which sweep and trial.
-
-A sweep's events in the store and what a process logs are written alike.
-"""
+"""Structured logs: a line for each thing that happens, as JSON or to read, saying which sweep and trial it is about."""
 
 from __future__ import annotations
 
@@ -23,9 +20,11 @@ from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import Protocol
+
+from search.naming import written_name
 
 if TYPE_CHECKING:
+    from search.store import EventRecord
     from search.store import Store
 
 #: Of the log of a sweep in the store; a process that is in trouble repeats itself.
@@ -35,6 +34,7 @@ _MOST_COPIED = 200
 _NOT_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _COPIED_FROM = "logger"
 _EVENTS = "search.sweep"
+_OURS = ("search", "emphasis")
 _TAKEN_OVER = ("uvicorn", "uvicorn.error", "uvicorn.access", "mlflow", "ray")
 
 
@@ -45,40 +45,24 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
-class Event(Protocol):
-    """An event of a sweep, as the store has it and as the service tells it."""
-
-    @property
-    def sweep_id(self) -> str: ...  # noqa: D102
-    @property
-    def number(self) -> int: ...  # noqa: D102
-    @property
-    def at(self) -> datetime: ...  # noqa: D102
-    @property
-    def level(self) -> str: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def message(self) -> str: ...  # noqa: D102
-    @property
-    def trial_id(self) -> str | None: ...  # noqa: D102
-    @property
-    def data(self) -> dict[str, Any]: ...  # noqa: D102
-
-
-def event_line(event: Event, format: LogFormat) -> str:
-    """An event of a sweep as a line of a log.
+def text_line(at: datetime, level: str, about: str | None, message: str, fields: Mapping[str, Any]) -> str:
+    """A line to read: ``2026-01-31 12:00:00  info     digits-r40-...-0003  started  beta=12 lambda=0.5``.
 
     Args:
-        event: The event.
-        format: How it is written.
+        at: When it happened.
+        level: info, warning, error or critical.
+        about: The trial or sweep that it is about, if it is about one.
+        message: In words.
+        fields: What else there is to say, by name; what is None is left out.
     """
-    about = {"sweep": event.sweep_id, "trial": event.trial_id, "event": event.number}
-    return _line(format, event.at, event.level, f"{_EVENTS}.{event.kind}", event.message, {**event.data, **about})
+    told = " ".join(f"{written_name(name)}={_shown(value)}" for name, value in fields.items() if value is not None)
+    # On one line, whatever is quoted in it: no text can pass for a line of its own.
+    parts = [f"{at.astimezone():%Y-%m-%d %H:%M:%S}", f"{level:<7}", about, " ".join(message.split()), told]
+    return "  ".join(part for part in parts if part)
 
 
-def log_event(event: Event) -> None:
-    """Log an event of this process's sweep as `event_line` writes it, unless it was copied from this log."""
+def log_event(event: EventRecord) -> None:
+    """Log an event of this process's sweep, unless it was copied from this log."""
     if _COPIED_FROM not in event.data:
         level = logging.getLevelNamesMapping().get(event.level.upper(), logging.INFO)
         # Python's logging refuses fields that are called as its own are.
@@ -103,7 +87,8 @@ def set_up_logging(format: LogFormat, *, sweep: str | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("search").setLevel(logging.INFO)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
     take_over(*_TAKEN_OVER)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
@@ -177,32 +162,25 @@ class _Formatter(logging.Formatter):
         given = {
             name: value
             for name, value in vars(record).items()
-            if name not in _NOT_FIELDS and not name.startswith("_")
+            if name not in _NOT_FIELDS and not name.startswith("_") and value is not None
         }
         fields = {**self._fields, **given}
+        at, level, message = datetime.fromtimestamp(record.created, UTC), record.levelname.lower(), record.getMessage()
+        exception = ""
         if record.exc_info and record.exc_info[0] is not None:
-            fields["exception"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        at = datetime.fromtimestamp(record.created, UTC)
-        return _line(self._format, at, record.levelname.lower(), record.name, record.getMessage(), fields)
-
-
-def _line(
-    format: LogFormat, at: datetime, level: str, logger: str, message: str, fields: Mapping[str, Any]
-) -> str:
-    given = {name: value for name, value in fields.items() if value is not None}
-    if format is LogFormat.JSON:
-        ts = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        head = {"ts": ts, "level": level, "logger": logger, "message": message}
-        # What was given cannot pass for what the line is.
-        plain = {name: _plain(value) for name, value in given.items() if name not in head}
-        return json.dumps({**head, **plain}, ensure_ascii=False, default=str)
-    exception = given.pop("exception", None)
-    told = " ".join(f"{name}={_shown(value)}" for name, value in given.items())
-    text = "\n".join(filter(None, [message, exception]))
-    first, *more = text.split("\n")
-    line = f"{at.astimezone():%Y-%m-%d %H:%M:%S} {level.upper():7} {logger}: {first}" + (f"  [{told}]" if told else "")
-    # Indented, so that no text can pass for another line.
-    return "\n    ".join([line, *more])
+            exception = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        if self._format is LogFormat.JSON:
+            ts = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            head = {"ts": ts, "level": level, "logger": record.name, "message": message}
+            head |= {"exception": exception} if exception else {}
+            # What was given cannot pass for what the line is.
+            plain = {name: _plain(value) for name, value in fields.items() if name not in head}
+            return json.dumps({**head, **plain}, ensure_ascii=False, default=str)
+        sweep, trial = fields.pop("sweep", None), fields.pop("trial", None)
+        if not record.name.startswith(_OURS):
+            message = f"{record.name}: {message}"
+        line = text_line(at, level, trial or sweep, message, fields)
+        return "\n    ".join([line, *exception.splitlines()])
 
 
 def _plain(value: Any) -> Any:
@@ -213,9 +191,9 @@ def _plain(value: Any) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.4g}"
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if any(letter in text for letter in ' "\n') else text
+    return text if text.isprintable() and not any(letter in text for letter in ' "') else json.dumps(text)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 from recorded_sweeps import RecordSweep
 
+from search.service.log_lines import log_line
 from search.service.logs import LogFormat
 from search.service.logs import copied_to_sweep
-from search.service.logs import event_line
+from search.service.sweep_views import event_view
 from search.store import EventRecord
 from search.store import Store
 
@@ -50,17 +52,19 @@ def test_each_line_of_a_sweeps_process_says_which_sweep_and_which_trial() -> Non
     assert second["sweep"] == "s1"
     assert second["message"] == 'said, "twice"\nin two lines'
     text = lines_of(script, LogFormat.TEXT, sweep="s1")
-    assert text[0].endswith("INFO    search.tuning: started  [sweep=s1 trial=s1-0003 beta=12.5 loss=nan]")
+    assert text[0].endswith("  info     s1-0003  started  beta=12.5 loss=nan")
+    assert text[1].endswith('  warning  s1  elsewhere: said, "twice" in two lines')
 
 
 def test_no_text_can_pass_for_another_line() -> None:
     script = (
         "import logging\n"
-        "logging.getLogger('search').error('a\\n2026-01-01 00:00:00 INFO search: b', extra={'who': 'x\\ny'})\n"
+        "try: raise ValueError('x\\n2026-01-01 00:00:00  info')\n"
+        "except ValueError: logging.getLogger('search').exception('a\\nb', extra={'who': 'x\\ny'})\n"
     )
     first, *more = lines_of(script, LogFormat.TEXT)
-    assert first.endswith(r'search: a  [who="x\ny"]')
-    assert [line[:4] for line in more] == [" " * 4]
+    assert first.endswith(r'  error    a b  who="x\ny"')
+    assert {line[:4] for line in more} == {" " * 4}
     assert len(lines_of(script, LogFormat.JSON)) == 1
 
 
@@ -86,7 +90,7 @@ def test_warnings_uncaught_errors_and_what_libraries_log_are_lines_too() -> None
 
 
 @pytest.mark.parametrize("format", list(LogFormat))
-def test_an_event_is_written_as_a_process_logs_it(format: LogFormat) -> None:
+def test_an_event_is_read_in_the_log_of_its_process_as_in_that_of_the_sweep(format: LogFormat) -> None:
     event = EventRecord(
         sweep_id="s1",
         number=7,
@@ -95,22 +99,18 @@ def test_an_event_is_written_as_a_process_logs_it(format: LogFormat) -> None:
         kind="trial_finished",
         message="failed: out of memory",
         trial_id="s1-0003",
-        data={"state": "failed", "objective": None, "name": "named as a field of Python's logging"},
+        data={"lam": 0.123456, "objective": None, "name": "named as a field of Python's logging"},
     )
-    line = event_line(event, format)
     (logged,) = lines_of(f"import datetime\nfrom search.store import EventRecord\nlog_event({event!r})", format)
 
     if format is LogFormat.JSON:
-        told, said = json.loads(line), json.loads(logged)
-        assert told.pop("ts") == "2026-01-02T03:04:05.000Z"
-        assert told.pop("name")
-        del said["ts"]
-        assert told == said
+        told = json.loads(logged)
         assert (told["sweep"], told["trial"], told["event"], told["level"]) == ("s1", "s1-0003", 7, "warning")
+        assert (told["logger"], told["lam"]) == ("search.sweep.trial_finished", 0.123456)
     else:
-        for text in (line, logged):
-            assert "WARNING search.sweep.trial_finished: failed: out of memory  [state=failed" in text
-            assert "sweep=s1 trial=s1-0003 event=7]" in text
+        read = log_line(event_view(replace(event, data={"lam": 0.123456})))
+        assert read.endswith("  warning  s1-0003  failed: out of memory  lambda=0.1235")
+        assert logged.partition("  ")[2] == read.partition("  ")[2] + " event=7"
 
 
 def test_what_a_process_warns_of_is_in_its_sweeps_log_once(store: Store, record_sweep: RecordSweep) -> None:
