@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from search.home import Home
-from search.reports import label_noise
 from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
@@ -35,8 +34,6 @@ _ENDED = (SweepState.DONE, SweepState.FAILED)
 _SWEEP_ID = re.compile(r".+-r\d{2,3}-\d{6}-\d{6}-[0-9a-f]{4}")
 # Where the store does not know a sweep, another one may that shares the home folder, and the sweep may run.
 _QUIET = timedelta(days=1)
-# They want the data set, which writing figures again does not load.
-_NOT_WRITTEN_AGAIN = frozenset({label_noise.FIGURE, label_noise.NUMBERS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +167,18 @@ def _useless_figures(
                 yield Prunable(folder, _size(folder), "figures of a sweep that the store does not have")
         elif older_than is not None and sweep.state is SweepState.DONE and sweep.finished_at is not None:
             since = utc_now() - sweep.finished_at
-            if since > older_than and (size := _size(folder, _NOT_WRITTEN_AGAIN)):
+            kept = _not_written_again()
+            if since > older_than and (size := _size(folder, kept)):
                 why = f"figures of a sweep that was done {since.days} days ago; `emphasis resume` writes them again"
-                yield Prunable(folder, size, why, _NOT_WRITTEN_AGAIN)
+                yield Prunable(folder, size, why, kept)
+
+
+def _not_written_again() -> frozenset[str]:
+    """Figures that want the data set, which `emphasis resume` does not load for a sweep that is done."""
+    # Imported here since it brings matplotlib, which takes a second.
+    from search.reports import label_noise
+
+    return frozenset({label_noise.FIGURE, label_noise.NUMBERS})
 
 
 def _deleted_in_mlflow(home: Home, sweeps: Mapping[str, SweepRecord]) -> Iterator[Prunable]:
@@ -185,7 +191,7 @@ def _deleted_in_mlflow(home: Home, sweeps: Mapping[str, SweepRecord]) -> Iterato
         raise TrackingError(f"The MLflow record {database} cannot be read: {error}") from error
     for sweep_id, uri in deleted:
         sweep = sweeps.get(sweep_id)
-        folder = Path(url2pathname(urlsplit(uri).path))
+        folder = Path(url2pathname(urlsplit(uri).path)).resolve()
         ours = root.resolve() in folder.parents and folder.is_dir()
         if ours and (sweep is None or sweep.state in _ENDED):
             yield Prunable(folder, _size(folder), "artifacts of a run that was deleted in MLflow")

@@ -215,7 +215,8 @@ class TestDeletedInMlflow:
     ) -> None:
         recorded("sweep")
         outside = tmp_path_factory.mktemp("outside")
-        experiment = client.create_experiment("mine", artifact_location=outside.as_uri())
+        location = f"{home.artifact_root.as_uri()}/../../{outside.name}"  # it only looks as if it were inside
+        experiment = client.create_experiment("mine", artifact_location=location)
         own = client.create_run(experiment, tags={"emphasis.sweep_id": "sweep"})
         client.log_text(own.info.run_id, "precious", "precious.txt")
         client.delete_run(own.info.run_id)
