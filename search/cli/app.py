@@ -20,6 +20,7 @@ from search.cli import serving
 from search.cli import steering
 from search.cli import submitting
 from search.cli import sweeping
+from search.cli import upkeep
 from search.cli import watching
 from search.cli.home import Given
 from search.cli.home import HomeOption
@@ -114,6 +115,9 @@ app.command()(labels.labels)
 app.command()(listing.supervisions)
 app.command()(listing.spaces)
 app.command()(listing.datasets)
+app.command()(upkeep.backup)
+app.command()(upkeep.restore)
+app.command()(upkeep.prune)
 
 
 def main() -> None:

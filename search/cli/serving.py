@@ -10,6 +10,7 @@ import typer
 from search.cli import sweep_options as options
 from search.cli.home import HomeOption
 from search.cli.home import home_of
+from search.cli.sweeping import grown_cluster
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -49,6 +50,7 @@ def worker(
         float, typer.Option("--poll", metavar="SECONDS", min=0.1, help="How often to look for a queued sweep.")
     ] = 1.0,
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     log_format: LogFormatOption = "text",
     home: HomeOption = None,
 ) -> None:
@@ -66,7 +68,8 @@ def worker(
       emphasis worker --ray-address 10.0.0.1:6379
     """
     format = _log_format(log_format)
-    folder = home_of(ctx, home)
+    grown = grown_cluster(may_grow_to)
+    folder = home_of(ctx, home, "Start it where the store is.")
 
     from search.service.logs import set_up_logging
     from search.service.worker import Worker
@@ -80,6 +83,7 @@ def worker(
             max_trials=trials,
             lease_seconds=lease,
             ray_address=ray_address,
+            may_grow_to=grown,
             log_format=format,
             poll_seconds=poll,
         )

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from enum import IntEnum
 
+from search.cluster_resources import Nodes
+from search.cluster_resources import parse_may_grow_to
 from search.errors import IllegalMove
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
@@ -49,13 +51,15 @@ def sweep_command(
     lease_seconds: float,
     max_trials: int | None,
     ray_address: str | None,
+    may_grow_to: Nodes | None,
     log_format: LogFormat,
 ) -> list[str]:
     """The command line that runs a queued sweep; see `search.orchestrator.run_queued_sweep`."""
     command = [sys.executable, "-m", "search.service.sweep_process", sweep_id, "--home", str(home.path)]
     command += ["--lease", str(lease_seconds), "--log-format", log_format]
     command += ["--trials", str(max_trials)] if max_trials is not None else []
-    return command + (["--ray-address", ray_address] if ray_address is not None else [])
+    command += ["--ray-address", ray_address] if ray_address is not None else []
+    return command + (["--may-grow-to", str(may_grow_to)] if may_grow_to is not None else [])
 
 
 def main(arguments: Sequence[str] | None = None) -> Ending:
@@ -66,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> Ending:
     parser.add_argument("--lease", type=float)
     parser.add_argument("--trials", type=int)
     parser.add_argument("--ray-address")
+    parser.add_argument("--may-grow-to", type=parse_may_grow_to)
     parser.add_argument("--log-format", type=LogFormat)
     asked = parser.parse_args(arguments)
     set_up_logging(asked.log_format, sweep=asked.sweep)
@@ -92,6 +97,7 @@ def _run(store: Store, asked: argparse.Namespace) -> Ending:
             max_trials=asked.trials,
             home=asked.home,
             ray_address=asked.ray_address,
+            may_grow_to=asked.may_grow_to,
             on_status=progress.show,
             on_stuck=_say_stuck,
         )

@@ -20,12 +20,15 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from search.cluster_resources import ClusterResources
+from search.cluster_resources import Nodes
 from search.errors import StoreUnavailable
 from search.home import Home
 from search.machine import cores
 from search.machine import this_machine
 from search.owner import is_alive
 from search.owner import this_process
+from search.service.cluster_probe import ClusterProbe
 from search.service.fate_sharing import sharing_fate
 from search.service.logs import LogFormat
 from search.service.sweep_process import Ending
@@ -36,6 +39,7 @@ from search.store import Store
 from search.store import SweepRecord
 from search.tracking import ParentSummary
 from search.tracking import Recorder
+from trainers.errors import FieldError
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +49,6 @@ _SECONDS_BETWEEN_SIGNS_OF_LIFE = 5.0
 _SECONDS_BETWEEN_RECORDINGS = 10.0
 # The process that ran a sweep goes on recording it for a while after it has let go of it.
 _QUIET_SECONDS = 10.0
-# What a worker lacks for a sweep today, its cluster may have later.
-_SECONDS_OF_PASSING_OVER = 60.0
 # Torch and Ray are imported before a sweep's process can claim it; meanwhile other workers leave it to this one.
 _LONGEST_START = 120.0
 _LONGEST_REST = 60.0
@@ -64,6 +66,7 @@ class WorkerSettings:
         max_trials: Trials that it runs at once, over all its sweeps; None for as many as there is room for.
         lease_seconds: How long a sweep's process may be silent before another worker takes the sweep over.
         ray_address: Of the Ray cluster that its sweeps run on; None starts a Ray on this machine for each.
+        may_grow_to: As for `search.cluster.ray_cluster`.
         log_format: How lines of the log are written.
         poll_seconds: How often it looks for a queued sweep while it could run one.
     """
@@ -73,6 +76,7 @@ class WorkerSettings:
     max_trials: int | None = None
     lease_seconds: float = 60.0
     ray_address: str | None = None
+    may_grow_to: Nodes | None = None
     log_format: LogFormat = LogFormat.TEXT
     poll_seconds: float = 1.0
 
@@ -98,6 +102,10 @@ class Worker:
         self._settings = settings
         self._name = this_process()
         self._running: dict[str, _Running] = {}  # by sweep
+        self._cluster: ClusterProbe | None = None
+        if settings.ray_address is not None:
+            self._cluster = ClusterProbe(settings.ray_address, settings.may_grow_to)
+        self._resources = this_machine() if self._cluster is None else None
         self._cannot_run: set[str] = set()
         self._signals = 0
         self._clock = _Clock()
@@ -130,7 +138,6 @@ class Worker:
 
     def _work(self, store: Store) -> None:
         recorder = self._recorder(store)
-        self._resources = this_machine()
         _log.info("worker started", extra={"store": store.location, **self._facts()})
         while not self._signals:
             if self._store_rest.is_over():
@@ -151,6 +158,10 @@ class Worker:
 
     def _look(self, store: Store, recorder: Recorder) -> None:
         has_ended = self._reap()
+        if self._cluster is not None and self._cluster.look():
+            self._resources = self._cluster.resources
+            self._cannot_run.clear()
+            self._say(store)
         if self._clock.is_time("life", _SECONDS_BETWEEN_SIGNS_OF_LIFE) or has_ended:
             self._say(store)
             for lost in store.release_lost(is_alive):
@@ -172,7 +183,7 @@ class Worker:
             "max_sweeps": settings.max_sweeps,
             "max_trials": settings.max_trials,
             "lease_seconds": settings.lease_seconds,
-            "resources": dict(self._resources),
+            "resources": self._resources.to_json() if self._resources is not None else None,
             "sweeps": list(self._running),
             # With the number of its last lease: once it has another, it is no longer starting.
             "starting": {each.sweep.id: each.sweep.fence for each in self._running.values() if each.is_new()},
@@ -181,31 +192,27 @@ class Worker:
     # Sweeps
 
     def _take_sweeps(self, store: Store) -> None:
-        while len(self._running) < self._settings.max_sweeps and self._sweep_rest.is_over():
-            sweep = self._next(store)
+        while self._resources and len(self._running) < self._settings.max_sweeps and self._sweep_rest.is_over():
+            sweep = self._next(store, self._resources)
             if sweep is None:
                 return
             self._start(sweep)
             self._say(store)
 
-    def _next(self, store: Store) -> SweepRecord | None:
+    def _next(self, store: Store, resources: ClusterResources) -> SweepRecord | None:
         """The sweep to run next: the first that waits, fits this worker, and that no other is just starting."""
-        if self._clock.is_time("passing over", _SECONDS_OF_PASSING_OVER):
-            self._cannot_run.clear()
         taken = set(self._running)
         others: list[ProcessRecord] | None = None
         while (sweep := store.next_queued(self._cannot_run | taken)) is not None:
             others = _living(store) if others is None else others
             if any(other.facts["starting"].get(sweep.id) == sweep.fence for other in others):
                 taken.add(sweep.id)
-            elif self._can_run(sweep):
-                return sweep
-            else:
+            elif errors := _too_large(sweep, resources):
                 self._cannot_run.add(sweep.id)
+                _log.info("left to other workers: %s", "; ".join(map(str, errors)), extra={"sweep": sweep.id})
+            else:
+                return sweep
         return None
-
-    def _can_run(self, sweep: SweepRecord) -> bool:
-        return True
 
     def _start(self, sweep: SweepRecord) -> None:
         settings = self._settings
@@ -215,6 +222,7 @@ class Worker:
             lease_seconds=settings.lease_seconds,
             max_trials=settings.trials_of_a_sweep,
             ray_address=settings.ray_address,
+            may_grow_to=settings.may_grow_to,
             log_format=settings.log_format,
         )
         # In a group of its own: Ctrl-C is for the worker, which then stops its sweeps in order.
@@ -346,6 +354,18 @@ class _Rest:
     def forget(self) -> None:
         """Say that it went well."""
         self._times = 0
+
+
+def _too_large(sweep: SweepRecord, resources: ClusterResources) -> tuple[FieldError, ...]:
+    """Why the Ray of this worker can never run a sweep; empty where it can."""
+    from search.feasibility import feasibility
+    from search.spec import SweepSpec
+
+    try:
+        spec = SweepSpec.recorded(sweep.spec)
+    except ValueError:  # of another version: the process that is started for it says so
+        return ()
+    return feasibility(spec, [resources]).errors
 
 
 def _living(store: Store) -> list[ProcessRecord]:
