@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainers.errors import EmphasisError
+from trainers.errors import InvalidInput
 
 
 class SweepBusy(EmphasisError):
@@ -160,6 +161,10 @@ class TrialFinished(EmphasisError):
 
 class SweepWarning(UserWarning):
     """Something about a sweep that its user should know, and that does not keep it from running."""
+
+
+class RayUnavailable(InvalidInput):
+    """No Ray answers at the address that was given; it may again later."""
 
 
 class StoreUnavailable(EmphasisError):

@@ -16,9 +16,11 @@ from search.cli import estimating
 from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
+from search.cli import serving
 from search.cli import steering
 from search.cli import submitting
 from search.cli import sweeping
+from search.cli import upkeep
 from search.cli import watching
 from search.cli.home import Given
 from search.cli.home import HomeOption
@@ -108,10 +110,14 @@ app.command()(steering.cancel)
 app.command()(steering.delete)
 app.command()(recorded.export)
 app.command()(recorded.ui)
+app.command()(serving.worker)
 app.command()(labels.labels)
 app.command()(listing.supervisions)
 app.command()(listing.spaces)
 app.command()(listing.datasets)
+app.command()(upkeep.backup)
+app.command()(upkeep.restore)
+app.command()(upkeep.prune)
 
 
 def main() -> None:

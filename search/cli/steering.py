@@ -65,6 +65,7 @@ def resume(
         bool, typer.Option("--here", help="Run it here and now, though it was submitted to the queue.")
     ] = False,
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     max_failure_rate: Annotated[
         float | None,
         typer.Option(
@@ -101,7 +102,7 @@ def resume(
         def one(sweep: str) -> None:
             found = service.sweep(sweep)
             if not elsewhere and (here or max_failure_rate is not None or found.attended):
-                _run_here(ctx, found.id, ray_address, max_failure_rate)
+                _run_here(ctx, found.id, ray_address, may_grow_to, max_failure_rate)
             else:
                 _ask(ctx, service, found.id, Verb.RESUME)
 
@@ -156,11 +157,19 @@ def _ask(ctx: typer.Context, service: Service, sweep_id: str, verb: Verb) -> Non
         complain(completed(ctx, note))
 
 
-def _run_here(ctx: typer.Context, sweep_id: str, ray_address: str | None, max_failure_rate: float | None) -> None:
+def _run_here(
+    ctx: typer.Context,
+    sweep_id: str,
+    ray_address: str | None,
+    may_grow_to: str | None,
+    max_failure_rate: float | None,
+) -> None:
     from search.cli.sweeping import follow
+    from search.cli.sweeping import grown_cluster
     from search.orchestrator import resume_sweep
 
     folder = home_of(ctx, None)
+    grown = grown_cluster(may_grow_to)
     follow(
         ctx,
         lambda on_status, on_stuck: resume_sweep(
@@ -168,6 +177,7 @@ def _run_here(ctx: typer.Context, sweep_id: str, ray_address: str | None, max_fa
             max_failure_rate=max_failure_rate,
             home=folder,
             ray_address=ray_address,
+            may_grow_to=grown,
             on_status=on_status,
             on_stuck=on_stuck,
         ),

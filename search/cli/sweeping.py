@@ -33,6 +33,7 @@ from search.home import Home
 from trainers.errors import EmphasisError
 
 if TYPE_CHECKING:
+    from search.cluster_resources import Nodes
     from search.orchestrator import OnStatus
     from search.orchestrator import OnStuck
     from search.orchestrator import SweepOutcome
@@ -45,6 +46,7 @@ def run(
     ctx: typer.Context,
     fields: Mapping[str, Any],
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, show the full spec and an estimate, and stop.")
     ] = False,
@@ -71,11 +73,12 @@ def run(
       emphasis run sweep.yaml --noise-rate 0.6
     """
     folder = home_of(ctx, home, "Have the server run it with `emphasis submit`.")
+    grown = grown_cluster(may_grow_to)
     submission = checked(fields, folder, here=ray_address is None)
     if dry_run:
         _show_plan(submission.specs, folder)
     else:
-        _run_each(ctx, submission.specs, folder, ray_address)
+        _run_each(ctx, submission.specs, folder, ray_address, grown)
 
 
 def validate(
@@ -107,6 +110,13 @@ def validate(
         say(f"{file}: {spec.dataset} at noise rate {spec.shown_noise_rate}, {count} trials: valid")
 
 
+def grown_cluster(may_grow_to: str | None) -> Nodes | None:
+    """What ``--may-grow-to`` says."""
+    from search.cluster_resources import parse_may_grow_to
+
+    return None if may_grow_to is None else parse_may_grow_to(may_grow_to)
+
+
 def checked(
     fields: Mapping[str, Any], home: Home, here: bool, fetch: bool = True, quiet: bool = False
 ) -> Submission:
@@ -120,7 +130,7 @@ def checked(
 
         submission = check_submission(
             fields,
-            cluster_resources=this_machine() if here else None,
+            clusters=[this_machine()] if here else (),
             free_disk_bytes=shutil.disk_usage(home.path).free,
             fetch=fetch,
             on_progress=lambda done, total: status.update(f"decoding images: {done:,} of {total:,}"),
@@ -148,7 +158,7 @@ def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
 
 
 def _run_each(
-    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None
+    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None, may_grow_to: Nodes | None
 ) -> None:
     """Run the sweeps one after another; one that fails does not keep the next from running."""
     failed = False
@@ -158,7 +168,13 @@ def _run_each(
             from search.orchestrator import run_sweep
 
             return run_sweep(
-                spec, home=home, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck, on_message=say
+                spec,
+                home=home,
+                ray_address=ray_address,
+                may_grow_to=may_grow_to,
+                on_status=on_status,
+                on_stuck=on_stuck,
+                on_message=say,
             )
 
         try:

@@ -92,5 +92,8 @@ def _server(server: ProcessView) -> str:
 
 def _worker(worker: ProcessView) -> str:
     resources = worker.facts.get("resources")
-    told = ", ".join(f"{name} {amount:g}" for name, amount in sorted(resources.items())) if resources else ""
-    return f"{worker.name}" + (f"  {told}" if told else "")
+    if not resources:
+        return worker.name
+    from search.cluster_resources import ClusterResources
+
+    return f"{worker.name}  {ClusterResources.from_json(resources)}"

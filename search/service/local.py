@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
 
+from search.cluster_resources import ClusterResources
 from search.home import Home
 from search.owner import state_now
 from search.service.bounds import MOST_ITEMS
@@ -326,10 +327,10 @@ class LocalService:
         if beforehand:
             raise InvalidInput(*reading.errors, *beforehand)
         workers = self.store.processes.living(ProcessKind.WORKER)
-        resources = [worker.facts["resources"] for worker in workers if "resources" in worker.facts]
-        largest = max(resources, key=lambda has: (has.get("GPU", 0.0), has.get("CPU", 0.0)), default=None)
+        resources = [worker.facts["resources"] for worker in workers if worker.facts.get("resources")]
+        clusters = [ClusterResources.from_json(each) for each in resources]
         free = shutil.disk_usage(self.home.path).free
-        return check_submission(fields, cluster_resources=largest, free_disk_bytes=free, fetch=fetch)
+        return check_submission(fields, clusters=clusters, free_disk_bytes=free, fetch=fetch)
 
     def _outside_roots(self, spec: SweepSpec) -> list[FieldError]:
         from search.service.data_roots import DataRoots

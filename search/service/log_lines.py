@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from search.naming import short
-from search.naming import written_name
+from search.service.logs import text_line
 from search.service.views import EventView
 
 
@@ -18,11 +17,4 @@ def log_line(event: EventView, as_json: bool = False) -> str:
         return event.model_dump_json()
     # The state is the first word of a state's message.
     numbers = {name: value for name, value in event.data.items() if name != "state" and value is not None}
-    parts = [
-        f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}",
-        f"{event.level:<7}",
-        event.trial_id or event.sweep_id,
-        " ".join(event.message.split()),
-        " ".join(f"{written_name(name)}={short(value)}" for name, value in numbers.items()),
-    ]
-    return "  ".join(part for part in parts if part)
+    return text_line(event.at, event.level, event.trial_id or event.sweep_id, event.message, numbers)

@@ -28,9 +28,10 @@ from search.store import Store
 from spaces import Configuration
 
 RECORDED = ("status", "list", "show", "logs", "export", "ui")
+UPKEEP = ("backup", "restore", "prune")
 STEERING = ("pause", "resume", "cancel", "delete")
 LISTS = ("supervisions", "spaces", "datasets")
-COMMANDS = ("run", "submit", "validate", "compare", "estimate-noise", *STEERING, *RECORDED, *LISTS)
+COMMANDS = ("run", "submit", "validate", "compare", "estimate-noise", *STEERING, *RECORDED, *LISTS, *UPKEEP)
 HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy", "cleanlab")
 
 Emphasis = Callable[..., Result]
