@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from search.service.interface import Service
 
 SERVER = "EMPHASIS_SERVER"
+# Somebody sits before it: a mistyped address should be said soon.
+_PATIENCE_SECONDS = 5.0
 
 HomeOption = Annotated[
     str | None,
@@ -110,7 +112,7 @@ def service_of(ctx: typer.Context, home: str | None, server: str | None) -> Iter
     if address:
         from search.service.client import Client
 
-        with Client(address) as client:
+        with Client(address, patience_seconds=_PATIENCE_SECONDS) as client:
             yield client
     else:
         from search.service.local import LocalService
