@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driver_process import DriverProcess
 from driver_process import eventually
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
@@ -145,6 +146,15 @@ class TestSubmit:
         assert done.exit_code == 1
         assert "too many trials failed" in done.stderr
         assert "No recommendation" in done.stdout
+
+    def test_whoever_stops_waiting_stops_no_sweep(self, store: Store, tmp_path: Path) -> None:
+        with DriverProcess(tmp_path, "submit", *SMALL, "--noise-rate", "0.4", "--wait") as waiting:
+            waiting.wait_for("queued | 0/15 trials")
+            waiting.interrupt()
+            assert waiting.wait() == 1
+            assert "Nothing was stopped: see `emphasis status`" in waiting.output
+            assert "Traceback" not in waiting.output
+        assert [sweep.state for sweep in store.sweeps()] == [SweepState.QUEUED]
 
     def test_where_mlflow_shows_it(self, running: Served, store: Store) -> None:
         given = ("submit", *SMALL, "--noise-rate", "0.4")
