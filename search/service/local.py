@@ -291,9 +291,10 @@ class LocalService:
         from search.preflight import check_submission
         from search.spec import read_specs
 
+        fields, several = _with_one_rate(fields)
         reading = read_specs(fields)
         # Before anything of the files is looked at: whether one exists elsewhere is nobody's business here.
-        beforehand = [*_several_rates(fields), *self._outside_roots(reading.specs[0])]
+        beforehand = [*several, *self._outside_roots(reading.specs[0])]
         if beforehand:
             raise InvalidInput(*reading.errors, *beforehand)
         workers = self.store.processes.living(ProcessKind.WORKER)
@@ -318,12 +319,14 @@ class LocalService:
             after = page.next
 
 
-def _several_rates(fields: Mapping[str, Any]) -> list[FieldError]:
+def _with_one_rate(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[FieldError]]:
+    """The fields with one noise rate, to look at the others, and what is wrong where there were several."""
     rates = fields.get("noise_rate")
     if not isinstance(rates, list | tuple) or len(rates) < 2:
-        return []
-    problem = f"are {len(rates)} noise rates, and a sweep has one"
-    return [FieldError("noise_rate", list(rates), problem, "Submit a sweep for each.")]
+        return fields, []
+    problem = f"are {len(rates):,} noise rates, and a sweep has one"
+    wrong = FieldError("noise_rate", list(rates[:10]), problem, "Submit a sweep for each.")
+    return {**fields, "noise_rate": rates[0]}, [wrong]
 
 
 def _check_limit(limit: int) -> None:
