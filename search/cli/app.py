@@ -17,6 +17,7 @@ from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
 from search.cli import sweeping
+from search.cli import upkeep
 from search.cli.home import HomeOption
 from search.cli.home import given_home
 from search.cli.home import with_home
@@ -101,6 +102,9 @@ app.command()(labels.labels)
 app.command()(listing.supervisions)
 app.command()(listing.spaces)
 app.command()(listing.datasets)
+app.command()(upkeep.backup)
+app.command()(upkeep.restore)
+app.command()(upkeep.prune)
 
 
 def main() -> None:

@@ -24,11 +24,13 @@ from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
 from search.cli.sweeping import checked
+from search.cli.sweeping import grown_cluster
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from search.cluster_resources import Nodes
     from search.compare import Comparison
     from search.home import Home
     from search.spec import SweepSpec
@@ -67,6 +69,7 @@ def compare(
     cpus: options.Cpus = None,
     gpus: options.Gpus = None,
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="Of --output: md, csv or json.")] = "md",
     written: Annotated[
         Path | None,
@@ -120,6 +123,7 @@ def compare(
 
     if format not in FORMATS:
         raise InvalidInput(FieldError("format", format, "unknown format", f"Use one of {', '.join(FORMATS)}."))
+    grown = grown_cluster(may_grow_to)
     names = _names(supervision)
     submissions = [
         checked(_fields(fields, name, defaults), folder, here=ray_address is None, quiet=number > 0)
@@ -133,7 +137,7 @@ def compare(
         if dry_run:
             _show_plan(specs, folder)
         else:
-            _show(_run(ctx, specs, folder, ray_address), folder, written, format)
+            _show(_run(ctx, specs, folder, ray_address, grown), folder, written, format)
 
 
 def _names(given: Sequence[str] | None) -> list[str]:
@@ -163,7 +167,9 @@ def _fields(fields: Mapping[str, Any], supervision: str, defaults: bool) -> dict
     return {name: value for name, value in own.items() if not (finite and name == "trials")}
 
 
-def _run(ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None) -> Comparison:
+def _run(
+    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None, may_grow_to: Nodes | None
+) -> Comparison:
     import warnings
 
     from search.compare import compare as run
@@ -179,7 +185,13 @@ def _run(ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address
             complain(with_home(str(error), given_home(ctx)))
 
         return run(
-            specs, home=home, ray_address=ray_address, on_status=display.show, on_stuck=say_why, on_message=complain
+            specs,
+            home=home,
+            ray_address=ray_address,
+            may_grow_to=may_grow_to,
+            on_status=display.show,
+            on_stuck=say_why,
+            on_message=complain,
         )
 
 

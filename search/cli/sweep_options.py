@@ -111,3 +111,14 @@ RayAddress = Annotated[
         show_default=False,
     ),
 ]
+MayGrowTo = Annotated[
+    str | None,
+    typer.Option(
+        "--may-grow-to",
+        envvar="EMPHASIS_MAY_GROW_TO",
+        metavar="CPU=N,GPU=N",
+        help="All that the Ray cluster's autoscaler may bring it to; trials that need it then wait for it.",
+        rich_help_panel=_MACHINE,
+        show_default=False,
+    ),
+]

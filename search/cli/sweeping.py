@@ -34,6 +34,7 @@ from search.home import Home
 from trainers.errors import EmphasisError
 
 if TYPE_CHECKING:
+    from search.cluster_resources import Nodes
     from search.orchestrator import OnStatus
     from search.orchestrator import OnStuck
     from search.orchestrator import SweepOutcome
@@ -83,6 +84,7 @@ def run(
     max_failure_rate: options.MaxFailureRate = None,
     max_retries: options.MaxRetries = None,
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, show the full spec and an estimate, and stop.")
     ] = False,
@@ -153,11 +155,12 @@ def run(
         },
     )
     folder = home_of(ctx, home)
+    grown = grown_cluster(may_grow_to)
     submission = checked(fields, folder, here=ray_address is None)
     if dry_run:
         _show_plan(submission.specs, folder)
     else:
-        _run_each(ctx, submission.specs, folder, ray_address)
+        _run_each(ctx, submission.specs, folder, ray_address, grown)
 
 
 def validate(
@@ -193,6 +196,7 @@ def resume(
     ctx: typer.Context,
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep, or how it begins.")],
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     max_failure_rate: Annotated[
         float | None,
         typer.Option(
@@ -213,6 +217,7 @@ def resume(
       emphasis resume digits-r40
     """
     folder = home_of(ctx, home)
+    grown = grown_cluster(may_grow_to)
 
     def go(on_status: OnStatus, on_stuck: OnStuck) -> SweepOutcome:
         from search.orchestrator import resume_sweep
@@ -222,11 +227,19 @@ def resume(
             max_failure_rate=max_failure_rate,
             home=folder,
             ray_address=ray_address,
+            may_grow_to=grown,
             on_status=on_status,
             on_stuck=on_stuck,
         )
 
     _follow(ctx, go)
+
+
+def grown_cluster(may_grow_to: str | None) -> Nodes | None:
+    """What ``--may-grow-to`` says."""
+    from search.cluster_resources import parse_may_grow_to
+
+    return None if may_grow_to is None else parse_may_grow_to(may_grow_to)
 
 
 def checked(
@@ -242,7 +255,7 @@ def checked(
 
         submission = check_submission(
             fields,
-            cluster_resources=this_machine() if here else None,
+            clusters=[this_machine()] if here else (),
             free_disk_bytes=shutil.disk_usage(home.path).free,
             fetch=fetch,
             on_progress=lambda done, total: status.update(f"decoding images: {done:,} of {total:,}"),
@@ -270,7 +283,7 @@ def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
 
 
 def _run_each(
-    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None
+    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None, may_grow_to: Nodes | None
 ) -> None:
     """Run the sweeps one after another; one that fails does not keep the next from running."""
     failed = False
@@ -280,7 +293,13 @@ def _run_each(
             from search.orchestrator import run_sweep
 
             return run_sweep(
-                spec, home=home, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck, on_message=say
+                spec,
+                home=home,
+                ray_address=ray_address,
+                may_grow_to=may_grow_to,
+                on_status=on_status,
+                on_stuck=on_stuck,
+                on_message=say,
             )
 
         try:

@@ -123,6 +123,25 @@ class MlflowRuns:
             if not token:
                 return runs
 
+    def deleted(self) -> Iterator[tuple[str, str]]:
+        """Sweep's id and URI of the artifacts of every run of a sweep that was deleted in MLflow."""
+        from mlflow.entities import ViewType
+
+        experiments = self.client.search_experiments(view_type=ViewType.ALL, max_results=_RUNS_A_PAGE)
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment.experiment_id for experiment in experiments],
+                filter_string=f"tags.`{SWEEP_TAG}` != ''",
+                run_view_type=ViewType.DELETED_ONLY,
+                max_results=_RUNS_A_PAGE,
+                page_token=token,
+            )
+            yield from ((run.data.tags[SWEEP_TAG], run.info.artifact_uri) for run in page)
+            token = page.token
+            if not token:
+                return
+
     def create(self, experiment_id: str, name: str, start_time: int, tags: Mapping[str, str]) -> RecordedRun:
         """Create a run that started at ``start_time`` (milliseconds since 1970, UTC)."""
         run = self.client.create_run(experiment_id, start_time=start_time, tags=dict(tags), run_name=name)
