@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
 
+from search.cluster_resources import ClusterResources
 from search.home import Home
 from search.owner import state_now
 from search.service.sweep_views import SweepViews
@@ -298,10 +299,15 @@ class LocalService:
         if beforehand:
             raise InvalidInput(*reading.errors, *beforehand)
         workers = self.store.processes.living(ProcessKind.WORKER)
-        resources = [worker.facts["resources"] for worker in workers if "resources" in worker.facts]
-        largest = max(resources, key=lambda has: (has.get("GPU", 0.0), has.get("CPU", 0.0)), default=None)
-        free = shutil.disk_usage(self.home.path).free
-        return check_submission(fields, cluster_resources=largest, free_disk_bytes=free, fetch=fetch)
+        # A worker that has not found out yet what its cluster has may have anything.
+        resources = [worker.facts.get("resources") for worker in workers]
+        clusters = [ClusterResources.from_json(each) for each in resources if each]
+        return check_submission(
+            fields,
+            clusters=clusters if len(clusters) == len(workers) else (),
+            free_disk_bytes=shutil.disk_usage(self.home.path).free,
+            fetch=fetch,
+        )
 
     def _outside_roots(self, spec: SweepSpec) -> list[FieldError]:
         from search.service.data_roots import DataRoots

@@ -16,6 +16,8 @@ from recorded_sweeps import EPOCHS
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 
+from search.cluster_resources import ClusterResources
+from search.cluster_resources import Nodes
 from search.errors import IllegalMove
 from search.errors import RequestKeyUsed
 from search.home import Home
@@ -31,6 +33,7 @@ from search.store import Verb
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
+TWO_CORES = ClusterResources((Nodes(cpus=2.0),))
 FIELDS: dict[str, Any] = {"dataset": "digits", "noise_rate": 0.4, "trials": 4}
 
 
@@ -114,15 +117,18 @@ def test_a_priority_or_key_that_no_database_holds_is_refused(
 def test_that_no_worker_runs_is_said_while_the_sweep_waits(service: LocalService) -> None:
     told = service.submit(FIELDS)
     assert NO_WORKER in told.notes
-    service.store.processes.say("node:1:2", ProcessKind.WORKER, {"resources": {"CPU": 2.0, "GPU": 0.0}})
+    service.store.processes.say("node:1:2", ProcessKind.WORKER, {"resources": TWO_CORES.to_json()})
     assert NO_WORKER not in service.sweep(told.id).notes
     assert NO_WORKER not in service.submit(FIELDS).notes
 
 
 def test_resources_that_no_worker_has_are_refused(service: LocalService) -> None:
-    service.store.processes.say("node:1:2", ProcessKind.WORKER, {"resources": {"CPU": 2.0, "GPU": 0.0}})
+    service.store.processes.say("node:1:2", ProcessKind.WORKER, {"resources": TWO_CORES.to_json()})
     (error,) = refused(service, resources={"gpus": 1})
     assert error.field == "resources.gpus"
+    # One that cannot tell yet may have them.
+    service.store.processes.say("node:2:2", ProcessKind.WORKER, {"resources": None})
+    assert service.submit({**FIELDS, "resources": {"gpus": 1}}).state is SweepState.QUEUED
 
 
 # Request keys
@@ -427,10 +433,11 @@ def test_deleting_takes_figures_and_checkpoints_too(service: LocalService, recor
 
 
 def test_no_number_that_is_told_is_not_finite(service: LocalService, record_sweep: RecordSweep) -> None:
-    sweep = record_sweep("sweep", noise_rate=math.nan)
-    sweep.searched((8, 0.5), 0.9, tests=[math.nan])
+    assert record_sweep("unsettled", noise_rate=math.nan).id == service.sweep("unsettled").id
+    assert service.sweep("unsettled").noise_rate is None
+    # A data set without a test set.
+    record_sweep("sweep").searched((8, 0.5), 0.9, tests=[math.nan])
     told = service.sweep("sweep")
-    assert told.noise_rate is None
     assert told.best is not None
     assert told.best.test_accuracy is None
     assert service.trials("sweep").items[0].test_accuracy is None
