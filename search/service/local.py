@@ -21,14 +21,20 @@ from typing import Self
 from search.cluster_resources import ClusterResources
 from search.home import Home
 from search.owner import state_now
+from search.service.bounds import MOST_ITEMS
+from search.service.bounds import check_limit
+from search.service.bounds import check_priority
+from search.service.bounds import check_request_key
 from search.service.sweep_views import SweepViews
 from search.service.sweep_views import epoch_view
 from search.service.sweep_views import event_view
+from search.service.sweep_views import process_view
 from search.service.sweep_views import trial_view
 from search.service.views import Checked
 from search.service.views import Curve
 from search.service.views import EventPage
 from search.service.views import EventView
+from search.service.views import StatusView
 from search.service.views import SweepDetail
 from search.service.views import SweepPage
 from search.service.views import TrialPage
@@ -44,11 +50,10 @@ if TYPE_CHECKING:
     from search.preflight import Submission
     from search.spec import SweepSpec
 
-MOST_ITEMS = 500
-"""Items of one page."""
+MOST_SHOWN = 10
+"""Sweeps that run, and sweeps that wait, of a status."""
 
-MOST_PRIORITY = 1_000_000
-LONGEST_KEY = 200
+RUNNING_STATES = (SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING)
 
 _POLL_SECONDS = 0.5
 
@@ -99,6 +104,30 @@ class LocalService:
         other._mlflow_url = mlflow_url or self._mlflow_url
         return other
 
+    @property
+    def location(self) -> str:
+        """Where it is, for messages."""
+        return self.store.location
+
+    def address(self) -> str | None:
+        """Where its pages are in a browser; None where no server runs."""
+        servers = self.store.processes.living(ProcessKind.SERVER)
+        return next((str(server.facts["url"]) for server in servers if "url" in server.facts), None)
+
+    def status(self) -> StatusView:
+        """Who works, what runs and what waits."""
+        processes = [process_view(each) for each in self.store.processes.living()]
+        running = self.store.sweeps(state=RUNNING_STATES, limit=MOST_SHOWN)
+        told = self._views.sweeps([*running, *self.store.queue(MOST_SHOWN)], self._mlflow_url)
+        return StatusView(
+            workers=[each for each in processes if each.kind is ProcessKind.WORKER],
+            servers=[each for each in processes if each.kind is ProcessKind.SERVER],
+            sweeps=self.store.sweep_counts(),
+            running=told[: len(running)],
+            queue=told[len(running) :],
+            waiting=self.store.queue_length(),
+        )
+
     def check(self, fields: Mapping[str, Any]) -> Checked:
         """Check a sweep's fields as `submit` does, without recording or downloading anything.
 
@@ -134,8 +163,8 @@ class LocalService:
             InvalidInput: Everything that is wrong.
             RequestKeyUsed: The key was used for other fields.
         """
-        _check_priority(priority)
-        _check_key(request_key)
+        check_priority(priority)
+        check_request_key(request_key)
         submission = self._checked(fields, fetch=True)
         # Imported here since they need torch, which takes seconds, and reading sweeps does not.
         from search.settled_rate import settle_noise_rate
@@ -176,7 +205,7 @@ class LocalService:
         Raises:
             InvalidInput: The limit or the cursor cannot be used.
         """
-        _check_limit(limit)
+        check_limit(limit)
         found = self.store.sweeps(
             dataset=dataset,
             noise_rate=noise_rate,
@@ -195,7 +224,7 @@ class LocalService:
 
     def trials(self, sweep_id: str, *, after: int = -1, limit: int = 500) -> TrialPage:
         """A sweep's trials, by number."""
-        _check_limit(limit)
+        check_limit(limit)
         found = self.store.trials(self.store.sweep(sweep_id).id, after=after, limit=limit + 1)
         shown = found[:limit]
         more = shown[-1].number if len(found) > limit else None
@@ -214,7 +243,7 @@ class LocalService:
 
     def log(self, sweep_id: str, *, after: int = 0, limit: int = MOST_ITEMS) -> EventPage:
         """What a sweep's log has after the event of a number, and whether more will come."""
-        _check_limit(limit)
+        check_limit(limit)
         sweep = self.store.sweep(sweep_id)
         # The state was read before the log, so what is stopped has said everything that it will say.
         stopped = state_now(sweep).stopped
@@ -333,25 +362,6 @@ def _with_one_rate(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[F
     problem = f"are {len(rates):,} noise rates, and a sweep has one"
     wrong = FieldError("noise_rate", list(rates[:10]), problem, "Submit a sweep for each.")
     return {**fields, "noise_rate": rates[0]}, [wrong]
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MOST_ITEMS:
-        raise InvalidInput(
-            FieldError("limit", limit, f"is not between 1 and {MOST_ITEMS}", "Read the rest page by page.")
-        )
-
-
-def _check_priority(priority: int) -> None:
-    if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
-        problem = f"is not between {-MOST_PRIORITY} and {MOST_PRIORITY}"
-        raise InvalidInput(FieldError("priority", priority, problem, "Give a small whole number; 0 is usual."))
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
-        problem = f"is no printable text of 1 to {LONGEST_KEY} characters"
-        raise InvalidInput(FieldError("request_key", key[:20], problem, "Give a random name, e.g. a UUID."))
 
 
 def _cursor(created_at: datetime, sweep_id: str) -> str:

@@ -21,12 +21,12 @@ from search.service import examples
 from search.service.answers import declared
 from search.service.asking import Reading
 from search.service.asking import Submitting
+from search.service.bounds import LONGEST_KEY
+from search.service.bounds import MOST_ITEMS
+from search.service.bounds import MOST_PRIORITY
 from search.service.followed_log import MEDIA_TYPE
 from search.service.followed_log import followed_log
 from search.service.json_body import json_object
-from search.service.local import LONGEST_KEY
-from search.service.local import MOST_ITEMS
-from search.service.local import MOST_PRIORITY
 from search.service.views import Curve
 from search.service.views import EventPage
 from search.service.views import SweepDetail
