@@ -40,6 +40,9 @@ _MEANINGS = {
 }
 _ALWAYS = (401, 403, 421, 429, 503)
 
+# Of one answer: nobody reads more, and a body of nothing but mistakes would be answered with megabytes.
+_MOST_ERRORS = 100
+
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
     "description": "Why a request was refused (RFC 9457).",
@@ -120,6 +123,8 @@ def answer_errors(app: FastAPI) -> None:
 
 
 def _invalid_input(request: Request, error: InvalidInput) -> Response:
+    if len(error.errors) > _MOST_ERRORS:
+        error = InvalidInput(*error.errors[:_MOST_ERRORS])
     missing = all(each.field in _NAMED_BY_PATHS for each in error.errors)
     return response(not_found(error) if missing else invalid_input(error))
 

@@ -321,16 +321,22 @@ class LocalService:
         from search.preflight import check_submission
         from search.spec import read_specs
 
+        fields, several = _with_one_rate(fields)
         reading = read_specs(fields)
         # Before anything of the files is looked at: whether one exists elsewhere is nobody's business here.
-        beforehand = [*_several_rates(fields), *self._outside_roots(reading.specs[0])]
+        beforehand = [*several, *self._outside_roots(reading.specs[0])]
         if beforehand:
             raise InvalidInput(*reading.errors, *beforehand)
         workers = self.store.processes.living(ProcessKind.WORKER)
-        resources = [worker.facts["resources"] for worker in workers if worker.facts.get("resources")]
-        clusters = [ClusterResources.from_json(each) for each in resources]
-        free = shutil.disk_usage(self.home.path).free
-        return check_submission(fields, clusters=clusters, free_disk_bytes=free, fetch=fetch)
+        # A worker that has not found out yet what its cluster has may have anything.
+        resources = [worker.facts.get("resources") for worker in workers]
+        clusters = [ClusterResources.from_json(each) for each in resources if each]
+        return check_submission(
+            fields,
+            clusters=clusters if len(clusters) == len(workers) else (),
+            free_disk_bytes=shutil.disk_usage(self.home.path).free,
+            fetch=fetch,
+        )
 
     def _outside_roots(self, spec: SweepSpec) -> list[FieldError]:
         from search.service.data_roots import DataRoots
@@ -348,12 +354,14 @@ class LocalService:
             after = page.next
 
 
-def _several_rates(fields: Mapping[str, Any]) -> list[FieldError]:
+def _with_one_rate(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[FieldError]]:
+    """The fields with one noise rate, to look at the others, and what is wrong where there were several."""
     rates = fields.get("noise_rate")
     if not isinstance(rates, list | tuple) or len(rates) < 2:
-        return []
-    problem = f"are {len(rates)} noise rates, and a sweep has one"
-    return [FieldError("noise_rate", list(rates), problem, "Submit a sweep for each.")]
+        return fields, []
+    problem = f"are {len(rates):,} noise rates, and a sweep has one"
+    wrong = FieldError("noise_rate", list(rates[:10]), problem, "Submit a sweep for each.")
+    return {**fields, "noise_rate": rates[0]}, [wrong]
 
 
 def _cursor(created_at: datetime, sweep_id: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from search.naming import written_name
 from search.objective import SearchObjective
 from search.owner import state_now
-from search.recommend import choose
 from search.service.views import AccuraciesView
 from search.service.views import BestView
 from search.service.views import EpochView
@@ -32,7 +31,6 @@ from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
-from search.tracking.interface import direct_run_url
 
 NO_WORKER = "No worker is running: start one with `emphasis worker`."
 
@@ -92,6 +90,9 @@ class SweepViews:
         return SweepDetail(**values)
 
     def _told(self, sweeps: Sequence[SweepRecord], mlflow_url: str | None) -> list[dict[str, Any]]:
+        # Imported here since the package around it needs Optuna, which takes seconds.
+        from search.tracking.interface import direct_run_url
+
         ids = [sweep.id for sweep in sweeps]
         progress = self._store.progress_of(ids)
         outcomes = self._outcomes(sweeps, progress)
@@ -137,6 +138,9 @@ class SweepViews:
         }
 
     def _recommended(self, sweep_id: str) -> _Outcome:
+        # Imported here since it needs scipy and Optuna, which take seconds.
+        from search.recommend import choose
+
         sweep = self._store.sweep(sweep_id)
         found = choose(sweep, self._store.trials(sweep_id))
         if found is None:
