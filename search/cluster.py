@@ -17,6 +17,7 @@ import psutil
 
 from search.cluster_resources import ClusterResources
 from search.cluster_resources import Nodes
+from search.errors import RayUnavailable
 from search.machine import cores
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -141,7 +142,7 @@ def _join_ray(address: str) -> None:
             "Check that the cluster runs and can be reached from here; if it asks for a token, set "
             "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."
         )
-        raise InvalidInput(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
+        raise RayUnavailable(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
 
 
 def _start_ray() -> list[psutil.Process]:

@@ -14,6 +14,8 @@ from typing import Any
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
+_UNITS = ("CPU", "GPU")
+
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
@@ -28,6 +30,10 @@ class Nodes:
     cpus: float
     gpus: float = 0.0
     count: int = 1
+
+    def __str__(self) -> str:
+        """As `parse_may_grow_to` reads it."""
+        return f"CPU={self.cpus * self.count:g},GPU={self.gpus * self.count:g}"
 
     def room(self, cpus: float, gpus: float) -> int:
         """How many trials fit on them at once; a trial never runs on two nodes.
@@ -72,6 +78,11 @@ class ClusterResources:
         """What `to_json` made."""
         nodes, may_have = (tuple(Nodes(**each) for each in data[name]) for name in ("nodes", "may_have"))
         return ClusterResources(nodes, may_have)
+
+    def __str__(self) -> str:
+        """All that there is: ``2 CPUs``, ``64 CPUs, 8 GPUs``."""
+        found = {unit: sum(getattr(each, f"{unit.lower()}s") * each.count for each in self.nodes) for unit in _UNITS}
+        return ", ".join(amount(there, unit) for unit, there in found.items() if there) or "nothing"
 
     def room(self, cpus: float, gpus: float) -> int:
         """How many trials fit at once on what there is; as for `Nodes.room`."""

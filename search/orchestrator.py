@@ -27,6 +27,7 @@ from search.cluster import Cluster
 from search.cluster import ray_cluster
 from search.cluster_resources import Nodes
 from search.errors import LeaseLost
+from search.errors import RayUnavailable
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
 from search.errors import SweepCancelled
@@ -284,7 +285,7 @@ def check_unchanged(sweep: SweepRecord, spec: SweepSpec, prepared: PreparedTask)
 
 
 class _Session:
-    """The open store, the running Ray and the recorder of one call."""
+    """The open store, the running Ray and the recorder of one call; a worker's sees to its one sweep alone."""
 
     def __init__(
         self,
@@ -298,6 +299,8 @@ class _Session:
         self.home = home if isinstance(home, Home) else Home.resolve(home)
         self._ray_address, self._may_grow_to = ray_address, may_grow_to
         self._on_stuck = on_stuck or (lambda error: print(error, file=sys.stderr, flush=True))
+        # A worker goes on recording what its sweeps could not.
+        self._patience = _LONGEST_WAIT_FOR_MLFLOW if alone else _LAST_WAIT_FOR_MLFLOW
 
     def __enter__(self) -> _Session:
         self.store = Store.open(self.home.store_url)
@@ -315,7 +318,7 @@ class _Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.recorder.close(_LONGEST_WAIT_FOR_MLFLOW if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
+        self.recorder.close(self._patience if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
         self.store.close()
 
     def check(self, spec: SweepSpec) -> PreparedTask:
@@ -358,7 +361,7 @@ class _Session:
         """
         claimed = self.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive, lease_seconds=lease_seconds)
         lease = claimed.lease
-        interruption = Interruption()
+        interruption = Interruption("interrupted" if self._alone else "its worker was stopped")
         run = _SweepRun(self, self.store.fenced(lease), claimed, on_status or (lambda status: None), interruption)
         lookout = Lookout(
             interruption,
@@ -422,7 +425,7 @@ class _Session:
         sweep = self.store.sweep(run.sweep.id)
         self.recorder.notify(sweep.id)
         run.tell("recording in MLflow", SweepState.DONE)
-        recorded = self.recorder.flush(_LONGEST_WAIT_FOR_MLFLOW)
+        recorded = self.recorder.flush(self._patience)
         trials = self.store.trials(sweep.id)
         run.tell("done", SweepState.DONE)
         return SweepOutcome(
@@ -545,9 +548,9 @@ class _SweepRun:
         """Why the sweep was interrupted, if an error means that and not that the sweep failed."""
         # While Ray starts, SIGTERM meets a handler of Ray's own, which exits.
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            return self._interruption.reason or "interrupted"
-        if isinstance(error, StoreUnavailable | LeaseLost):
-            return str(error)  # a store that comes back finds the sweep as it was
+            return self._interruption.reason or self._interruption.by_signal
+        if isinstance(error, StoreUnavailable | LeaseLost | RayUnavailable):
+            return str(error)  # what comes back finds the sweep as it was
         if isinstance(error, EmphasisError):
             return None
         # Ray's own errors say in many ways that it has died.

@@ -178,7 +178,10 @@ def _dataset(
         return load_dataset(spec.dataset, spec.data_dir, spec.download, on_progress)
     except InvalidInput as error:
         errors.extend(error.errors)
-        return None
+    except OSError as error:  # a folder that this user may not enter, say
+        reason = error.strerror or str(error)
+        errors.append(FieldError("dataset", spec.dataset, f"cannot be read: {reason}", "Give data that can be."))
+    return None
 
 
 def _is_here(spec: SweepSpec) -> bool:

@@ -109,16 +109,7 @@ class MlflowRuns:
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
             )
-            runs += [
-                RecordedRun(
-                    run_id=run.info.run_id,
-                    status=run.info.status,
-                    tags=dict(run.data.tags),
-                    params=set(run.data.params),
-                    deleted=run.info.lifecycle_stage != "active",
-                )
-                for run in page
-            ]
+            runs += [_recorded(run) for run in page]
             token = page.token
             if not token:
                 return runs
@@ -154,19 +145,27 @@ class MlflowRuns:
 
     def delete_sweep(self, parent_run_id: str, sweep_id: str) -> None:
         """Delete a sweep's runs, as far as MLflow still has them (it keeps them restorable)."""
+        found = self._get(parent_run_id)
+        for run in self.of_sweep(found.info.experiment_id, sweep_id) if found is not None else ():
+            if not run.deleted:
+                self.delete(run)
+
+    def find(self, run_id: str) -> RecordedRun | None:
+        """One run by its id; None where MLflow has none such."""
+        found = self._get(run_id)
+        return None if found is None else _recorded(found)
+
+    def _get(self, run_id: str) -> Any:
         from mlflow.exceptions import MlflowException
         from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
         from mlflow.protos.databricks_pb2 import ErrorCode
 
         try:
-            experiment_id = self.client.get_run(parent_run_id).info.experiment_id
+            return self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 raise
-            return
-        for run in self.of_sweep(experiment_id, sweep_id):
-            if not run.deleted:
-                self.delete(run)
+            return None
 
     def epochs_recorded(self, run: RecordedRun) -> int:
         """Return the highest epoch that MLflow has of a run; 0 without one."""
@@ -229,6 +228,16 @@ class MlflowRuns:
     def upload(self, run: RecordedRun, folder: Path) -> None:
         """Upload everything in a folder to the run's artifacts, over what has the same name."""
         self.client.log_artifacts(run.run_id, str(folder))
+
+
+def _recorded(run: Any) -> RecordedRun:
+    return RecordedRun(
+        run_id=run.info.run_id,
+        status=run.info.status,
+        tags=dict(run.data.tags),
+        params=set(run.data.params),
+        deleted=run.info.lifecycle_stage != "active",
+    )
 
 
 def _packed(groups: Sequence[Sequence[Point]], most: int) -> Iterator[list[Point]]:

@@ -36,8 +36,10 @@ _BUILT_IN: dict[str, DatasetSource] = {
 }
 _PATHS = "Or give the path of a .npz file, of a .csv or .parquet table of images, or of a folder of images."
 
-# By name and folder: which version of the file was read (empty for other sources), and what it held.
+# By name and folder: which version of the file was read (empty for other sources), and what it held; the last asked
+# for comes last. Only the last few are kept, since a service is asked for many.
 _loaded: dict[tuple[str, Path | None], tuple[tuple[object, ...], Dataset]] = {}
+_MOST_LOADED = 4
 _loading = threading.Lock()
 
 
@@ -119,7 +121,7 @@ def load_dataset(
     download: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
-    """A data set; the same object on every call in one process while its files are unchanged.
+    """A data set; the last few are the same object on every call in one process while their files are unchanged.
 
     Args:
         name: ``digits``, ``cifar10``, ``cifar100``, ``clothing1m``; ``torchvision:`` and the name of a class,
@@ -138,13 +140,15 @@ def load_dataset(
     key = (name, folder and folder.absolute())
     with _loading:
         version = source.version(folder) if isinstance(source, FileSource) else ()
-        known = _loaded.get(key)
+        known = _loaded.pop(key, None)
         if known is None or known[0] != version:
             if isinstance(source, FileSource):
                 known = (version, source.load(folder, download, on_progress))
             else:
                 known = (version, source.load(folder, download))
-            _loaded[key] = known
+        _loaded[key] = known
+        while len(_loaded) > _MOST_LOADED:
+            del _loaded[next(iter(_loaded))]
         return known[1]
 
 
