@@ -221,7 +221,7 @@ def run_queued_sweep(
         SweepInterrupted: It was paused, or this process is to stop, has lost the lease, Ray or the store.
         SweepCancelled: It was cancelled.
     """
-    with _Session(home, ray_address, on_stuck) as session:
+    with _Session(home, ray_address, on_stuck, alone=False) as session:
         sweep = session.store.sweep(sweep_id)
 
         def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
@@ -275,8 +275,13 @@ class _Session:
     """The open store, the running Ray and the recorder of one call."""
 
     def __init__(
-        self, home: Home | str | Path | None, ray_address: str | None, on_stuck: OnStuck | None = None
+        self,
+        home: Home | str | Path | None,
+        ray_address: str | None,
+        on_stuck: OnStuck | None = None,
+        alone: bool = True,
     ) -> None:
+        self._alone = alone
         self.home = home if isinstance(home, Home) else Home.resolve(home)
         self._ray_address = ray_address
         self._on_stuck = on_stuck or (lambda error: print(error, file=sys.stderr, flush=True))
@@ -289,9 +294,11 @@ class _Session:
             artifact_root=self.home.artifact_root,
             summarise=partial(summarise, self.store, self.home),
         )
-        # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither.
-        self.store.release_lost(is_alive)
-        self.recorder.catch_up()
+        if self._alone:
+            # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither. Among
+            # workers it is the worker who sees to that.
+            self.store.release_lost(is_alive)
+            self.recorder.catch_up()
         return self
 
     def __exit__(self, *exception: object) -> None:

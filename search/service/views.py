@@ -124,3 +124,44 @@ class EventView(View):
     message: str
     trial_id: str | None
     data: dict[str, Any]
+
+
+class EventPage(View):
+    """Some of a sweep's log, oldest first."""
+
+    items: list[EventView]
+    next: int = Field(description="Give it as after to read on.")
+    ended: bool = Field(description="Whether nothing more will come unless somebody resumes the sweep.")
+
+
+class EpochView(View):
+    """What one epoch of a trial reported; accuracies are null where it was not evaluated."""
+
+    epoch: int
+    iteration: int = Field(description="Optimiser steps so far.")
+    train_loss: float | None
+    learning_rate: float | None
+    test_accuracy: float | None
+    corrupted_train_accuracy: float | None = Field(description="Against the labels that were trained on.")
+    intact_train_accuracy: float | None = Field(description="Against the intact labels.")
+    validation_accuracy: float | None
+    seconds: float | None = Field(description="Training seconds so far.")
+    recorded_at: datetime
+
+
+class Curve(View):
+    """The learning curve of one trial, by epoch."""
+
+    trial_id: str
+    items: list[EpochView]
+
+
+class Checked(View):
+    """What a spec that can be submitted comes to."""
+
+    dataset: str
+    noise_rate: float | None = Field(description="Nominal; null where it is to be found out.")
+    supervision: str
+    trials: int = Field(description="All trials that there will be.")
+    warnings: list[str]
+    notes: list[str]

@@ -292,7 +292,7 @@ class Store:
         state: SweepState | Collection[SweepState] | None = None,
         submitter: str | None = None,
         limit: int | None = None,
-        before: SweepRecord | None = None,
+        before: tuple[datetime, str] | None = None,
     ) -> list[SweepRecord]:
         """Sweeps, newest first.
 
@@ -302,7 +302,7 @@ class Store:
             state: Only in this state, or one of these.
             submitter: Only of this submitter.
             limit: At most so many.
-            before: Only those that come after this one in the list: the next page.
+            before: Creation and id of a sweep: only those that come after it in the list, the next page.
         """
         query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(limit)
         if dataset is not None:
@@ -318,11 +318,9 @@ class Store:
         if submitter is not None:
             query = query.where(Sweep.submitter == submitter)
         if before is not None:
+            created_at, sweep_id = before
             query = query.where(
-                or_(
-                    Sweep.created_at < before.created_at,
-                    and_(Sweep.created_at == before.created_at, Sweep.id < before.id),
-                )
+                or_(Sweep.created_at < created_at, and_(Sweep.created_at == created_at, Sweep.id < sweep_id))
             )
         with self._reading() as session:
             return [_sweep_record(row) for row in session.scalars(query)]
@@ -935,6 +933,12 @@ class Store:
             if row is None:
                 return None
             return _tracking_record(row)
+
+    def tracking_of(self, subject_ids: Collection[str]) -> dict[str, TrackingRecord]:
+        """`tracking` of several sweeps or trials, for lists; those of which MLflow has nothing are left out."""
+        query = select(Tracking).where(Tracking.subject_id.in_(list(subject_ids)))
+        with self._reading() as session:
+            return {row.subject_id: _tracking_record(row) for row in session.scalars(query)}
 
     def forget_tracking(self, sweep_id: str) -> None:
         """Say that MLflow has nothing of a deleted sweep any more."""

@@ -20,9 +20,8 @@ from search.recommend import choose
 from search.recommend import recommend
 from search.recommend import recommendations
 from search.store import Store
-from search.store import SweepState
-from search.store import Verb
 from search.store import TrialState
+from search.store import Verb
 from spaces import Configuration
 from trainers.errors import InvalidInput
 

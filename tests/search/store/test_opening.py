@@ -26,6 +26,7 @@ from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.errors import TrialFinished
 from search.store import Store
+from search.store import SweepState
 from search.store import migrations
 from search.store.models import Base
 from trainers.errors import EmphasisError
@@ -101,18 +102,21 @@ def test_a_store_that_another_process_creates_between_two_looks_is_opened(
         assert store.sweeps() == []
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(store_url: str) -> None:
+@pytest.mark.parametrize("schema", ["0001", "0002"])
+def test_a_store_of_an_earlier_schema_is_brought_up_to_date_with_all_it_holds(store_url: str, schema: str) -> None:
     engine = create_engine(sqlalchemy_url(store_url))
     if engine.url.drivername == "sqlite":
         Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
     with engine.begin() as connection:
         config = migrations._config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, schema)
         moment = "2026-01-01 12:00:00+00:00" if "postgresql" in store_url else "2026-01-01 12:00:00.000000"
         sweep = f"'old', '{{}}', 'digits', 0.4, 'mlp', 'gr', 'done', 'hash', '{{}}', '{moment}'"
         columns = "id, spec, dataset, noise_rate, backbone, supervision, state, data_hash, versions, created_at"
         connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({sweep})")
+        stopped = sweep.replace("'old'", "'stopped'").replace("'done'", "'interrupted'")
+        connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({stopped})")
         columns = (
             "id, sweep_id, number, phase, configuration, repeat, supervision, hyperparameters, params, noise_rate, "
             "seed, noise_seed, state, objective, final_epoch, final_intact_train"
@@ -123,6 +127,11 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(sto
     with Store.open(store_url) as store:
         assert store.sweep("old").facts == {}
         (trial_record,) = store.trials("old")
+        # What a person ran is theirs to resume, and an interrupted sweep is a paused one by now.
+        stopped_record = store.sweep("stopped")
+        assert (stopped_record.state, stopped_record.attended) == (SweepState.PAUSED, True)
+        assert store.next_queued() is None
+        assert store.claim_sweep("stopped", "here:1:1", is_alive=lambda owner, beat: True).fence == 1
     final = trial_record.final
     assert final is not None
     assert (trial_record.objective, final.epoch, final.intact_train) == (0.9, 60, 0.9)
