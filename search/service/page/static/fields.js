@@ -3,6 +3,7 @@
  *
  * kind: text (as typed), number (a number where it is one), choice, flag, mapping (name=value, ...), list (1, 2, ...), space.
  * Whatever cannot be read is sent as typed: the service judges it, and says what is wrong with it.
+ * beside: it goes with the sweep, and is no field of it.
  */
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -92,6 +93,7 @@ export const ADVANCED = [
       { name: "resources.gpus", label: "GPUs of a trial", hint: "0; whole, or a share such as 1/3.", kind: "number" },
       { name: "max_failure_rate", label: "Most failures", hint: "Stop when a larger share of trials fails: 0.5.", kind: "number" },
       { name: "max_retries", label: "Restarts", hint: "Of a trial whose process died: 2.", kind: "number" },
+      { name: "priority", label: "Priority", hint: "In the queue, higher is run first: 0.", beside: true },
     ],
   },
 ];

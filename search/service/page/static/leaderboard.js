@@ -3,12 +3,7 @@
 import { element, fill, inStep } from "./element.js";
 import { configuration, objectiveName, share } from "./words.js";
 
-const MARKS = {
-  recommended: "recommended",
-  tie: "cannot be told apart from the best",
-  baseline: "baseline",
-  defaults: "the supervision's own defaults",
-};
+const MARKS = { baseline: "baseline", defaults: "the supervision's own defaults" };
 
 /** The leader board; `renew` gives it rows of the API. */
 export class Leaderboard {
@@ -55,8 +50,11 @@ function renewRow(tr, row) {
 }
 
 function noteOf(row) {
-  const seeds = row.objective.n > 1 ? `${row.objective.n} ${row.confirmed ? "fresh seeds" : "seeds"}` : "";
-  const words = [MARKS[row.mark], seeds].filter(Boolean).join(", ");
+  const repeated = row.objective.n > 1;
+  const seeds = repeated ? `${row.objective.n} ${row.confirmed ? "fresh seeds" : "seeds"}` : "";
+  // With one seed nothing can be told apart from anything, which is not worth saying of each.
+  const mark = { ...MARKS, recommended: row.confirmed ? "recommended" : "best so far", tie: repeated ? "tied with the best" : "" }[row.mark];
+  const words = [mark, seeds].filter(Boolean).join(", ");
   return words ? element("span", { class: "beneath" }, words) : null;
 }
 

@@ -2,9 +2,18 @@
 
 import { address, sweepPath } from "./api.js";
 import { element } from "./element.js";
-import { clock } from "./words.js";
+import { clock, share } from "./words.js";
 
+const KINDS = ["submitted", "started", "state", "trial_started", "trial_finished", "trial_released", "log"];
 const MOST_LINES = 500;
+
+/** What an event says, with the trial that it is about and what it reached. */
+function told(event) {
+  const trial = event.trial_id?.match(/-(\d+)$/);
+  const about = trial ? `Trial ${Number(trial[1])} ` : "";
+  const { objective } = event.data;
+  return `${about}${event.message}${typeof objective === "number" ? `, ${share(objective)}` : ""}`;
+}
 
 /** The log, newest line first; it follows the service's events while the page is seen. */
 export class Log {
@@ -30,8 +39,10 @@ export class Log {
   follow() {
     if (this.source !== null || this.signal.aborted) return;
     this.source = new EventSource(address(sweepPath(this.sweepId, "events"), { after: this.last }));
-    this.source.addEventListener("message", (message) => this.add(JSON.parse(message.data)));
+    for (const kind of KINDS) this.source.addEventListener(kind, (message) => this.add(JSON.parse(message.data)));
     this.source.addEventListener("end", () => this.stop());
+    // Closed, not interrupted: there is nothing more to come.
+    this.source.addEventListener("error", () => this.source?.readyState === EventSource.CLOSED && this.stop());
   }
 
   stop() {
@@ -43,7 +54,7 @@ export class Log {
     if (event.number <= this.last) return;
     this.last = event.number;
     const level = event.level === "info" ? null : element("strong", {}, `${event.level}: `);
-    this.lines.prepend(element("li", { class: event.level }, clock(event.at), element("span", {}, level, event.message)));
+    this.lines.prepend(element("li", { class: event.level }, clock(event.at), element("span", {}, level, told(event))));
     if (this.lines.childElementCount > MOST_LINES) this.lines.lastElementChild.remove();
     this.happened();
   }

@@ -6,7 +6,7 @@ import { axes, fitted } from "./plot.js";
 import { limits, scale } from "./scale.js";
 import { configuration, objectiveName, share, symbol } from "./words.js";
 
-const STAR = "M0-9.500L2.500-3.200L9.200-2.900L4-1.300L0 9L-4-1.300L-9.200-2.900L-2.500-3.200Z";
+const STAR = "M0.0 -11.0L2.7 -3.7L10.5 -3.4L4.4 1.4L6.5 8.9L0.0 4.6L-6.5 8.9L-4.4 1.4L-10.5 -3.4L-2.7 -3.7Z";
 const MEANINGS = { lambda: "λ, emphasis focus", beta: "β, emphasis spread" };
 
 /** The map; `renew` gives it a sweep and all its trials. */
@@ -42,7 +42,7 @@ export class ObjectiveMap {
       return;
     }
     const placed = this.points.filter((point) => across.of(point) !== undefined && upwards.of(point) !== undefined);
-    const frame = { left: 48, right: width - 76, top: 30, bottom: Math.min(Math.max(0.72 * width, 300), 470) - 46 };
+    const frame = { left: 48, right: width - (upwards.measured ? 14 : 76), top: 30, bottom: Math.min(Math.max(0.72 * width, 300), 470) - 46 };
     const x = scale(...across.limits, frame.left, frame.right, across.log);
     const y = scale(...upwards.limits, frame.bottom, frame.top, upwards.log);
     const tint = tints(placed, this.sweep);
@@ -61,8 +61,8 @@ export class ObjectiveMap {
         "svg",
         { width, height: frame.bottom + 46, viewBox: `0 0 ${width} ${frame.bottom + 46}`, role: "img", "aria-label": this.summary(placed, best) },
         axes(frame, { scale: x, name: across.name }, { scale: y, name: upwards.name }),
+        upwards.measured ? baselineAcross(frame, y, this.sweep) : colourBar(frame, width, tint, this.sweep),
         drawn("g", {}, marks),
-        colourBar(frame, width, tint, this.sweep),
       ),
     );
     fill(this.legend, ...legend(placed, best));
@@ -143,9 +143,10 @@ function bounds(sweep, name) {
 }
 
 function objectiveAxis(sweep, points) {
-  const reached = points.map((point) => point.objective).filter((value) => value !== null);
-  const of = (point) => (point.objective === null ? undefined : point.objective);
-  return { name: objectiveName(sweep.best?.objective_name || "objective"), of, log: false, limits: limits(reached.length ? reached : [0, 1]) };
+  const reached = [...points.map((point) => point.objective), sweep.baseline_objective].filter((value) => value !== null);
+  const around = limits(reached.length ? reached : [0, 1]);
+  const of = (point) => point.objective ?? around[0]; // what has no result yet lies on the axis
+  return { name: objectiveName(sweep.best?.objective_name || "objective"), of, measured: true, limits: around };
 }
 
 /** Colours: what is clearly below CCE shares the darkest, so that collapsed trials leave the others theirs. */
@@ -189,6 +190,17 @@ function told(point) {
   return point.pruned ? "stopped early" : point.running ? "running" : "waiting";
 }
 
+function baselineAcross(frame, y, sweep) {
+  if (sweep.baseline_objective === null) return drawn("g");
+  const at = y.place(sweep.baseline_objective);
+  return drawn(
+    "g",
+    {},
+    drawn("line", { x1: frame.left, x2: frame.right, y1: at, y2: at, class: "cce" }),
+    drawn("text", { x: frame.right, y: at - 7, "text-anchor": "end", class: "cce" }, `CCE ${share(sweep.baseline_objective)}`),
+  );
+}
+
 function colourBar(frame, width, tint, sweep) {
   if (!tint.any) return drawn("g");
   const left = frame.right + 22;
@@ -203,7 +215,7 @@ function colourBar(frame, width, tint, sweep) {
     drawn("defs", {}, drawn("linearGradient", { id: "viridis", x1: 0, x2: 0, y1: 1, y2: 0 }, stops)),
     drawn("rect", { x: left, y: frame.top, width: 10, height: frame.bottom - frame.top, rx: 2, fill: "url(#viridis)" }),
     place.ticks.filter(clear).map((tick) => drawn("text", { x: left + 15, y: place.place(tick) + 4 }, String(tick))),
-    marked ? drawn("line", { x1: left - 4, x2: left + 13, y1: place.place(baseline), y2: place.place(baseline), class: "cce" }) : "",
+    marked ? drawn("line", { x1: left - 4, x2: left + 13, y1: place.place(baseline), y2: place.place(baseline), class: "cce mark" }) : "",
     marked ? drawn("text", { x: left + 15, y: place.place(baseline) + 4, class: "cce" }, "CCE") : "",
     drawn("text", { x: width, y: frame.top - 12, "text-anchor": "end", class: "axis-name" }, objectiveName(sweep.best?.objective_name || "objective")),
   );
@@ -212,7 +224,7 @@ function colourBar(frame, width, tint, sweep) {
 function legend(points, best) {
   const has = (test) => points.some(test);
   const entries = [
-    [best, "best", drawn("path", { d: STAR, class: "best grey", transform: "scale(0.8)" })],
+    [best, "best", drawn("path", { d: STAR, class: "best grey", transform: "scale(0.75)" })],
     [has((point) => point.objective !== null && point !== best), "finished", drawn("circle", { r: 5.5, class: "done grey" })],
     [has((point) => point.running), "running", drawn("circle", { r: 5.5, class: "running" })],
     [has((point) => point.objective === null && !point.running && !point.failed && !point.pruned), "waiting", drawn("circle", { r: 5.5, class: "waiting" })],

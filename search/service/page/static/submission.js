@@ -3,6 +3,7 @@
 import { ask, Problem, read, sweepPath } from "./api.js";
 import { announce, element, fill, trouble } from "./element.js";
 import { ADVANCED, FIELDS, fieldOf, GROUPS, specOf, textOf, valueOf } from "./fields.js";
+import { prose } from "./words.js";
 
 const PAUSE = 400; // ms after the last key before the service is asked
 
@@ -28,14 +29,12 @@ class Form {
     this.summary = element("div", { class: "summary", role: "alert", tabindex: "-1", hidden: true });
     this.plan = element("p", { class: "plan", id: "plan" });
     this.json = element("pre", { tabindex: "0", "aria-label": "The sweep as JSON" });
-    this.priority = element("input", { id: "field-priority", inputmode: "numeric", autocomplete: "off", "aria-describedby": "hint-priority" });
     this.button = element("button", { type: "submit", class: "button primary", "aria-describedby": "plan" }, "Submit the sweep");
     this.advanced = element(
       "details",
       { class: "advanced" },
       element("summary", {}, "Advanced"),
       ADVANCED.map((group) => this.group(group)),
-      element("fieldset", {}, element("legend", {}, "Queue"), element("div", { class: "fields" }, this.priorityField())),
     );
     this.form = element(
       "form",
@@ -43,9 +42,15 @@ class Form {
       GROUPS.map((group) => this.group(group)),
       this.advanced,
       element("div", { class: "send" }, this.button, this.plan),
-      element("details", {}, element("summary", {}, "As JSON, for ", element("code", {}, "POST /api/v1/sweeps"), " or a file"), this.json),
     );
-    view.append(element("div", { class: "heading" }, element("h1", {}, "New sweep")), this.summary, this.form);
+    const aside = element(
+      "section",
+      { class: "card", "aria-labelledby": "as-json" },
+      element("h2", { id: "as-json" }, "As JSON"),
+      element("p", { class: "soft" }, "What is submitted: the body of ", element("code", {}, "POST /api/v1/sweeps"), ", or the file of ", element("code", {}, "emphasis submit"), "."),
+      this.json,
+    );
+    view.append(element("div", { class: "heading" }, element("h1", {}, "New sweep")), this.summary, element("div", { class: "columns mostly-left" }, this.form, aside));
     this.form.addEventListener("focusout", (event) => this.left(event));
   }
 
@@ -78,18 +83,8 @@ class Form {
     const names = field.names && field.kind !== "choice" ? element("datalist", { id: `names-${id}` }) : null;
     if (names) input.setAttribute("list", names.id);
     describe(input, hint, wrong);
-    const parts = field.kind === "flag" ? [element("div", { class: "flag" }, input, label), hint] : [label, hint, input, names];
+    const parts = field.kind === "flag" ? [element("div", { class: "flag" }, input, label), hint] : [label, input, names, hint];
     return element("div", { class: "field" }, parts, wrong);
-  }
-
-  priorityField() {
-    return element(
-      "div",
-      { class: "field" },
-      element("label", { for: "field-priority" }, "Priority"),
-      element("p", { class: "hint", id: "hint-priority" }, "Higher is run first: 0."),
-      this.priority,
-    );
   }
 
   offer(name, items) {
@@ -112,7 +107,7 @@ class Form {
   }
 
   copy(before) {
-    for (const field of FIELDS) {
+    for (const field of FIELDS.filter((each) => !each.beside)) {
       const value = field.name.split(".").reduce((inner, step) => inner?.[step], before.spec);
       const input = this.inputs.get(field.name);
       if (field.kind === "flag") input.checked = value ?? field.value;
@@ -123,7 +118,7 @@ class Form {
   }
 
   spec() {
-    return specOf(FIELDS.map((field) => [field.name, valueOf(field, this.inputs.get(field.name))]));
+    return specOf(FIELDS.filter((field) => !field.beside).map((field) => [field.name, valueOf(field, this.inputs.get(field.name))]));
   }
 
   typed(event) {
@@ -164,7 +159,9 @@ class Form {
     for (const field of FIELDS) this.touched.add(field.name);
     this.button.disabled = true;
     try {
-      const sweep = await ask("POST", "/sweeps", { body: this.spec(), query: { priority: this.priority.value.trim() || null, request_key: this.key }, signal: this.signal });
+      const query = { priority: this.inputs.get("priority").value.trim() };
+      const headers = { "Idempotency-Key": this.key };
+      const sweep = await ask("POST", "/sweeps", { body: this.spec(), query, headers, signal: this.signal });
       this.key = newKey();
       announce("The sweep was submitted.");
       location.hash = `#/sweeps/${encodeURIComponent(sweep.id)}`;
@@ -233,7 +230,7 @@ function describe(input, hint, wrong) {
 }
 
 function planOf(checked) {
-  const notes = [...checked.warnings, ...checked.notes].map((note) => element("span", { class: "note" }, note));
+  const notes = [...checked.warnings, ...checked.notes].map((note) => element("span", { class: "note" }, prose(note)));
   return [`${checked.trials} trials will be run.`, ...notes];
 }
 

@@ -9,11 +9,12 @@ import { repeat } from "./live.js";
 import { Log } from "./log.js";
 import { ObjectiveMap } from "./objective_map.js";
 import { Trials } from "./trials.js";
-import { about, configuration, duration, gain, moment, number, objectiveName, progressBar, share, stateBadge, symbol } from "./words.js";
+import { about, configuration, duration, gain, moment, number, objectiveName, progressBar, prose, share, stateBadge, symbol } from "./words.js";
 
 const SECONDS = 5; // without an event: the learning curve of a running trial grows, a worker may come
 const AT_MOST_EVERY = 700; // ms, however many events there are
 const ENDED = ["done", "failed", "cancelled"];
+const STOPPED = [...ENDED, "paused"];
 
 /**
  * Show one sweep.
@@ -44,6 +45,7 @@ export function showSweep(view, id, signal) {
     chosen = trialNumber;
     showChosen();
   };
+  const log = followedLog();
   const map = new ObjectiveMap(choose, signal);
   const curve = new LearningCurve(id, signal);
   const board = new Leaderboard();
@@ -62,7 +64,7 @@ export function showSweep(view, id, signal) {
       card("Map", map.node, curve.node),
       card("Leader board", board.node),
     ),
-    element("div", { class: "columns" }, card("Trials", table.node), card("Log", logHolder())),
+    element("div", { class: "columns" }, card("Trials", table.node), card("Log", log.node)),
     figures,
     element(
       "details",
@@ -87,7 +89,7 @@ export function showSweep(view, id, signal) {
     await Promise.all([showChosen(), showFigures()]);
   }, SECONDS, signal);
 
-  function logHolder() {
+  function followedLog() {
     let waiting = null;
     const happened = () => {
       waiting ??= setTimeout(() => {
@@ -95,19 +97,20 @@ export function showSweep(view, id, signal) {
         if (!signal.aborted) renew();
       }, AT_MOST_EVERY);
     };
-    return new Log(id, happened, signal).node;
+    return new Log(id, happened, signal);
   }
 
   function showStanding() {
     fill(heading, about(sweep));
     document.title = `${about(sweep)}: ${sweep.state} – Emphasis`;
-    fill(state, stateBadge(sweep.state), element("span", {}, standing(sweep)), sweep.notes.map((note) => element("span", { class: "note" }, note)));
+    fill(state, stateBadge(sweep.state), element("span", {}, standing(sweep)), sweep.notes.map((note) => element("span", { class: "note" }, prose(note))));
     fill(progress, progressBar(sweep, true));
     fill(found, ...foundStrip(sweep));
     fill(links, ...linksOf(sweep));
     fill(settings, ...settingsOf(sweep));
     fill(spec, JSON.stringify(sweep.spec, null, 2));
     actions.renew(sweep.state);
+    if (!STOPPED.includes(sweep.state)) log.follow(); // again, where it was resumed
   }
 
   async function showChosen() {
@@ -118,10 +121,9 @@ export function showSweep(view, id, signal) {
 
   async function showFigures() {
     if (!ENDED.includes(sweep.state) || !figures.hidden) return;
-    const { items } = await read(sweepPath(id, "figures"), { signal });
-    const images = items.filter((each) => each.name.endsWith(".png"));
-    figures.hidden = items.length === 0;
-    if (!figures.hidden) fill(figures, element("h2", { id: "figures-title" }, "Figures"), element("div", { class: "gallery" }, images.map(picture)), files(items));
+    const names = await read(sweepPath(id, "figures"), { signal });
+    figures.hidden = names.length === 0;
+    if (!figures.hidden) fill(figures, element("h2", { id: "figures-title" }, "Figures"), ...gallery(id, names));
   }
 }
 
@@ -195,12 +197,13 @@ function leading(trials, sweep) {
   return found || finished[0] || trials.find((trial) => trial.attempts > 0);
 }
 
-function picture(each) {
-  const title = each.name.replace(".png", "").replaceAll("_", " ");
-  return element("figure", {}, element("a", { href: each.url }, element("img", { src: each.url, alt: `Figure: ${title}`, loading: "lazy" })), element("figcaption", {}, title));
-}
-
-function files(items) {
-  const others = items.filter((each) => !each.name.endsWith(".png"));
-  return others.length ? element("p", { class: "links" }, others.map((each) => element("a", { href: each.url }, each.name))) : null;
+function gallery(id, names) {
+  const at = (name) => address(sweepPath(id, "figures", name));
+  const pictures = names.filter((name) => name.endsWith(".png")).map((name) => {
+    const title = name.replace(".png", "").replaceAll("_", " ");
+    const image = element("img", { src: at(name), alt: `Figure: ${title}`, loading: "lazy" });
+    return element("figure", {}, element("a", { href: at(name) }, image), element("figcaption", {}, title));
+  });
+  const files = names.filter((name) => !name.endsWith(".png")).map((name) => element("a", { href: at(name) }, name));
+  return [element("div", { class: "gallery" }, pictures), element("p", { class: "links" }, files)];
 }

@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { announce, element, fill, inStep } from "./element.js";
 import { repeat } from "./live.js";
-import { about, configuration, gain, moment, objectiveName, progressBar, share, stateBadge } from "./words.js";
+import { about, configuration, gain, moment, objectiveName, progressBar, prose, share, stateBadge } from "./words.js";
 
 const STATES = ["queued", "running", "pausing", "paused", "cancelling", "cancelled", "done", "failed"];
 const COLUMNS = ["Sweep", "State", "Trials finished", "Best so far", "Over CCE", "Submitted"];
@@ -33,12 +33,13 @@ export function showSweeps(view, given, signal) {
     spellcheck: "false",
     change: filter,
   });
-  const rows = element("tbody");
+  // The roles keep it a table where a narrow screen shows its rows as cards.
+  const rows = element("tbody", { role: "rowgroup" });
   const table = element(
     "table",
-    { class: "sweeps" },
+    { class: "sweeps", role: "table" },
     element("caption", { class: "unseen" }, "Sweeps, newest first"),
-    element("thead", {}, element("tr", {}, COLUMNS.map((name) => element("th", { scope: "col" }, name)))),
+    element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, COLUMNS.map((name) => element("th", { scope: "col", role: "columnheader" }, name)))),
     rows,
   );
   const nothing = element("div", { class: "nothing", hidden: true });
@@ -100,14 +101,14 @@ export function showSweeps(view, given, signal) {
 function newRow(sweep) {
   return element(
     "tr",
-    {},
+    { role: "row" },
     element(
       "th",
-      { scope: "row" },
+      { scope: "row", role: "rowheader" },
       element("a", { href: `#/sweeps/${encodeURIComponent(sweep.id)}` }, about(sweep)),
       element("span", { class: "beneath" }),
     ),
-    COLUMNS.slice(1).map((name) => element("td", { "data-column": name })),
+    COLUMNS.slice(1).map((name) => element("td", { role: "cell", "data-column": name })),
   );
 }
 
@@ -115,7 +116,7 @@ function renewRow(row, sweep) {
   const [about_, state, progress, best, over, submitted] = row.children;
   const beneath = [sweep.backbone, sweep.supervision, element("span", { class: "id" }, sweep.id)];
   fill(about_.lastElementChild, ...joined(beneath));
-  fill(state, stateBadge(sweep.state), sweep.notes.map((note) => element("span", { class: "beneath" }, note)));
+  fill(state, stateBadge(sweep.state), sweep.notes.map((note) => element("span", { class: "beneath" }, prose(note))));
   fill(progress, progressBar(sweep));
   fill(best, ...bestCell(sweep.best));
   fill(over, sweep.best && sweep.baseline_objective !== null ? gain(sweep.best.objective - sweep.baseline_objective) : "–");

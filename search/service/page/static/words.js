@@ -36,6 +36,11 @@ export function objectiveName(name) {
   return SHARES[name] || name.replaceAll("_", " ");
 }
 
+/** A sentence of the service; what stands in backticks is code. */
+export function prose(text) {
+  return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
+}
+
 /** What a sweep is, for a heading. */
 export function about(sweep) {
   const rate = sweep.noise_rate === null ? "unknown noise rate" : `noise rate ${number(sweep.noise_rate)}`;
@@ -98,7 +103,7 @@ export function progressBar(sweep, details = false) {
   const { done, failed, pruned, running, planned } = sweep.progress;
   const finished = done + failed + pruned;
   const words = [`${finished} of ${planned}`];
-  if (details) words.push(`${running} running`);
+  if (details && running) words.push(`${running} running`);
   if (failed) words.push(`${failed} failed`);
   if (details && pruned) words.push(`${pruned} stopped early`);
   return element(
