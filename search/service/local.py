@@ -33,6 +33,7 @@ from search.service.views import SweepPage
 from search.service.views import TrialPage
 from search.store import ProcessKind
 from search.store import Store
+from search.store import SweepRecord
 from search.store import SweepState
 from search.store import Verb
 from trainers.errors import FieldError
@@ -87,12 +88,14 @@ class LocalService:
         self.store, self.home = store, home
         self._submitter = submitter
         self._data_roots = None if data_roots is None else tuple(data_roots)
-        self._views = SweepViews(store, mlflow_url)
+        self._mlflow_url = mlflow_url
+        self._views = SweepViews(store)
 
-    def asked_by(self, submitter: str) -> Self:
-        """The same service for another who asks."""
+    def asked_by(self, submitter: str, mlflow_url: str | None = None) -> Self:
+        """The same service for another who asks, and who may find MLflow's pages elsewhere."""
         other = copy.copy(self)
         other._submitter = submitter
+        other._mlflow_url = mlflow_url or self._mlflow_url
         return other
 
     def check(self, fields: Mapping[str, Any]) -> Checked:
@@ -155,7 +158,7 @@ class LocalService:
             request_key=request_key,
         )
         notes = (*submission.warnings, *submission.notes)
-        return Submitted(self._views.sweep(sweep, notes), created=sweep.id == new)
+        return Submitted(self._told(sweep, notes), created=sweep.id == new)
 
     def sweeps(
         self,
@@ -183,11 +186,11 @@ class LocalService:
         )
         shown = found[:limit]
         more = _cursor(shown[-1].created_at, shown[-1].id) if len(found) > limit else None
-        return SweepPage(items=self._views.sweeps(shown), next=more)
+        return SweepPage(items=self._views.sweeps(shown, self._mlflow_url), next=more)
 
     def sweep(self, sweep_id: str) -> SweepDetail:
         """One sweep, by its id or how that begins."""
-        return self._views.sweep(self.store.sweep(sweep_id))
+        return self._told(self.store.sweep(sweep_id))
 
     def trials(self, sweep_id: str, *, after: int = -1, limit: int = 500) -> TrialPage:
         """A sweep's trials, by number."""
@@ -203,7 +206,7 @@ class LocalService:
         found = self.store.trials(id, after=number - 1, limit=1)
         if not found or found[0].number != number:
             raise InvalidInput(
-                FieldError("number", number, f"sweep {id} has no such trial", "Its trials are numbered from 0.")
+                FieldError("trial", number, f"sweep {id} has no such trial", "Its trials are numbered from 0.")
             )
         epochs = self.store.epochs(found[0].id)
         return Curve(trial_id=found[0].id, items=[epoch_view(epoch) for epoch in epochs])
@@ -226,7 +229,7 @@ class LocalService:
 
     def ask(self, sweep_id: str, verb: Verb) -> SweepDetail:
         """Pause, cancel or resume a sweep; to ask again changes nothing."""
-        return self._views.sweep(self.store.ask(self.store.sweep(sweep_id).id, verb, by=self._submitter))
+        return self._told(self.store.ask(self.store.sweep(sweep_id).id, verb, by=self._submitter))
 
     def delete(self, sweep_id: str) -> None:
         """Delete a sweep that does not run, with its trials, log, figures and checkpoints."""
@@ -265,8 +268,23 @@ class LocalService:
         names = self.figures(sweep_id)
         if name not in names:
             remedy = f"Use one of {', '.join(names)}." if names else "They are drawn when the sweep has ended."
-            raise InvalidInput(FieldError("name", name, "the sweep has no such file", remedy))
+            raise InvalidInput(FieldError("figure", name, "the sweep has no such file", remedy))
         return self.home.figures(self.store.sweep(sweep_id).id) / name
+
+    def mlflow_page(self, sweep_id: str) -> str:
+        """Where a sweep's page in MLflow is.
+
+        Raises:
+            InvalidInput: It is not there yet, or nobody knows where MLflow is.
+        """
+        sweep = self._told(self.store.sweep(sweep_id))
+        if sweep.mlflow_url is None:
+            problem = "is not recorded in MLflow yet" if self._mlflow_url else "has no pages of MLflow here"
+            raise InvalidInput(FieldError("sweep", sweep.id, problem, "Ask again once its first trial has started."))
+        return sweep.mlflow_url
+
+    def _told(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> SweepDetail:
+        return self._views.sweep(sweep, notes, self._mlflow_url)
 
     def _checked(self, fields: Mapping[str, Any], fetch: bool) -> Submission:
         # Imported here since it needs torch, which takes seconds.

@@ -48,36 +48,41 @@ class SweepViews:
 
     Args:
         store: Where they are recorded.
-        mlflow_url: Where MLflow's pages are served; None where nobody knows.
     """
 
-    def __init__(self, store: Store, mlflow_url: str | None = None) -> None:
-        self._store, self._mlflow_url = store, mlflow_url
+    def __init__(self, store: Store) -> None:
+        self._store = store
         # Bounded, and by the sweep's id, which is never given twice.
         self._final_outcome = lru_cache(_REMEMBERED)(self._recommended)
         self._planned = lru_cache(_REMEMBERED)(self._planned_trials)
 
-    def sweeps(self, sweeps: Sequence[SweepRecord]) -> list[SweepView]:
-        """Sweeps as a list has them."""
-        return [SweepView(**values) for values in self._told(sweeps)]
+    def sweeps(self, sweeps: Sequence[SweepRecord], mlflow_url: str | None = None) -> list[SweepView]:
+        """Sweeps as a list has them.
 
-    def sweep(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> SweepDetail:
+        Args:
+            sweeps: The sweeps.
+            mlflow_url: Where MLflow's pages are; None where nobody knows.
+        """
+        return [SweepView(**values) for values in self._told(sweeps, mlflow_url)]
+
+    def sweep(self, sweep: SweepRecord, notes: Sequence[str] = (), mlflow_url: str | None = None) -> SweepDetail:
         """One sweep with everything.
 
         Args:
             sweep: The sweep.
             notes: What else is worth knowing of it.
+            mlflow_url: As for `sweeps`.
         """
-        (values,) = self._told([sweep])
+        (values,) = self._told([sweep], mlflow_url)
         values["notes"] = [*notes, *values["notes"]]
         values |= {"spec": sweep.spec, "versions": sweep.versions, "facts": sweep.facts, "data_hash": sweep.data_hash}
         return SweepDetail(**values)
 
-    def _told(self, sweeps: Sequence[SweepRecord]) -> list[dict[str, Any]]:
+    def _told(self, sweeps: Sequence[SweepRecord], mlflow_url: str | None) -> list[dict[str, Any]]:
         ids = [sweep.id for sweep in sweeps]
         progress = self._store.progress_of(ids)
         outcomes = self._outcomes(sweeps, progress)
-        runs = self._store.tracking_of(ids) if self._mlflow_url else {}
+        runs = self._store.tracking_of(ids) if mlflow_url else {}
         states = {sweep.id: state_now(sweep) for sweep in sweeps}
         idle = SweepState.QUEUED in states.values() and not self._store.processes.living(ProcessKind.WORKER)
         return [
@@ -101,8 +106,8 @@ class SweepViews:
                 "best": outcomes[sweep.id].best,
                 "baseline_objective": outcomes[sweep.id].baseline_objective,
                 "notes": [NO_WORKER] if idle and states[sweep.id] is SweepState.QUEUED else [],
-                "mlflow_url": direct_run_url(self._mlflow_url, runs[sweep.id].run_id)
-                if self._mlflow_url and sweep.id in runs
+                "mlflow_url": direct_run_url(mlflow_url, runs[sweep.id].run_id)
+                if mlflow_url and sweep.id in runs
                 else None,
             }
             for sweep in sweeps

@@ -165,3 +165,30 @@ class Checked(View):
     trials: int = Field(description="All trials that there will be.")
     warnings: list[str]
     notes: list[str]
+
+
+class HyperparameterView(View):
+    """A hyper-parameter of a supervision."""
+
+    name: str
+    default: bool | float | int | str | None = Field(description="Null where it has to be given.")
+
+
+class NamedView(View):
+    """Something that a spec may name."""
+
+    name: str
+    description: str | None = Field(description="Null where it cannot be used.")
+    problem: str | None = Field(description="Why it cannot be used, of a plugin that does not load.")
+
+
+class SupervisionView(NamedView):
+    """A supervision that a spec may name."""
+
+    hyperparameters: list[HyperparameterView]
+
+
+class HealthView(View):
+    """How the service is."""
+
+    status: str

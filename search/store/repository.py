@@ -331,6 +331,18 @@ class Store:
             found = session.execute(select(Sweep.state, func.count()).group_by(Sweep.state)).all()
         return {state: 0 for state in SweepState} | {state: count for state, count in found}
 
+    def trial_counts(self) -> dict[TrialState, int]:
+        """How many trials of all sweeps are in each state."""
+        with self._reading() as session:
+            found = session.execute(select(Trial.state, func.count()).group_by(Trial.state)).all()
+        return {state: 0 for state in TrialState} | {state: count for state, count in found}
+
+    def oldest_queued(self) -> datetime | None:
+        """When the sweep was submitted that has waited longest for a worker; None where none waits."""
+        oldest = select(func.min(Sweep.created_at)).where(Sweep.state == SweepState.QUEUED, Sweep.attended.is_(False))
+        with self._reading() as session:
+            return session.scalar(oldest)
+
     # A sweep's states
 
     def ask(self, sweep_id: str, verb: Verb, by: str = "local") -> SweepRecord:
