@@ -36,7 +36,10 @@ export class Actions {
     this.sweepId = sweepId;
     this.afterwards = afterwards;
     this.buttons = element("div", { class: "buttons" });
-    this.dialog = element("dialog", { "aria-labelledby": "question", "aria-describedby": "consequence" });
+    this.question = element("h2", { id: "question" });
+    this.consequence = element("p", { id: "consequence" });
+    this.answers = element("div", { class: "buttons" });
+    this.dialog = element("dialog", { "aria-labelledby": "question", "aria-describedby": "consequence" }, this.question, this.consequence, this.answers);
     this.node = element("div", { class: "actions" }, this.buttons, this.dialog);
   }
 
@@ -57,15 +60,11 @@ export class Actions {
   start(action) {
     if (action.question === undefined) return this.carryOut(action);
     const close = () => this.dialog.close();
-    this.dialog.replaceChildren(
-      element("h2", { id: "question" }, action.question),
-      element("p", { id: "consequence" }, action.consequence),
-      element(
-        "div",
-        { class: "buttons" },
-        element("button", { type: "button", class: "button", autofocus: true, click: close }, "Keep it"),
-        element("button", { type: "button", class: "button grave", click: () => this.carryOut(action, close()) }, action.confirm),
-      ),
+    this.question.textContent = action.question;
+    this.consequence.textContent = action.consequence;
+    this.answers.replaceChildren(
+      element("button", { type: "button", class: "button", autofocus: true, click: close }, "Keep it"),
+      element("button", { type: "button", class: "button grave", click: () => this.carryOut(action, close()) }, action.confirm),
     );
     this.dialog.showModal();
     return null;

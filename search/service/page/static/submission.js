@@ -61,9 +61,9 @@ class Form {
         ...["datasets", "supervisions", "spaces"].map((name) => read(`/${name}`, { signal: this.signal })),
         from ? read(sweepPath(from), { signal: this.signal }) : null,
       ]);
-      this.offer("dataset", datasets.items);
-      this.offer("supervision", supervisions.items);
-      this.offer("space", spaces.items);
+      this.offer("dataset", datasets);
+      this.offer("supervision", supervisions);
+      this.offer("space", spaces);
       if (before) this.copy(before);
     } catch (problem) {
       if (!this.signal.aborted) trouble(problem.message);
@@ -87,8 +87,9 @@ class Form {
     return element("div", { class: "field" }, parts, wrong);
   }
 
-  offer(name, items) {
+  offer(name, entries) {
     const input = this.inputs.get(name);
+    const items = entries.filter((entry) => entry.problem === null);
     if (input.tagName === "SELECT") {
       const value = input.value;
       input.replaceChildren(...items.map((item) => element("option", { value: item.name }, item.name)));
@@ -148,7 +149,7 @@ class Form {
     } catch (problem) {
       if (this.signal.aborted || asked !== this.asked) return;
       if (!(problem instanceof Problem)) throw problem;
-      if (problem.errors.length) this.judge(problem.errors, []);
+      this.judge(problem.errors, problem.errors.length ? [] : [problem.message]); // e.g. that a reader submits nothing
     }
   }
 

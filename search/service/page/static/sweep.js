@@ -29,7 +29,8 @@ export function showSweep(view, id, signal) {
   const progress = element("div", { class: "overall" });
   const found = element("dl", { class: "found-strip" });
   const links = element("p", { class: "links" });
-  const figures = element("section", { class: "card figures", "aria-labelledby": "figures-title", hidden: true });
+  const figures = card("Figures");
+  figures.hidden = true;
   const settings = element("dl", { class: "settings" });
   const spec = element("pre", { tabindex: "0", "aria-label": "Specification" });
 
@@ -84,7 +85,7 @@ export function showSweep(view, id, signal) {
     tell(sweep, now);
     [sweep, trials] = [now, all];
     showStanding();
-    board.renew(rows.items);
+    board.renew(rows);
     map.renew(sweep, trials);
     await Promise.all([showChosen(), showFigures()]);
   }, SECONDS, signal);
@@ -123,7 +124,7 @@ export function showSweep(view, id, signal) {
     if (!ENDED.includes(sweep.state) || !figures.hidden) return;
     const names = await read(sweepPath(id, "figures"), { signal });
     figures.hidden = names.length === 0;
-    if (!figures.hidden) fill(figures, element("h2", { id: "figures-title" }, "Figures"), ...gallery(id, names));
+    if (!figures.hidden) figures.append(...gallery(id, names));
   }
 }
 
