@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Role(StrEnum):
-    """What a token allows."""
-
-    READER = "reader"
-    SUBMITTER = "submitter"
+from search.store import Role
 
 
 @dataclass(frozen=True, slots=True)
