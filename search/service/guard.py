@@ -6,11 +6,13 @@ import base64
 import binascii
 import math
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.service.allowed_hosts import AllowedHosts
 from search.service.allowed_hosts import host_name
+from search.service.allowed_hosts import is_loopback
 from search.service.identity import LOCAL
 from search.service.identity import Identity
 from search.service.problems import Problem
@@ -19,6 +21,7 @@ from search.service.problems import forbidden
 from search.service.rate_limit import RateLimit
 from search.service.tokens import hash_token
 from search.service.tokens import looks_like_token
+from search.store.tokens import Tokens
 
 COOKIE = "emphasis_token"
 """Name of the cookie that the log-in page sets."""
@@ -72,6 +75,28 @@ class Guard:
         self.required = required
         self._hosts = hosts
         self._limit = limit or RateLimit(rate=50, burst=300)
+
+    @classmethod
+    def of_service(
+        cls, tokens: Tokens, address: str, allowed_hosts: Iterable[str] = (), limit: RateLimit | None = None
+    ) -> Guard:
+        """Return the guard of a service.
+
+        Args:
+            tokens: Those of the store.
+            address: That the service listens on; beyond this machine's own, a token is always needed.
+            allowed_hosts: Further names that the service is asked under.
+            limit: How often one caller may ask.
+        """
+
+        def find(hash: str) -> Identity | None:
+            record = tokens.find(hash)
+            return None if record is None else Identity(record.name, record.role)
+
+        def required() -> bool:
+            return not is_loopback(address) or tokens.exist()
+
+        return cls(find, required, AllowedHosts(address, allowed_hosts), limit)
 
     def recognise(self, token: str) -> Identity | None:
         """Return whose token it is; None where it is unknown or revoked."""

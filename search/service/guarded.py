@@ -20,6 +20,7 @@ from search.service.guard import Guard
 from search.service.problems import Problem
 from search.service.problems import Refused
 from search.service.problems import response
+from search.service.request_target import request_target
 
 
 class Guarded:
@@ -86,8 +87,5 @@ _STORE_UNAVAILABLE = Problem(
 
 
 def _to_login(login_path: str, scope: Scope) -> Response:
-    asked = scope["path"]
-    if scope["query_string"]:
-        asked += "?" + scope["query_string"].decode("latin-1")
-    location = f"{login_path}?next={quote(asked, safe='')}"
+    location = f"{login_path}?next={quote(request_target(scope), safe='')}"
     return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})

@@ -18,6 +18,7 @@ from search.service.problems import forbidden
 
 _READS = ("GET", "HEAD")
 _API = re.compile(r"/(?:ajax-)?api/\d\.0/(?:mlflow/)?(?P<call>(?P<family>[a-z-]+)(?:/.*)?)")
+_FILE = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/.+")
 _CREATE_EXPERIMENT = "experiments/create"
 _GRAPHQL = "/graphql"
 
@@ -36,6 +37,7 @@ _READ_FAMILIES = (
     "runs",
     "server-info",
     "traces",
+    "ui-telemetry",  # tells the pages that telemetry is off
 )
 # Questions that are too long for an address: they change nothing, though they are POST.
 _SEARCHES = (
@@ -68,9 +70,7 @@ def check_path(identity: Identity, method: str, path: str) -> None:
     parts = path.split("/")
     if "" in parts[1:-1] or "." in parts or ".." in parts or "\\" in path:
         # Each program on the way may read such a path as another one.
-        raise Refused(
-            Problem("/problems/ambiguous-path", "Ambiguous path", 400, "Leave out empty, . and .. segments.")
-        )
+        raise Refused(Problem("/problems/ambiguous-path", "Ambiguous path", 400, "Leave out empty, . and .. segments."))
     found = _API.fullmatch(path)
     family, call = (found["family"], found["call"]) if found else ("", "")
     if method in _READS and (family in _READ_FAMILIES or path in _PAGES or path.startswith("/static-files/")):
@@ -84,6 +84,11 @@ def check_path(identity: Identity, method: str, path: str) -> None:
     raise Refused(
         forbidden("This service offers of MLflow what records runs and shows them: experiments, runs, artifacts.")
     )
+
+
+def is_file(path: str) -> bool:
+    """Whether MLflow writes what is sent to a path to a file as it comes, and does not read it whole."""
+    return _FILE.fullmatch(path) is not None
 
 
 def is_inspected(path: str) -> bool:
@@ -101,7 +106,8 @@ def checked_body(path: str, body: bytes) -> bytes:
     """
     try:
         content = json.loads(body)
-    except ValueError:
+        rewritten = json.dumps(content).encode()
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise Refused(
@@ -111,7 +117,7 @@ def checked_body(path: str, body: bytes) -> bytes:
         _refuse_artifact_location(content)
     else:
         _refuse_mutation(content)
-    return json.dumps(content).encode()
+    return rewritten
 
 
 def _creates_experiment(path: str) -> bool:

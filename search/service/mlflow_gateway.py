@@ -1,8 +1,8 @@
 """The one way to MLflow: a streaming proxy that lets pass what a caller's role allows.
 
 Bodies are passed on as they come and never held in memory, with two exceptions that are looked into (see
-:mod:`search.service.mlflow_access`). Files may have up to 2 GiB, and everything else 16 MiB, because MLflow itself
-reads such bodies whole; what is longer is cut off with 413.
+:mod:`search.service.mlflow_access`) and may have 1 MiB. Files may have up to 2 GiB, and everything else 16 MiB, because
+MLflow itself reads such bodies whole; what is longer is cut off with 413.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from urllib.parse import quote
 
 import httpx
 from starlette.applications import Starlette
@@ -32,13 +31,16 @@ from search.service.login import OPEN_PATHS
 from search.service.login import login_routes
 from search.service.mlflow_access import check_path
 from search.service.mlflow_access import checked_body
+from search.service.mlflow_access import is_file
 from search.service.mlflow_access import is_inspected
 from search.service.problems import Problem
 from search.service.problems import Refused
 from search.service.problems import response
+from search.service.request_target import request_target
 
 LARGEST_FILE = 2 * 1024**3
 LARGEST_BODY = 16 * 1024**2
+LARGEST_INSPECTED = 1024**2
 
 _HOP_BY_HOP = frozenset(
     [
@@ -129,20 +131,18 @@ class _Proxy:
 
     async def _outgoing(self, request: Request) -> httpx.Request:
         path = request.scope["path"]
-        limit = LARGEST_FILE if "/mlflow-artifacts/" in path else LARGEST_BODY
+        inspected = is_inspected(path)
+        limit = LARGEST_FILE if is_file(path) else LARGEST_INSPECTED if inspected else LARGEST_BODY
         if int(request.headers.get("content-length", "0")) > limit:
             raise Refused(_too_large(limit))
         headers = _passed_on(request)
         content: bytes | AsyncIterator[bytes] | None = None
         if "content-length" in request.headers or "transfer-encoding" in request.headers:
             content = _limited(request, limit)
-            if is_inspected(path):
+            if inspected:
                 content = checked_body(path, b"".join([chunk async for chunk in content]))
                 headers = [(name, value) for name, value in headers if name != b"content-length"]
-        raw_path: bytes = request.scope.get("raw_path") or quote(path).encode()
-        if query := request.scope["query_string"]:
-            raw_path += b"?" + query
-        url = self._upstream.copy_with(raw_path=raw_path)
+        url = self._upstream.copy_with(raw_path=request_target(request.scope))
         # Made here and not by the client, which would add headers of its own.
         return httpx.Request(request.method, url, headers=headers, content=content)
 
@@ -187,7 +187,7 @@ async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 def _answer(problem: Problem, headers: Mapping[str, str]) -> Response:
-    code = _MLFLOW_CODES.get(problem.status, "TEMPORARILY_UNAVAILABLE")
+    code = _MLFLOW_CODES.get(problem.status, "BAD_REQUEST" if problem.status < 500 else "TEMPORARILY_UNAVAILABLE")
     return response(problem, headers, {"error_code": code, "message": problem.detail})
 
 
