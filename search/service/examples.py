@@ -111,6 +111,15 @@ EVENTS: dict[str, Any] = {"items": [_EVENT], "next": 1, "ended": False}
 EVENT_STREAM = f"id: 1\nevent: submitted\ndata: {json.dumps(_EVENT)}\n\n"
 
 _ESTIMATE = {"mean": 0.974, "sem": 0.002, "n": 3}
+STANDING: dict[str, Any] = {
+    "rank": 1,
+    "supervision": "gr",
+    "hyperparameters": {"beta": 12.0, "lambda": 0.5},
+    "objective": {"name": "intact_train_accuracy", **_ESTIMATE},
+    "test_accuracy": _ESTIMATE,
+    "confirmed": True,
+    "mark": "recommended",
+}
 RECOMMENDATION: dict[str, Any] = {
     "dataset": "digits",
     "noise_rate": 0.4,

@@ -25,11 +25,13 @@ from search.service.sweep_views import SweepViews
 from search.service.sweep_views import epoch_view
 from search.service.sweep_views import event_view
 from search.service.sweep_views import process_view
+from search.service.sweep_views import standing_view
 from search.service.sweep_views import trial_view
 from search.service.views import Checked
 from search.service.views import Curve
 from search.service.views import EventPage
 from search.service.views import EventView
+from search.service.views import StandingView
 from search.service.views import StatusView
 from search.service.views import SweepDetail
 from search.service.views import SweepPage
@@ -242,6 +244,13 @@ class LocalService:
             )
         epochs = self.store.epochs(found[0].id)
         return Curve(trial_id=found[0].id, items=[epoch_view(epoch) for epoch in epochs])
+
+    def leaderboard(self, sweep_id: str, *, top: int = 10) -> list[StandingView]:
+        """A sweep's best configurations, as `emphasis show` lists them, and the CCE baseline as the last row."""
+        from search.leaderboard import leaderboard
+
+        sweep = self.store.sweep(sweep_id)
+        return [standing_view(row) for row in leaderboard(sweep, self.store.trials(sweep.id), top)]
 
     def log(self, sweep_id: str, *, after: int = 0, limit: int = MOST_ITEMS) -> EventPage:
         """What a sweep's log has after the event of a number, and whether more will come."""

@@ -29,6 +29,7 @@ from search.service.local import MOST_ITEMS
 from search.service.local import MOST_PRIORITY
 from search.service.views import Curve
 from search.service.views import EventPage
+from search.service.views import StandingView
 from search.service.views import SweepDetail
 from search.service.views import SweepPage
 from search.service.views import TrialPage
@@ -202,6 +203,22 @@ def curve(
 ) -> Curve:
     """Read what each epoch of a trial reported, so far or for good."""
     return asked.curve(sweep_id, number)
+
+
+@router.get(
+    "/{sweep}/leaderboard",
+    operation_id="read_leaderboard",
+    summary="Read a sweep's leader board",
+    response_description="The best configurations, then the supervision's defaults and the CCE baseline.",
+    responses={**declared(404, 422), 200: examples.of([examples.STANDING])},
+)
+def leaderboard(
+    asked: Reading,
+    sweep_id: SweepId,
+    top: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="How many configurations.")] = 10,
+) -> list[StandingView]:
+    """Read a sweep's best configurations so far, or for good; those confirmed on fresh seeds first."""
+    return asked.leaderboard(sweep_id, top=top)
 
 
 @router.get(

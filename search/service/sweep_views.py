@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from search.leaderboard import LeaderboardRow
 from search.naming import written_name
 from search.objective import SearchObjective
 from search.owner import state_now
@@ -15,9 +16,12 @@ from search.recommend import choose
 from search.service.views import AccuraciesView
 from search.service.views import BestView
 from search.service.views import EpochView
+from search.service.views import EstimateView
 from search.service.views import EventView
+from search.service.views import ObjectiveView
 from search.service.views import ProcessView
 from search.service.views import ProgressView
+from search.service.views import StandingView
 from search.service.views import SweepDetail
 from search.service.views import SweepView
 from search.service.views import TrialView
@@ -223,6 +227,19 @@ def epoch_view(epoch: EpochRecord) -> EpochView:
         validation_accuracy=epoch.validation_accuracy,
         seconds=_finite(epoch.seconds),
         recorded_at=epoch.recorded_at,
+    )
+
+
+def standing_view(row: LeaderboardRow) -> StandingView:
+    """A row of a leader board as the service tells it."""
+    return StandingView(
+        rank=row.rank,
+        supervision=row.supervision,
+        hyperparameters=_written(dict(row.hyperparameters)),
+        objective=ObjectiveView(**row.objective.as_dict()),
+        test_accuracy=EstimateView(**row.test_accuracy.as_dict()) if row.test_accuracy else None,
+        confirmed=row.confirmed,
+        mark=row.mark.value,
     )
 
 

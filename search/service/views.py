@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from typing import Literal
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
@@ -175,6 +176,34 @@ class Curve(View):
 
     trial_id: str
     items: list[EpochView]
+
+
+class EstimateView(View):
+    """A mean over seeds."""
+
+    mean: float = Field(description="An accuracy in [0, 1].")
+    sem: float | None = Field(description="Standard error of the mean; null for a single seed.")
+    n: int = Field(description="Number of seeds.")
+
+
+class ObjectiveView(EstimateView):
+    """The mean that guides the search."""
+
+    name: str = Field(description="e.g. intact_train_accuracy.")
+
+
+class StandingView(View):
+    """One row of a leader board."""
+
+    rank: int | None = Field(description="1 for the best; null for what does not compete: baseline and defaults.")
+    supervision: str
+    hyperparameters: dict[str, float | int | str]
+    objective: ObjectiveView
+    test_accuracy: EstimateView | None
+    confirmed: bool = Field(description="Whether the numbers are from fresh seeds.")
+    mark: Literal["recommended", "tie", "baseline", "defaults", ""] = Field(
+        description="What the row is; tie: it cannot be told apart from the recommended one."
+    )
 
 
 class Checked(View):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.tracking.best_view import view_tags
 from search.tracking.environment import prepare_environment
 from search.tracking.interface import is_server
 from search.tracking.run_content import EPOCH_METRIC
@@ -30,7 +31,7 @@ _RUNS_A_PAGE = 1000
 
 _RUN_NAME_TAG = "mlflow.runName"
 # MLflow's pages otherwise ask which kind of experiment this is, and guess a chat bot's.
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development", **view_tags()}
 
 
 class TrackingError(EmphasisError):
@@ -92,6 +93,9 @@ class MlflowRuns:
                 f"The MLflow experiment {name!r} was deleted. "
                 f"Restore it: mlflow experiments restore --experiment-id {found.experiment_id}"
             )
+        for tag, value in _EXPERIMENT_TAGS.items():
+            if tag not in found.tags:  # of an earlier release; what somebody has changed is left alone
+                self.client.set_experiment_tag(found.experiment_id, tag, value)
         return str(found.experiment_id)
 
     def of_sweep(self, experiment_id: str, sweep_id: str) -> list[RecordedRun]:

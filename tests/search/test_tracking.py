@@ -201,7 +201,7 @@ def test_parent_says_what_was_searched_and_what_was_found(
     projection.sync_sweep(sweep.id)
 
     parent = Record(database).parent(sweep.id)
-    assert parent.info.run_name == f"digits r=0.4: β=12 λ=0.5 ({SUMMARY.objective:.3f})"
+    assert parent.info.run_name == f"β=12 λ=0.5 ({SUMMARY.objective:.3f}) digits r=0.4"
     assert parent.info.status == "FINISHED"
     params = parent.data.params
     assert params["dataset"] == "digits"
@@ -549,7 +549,7 @@ def test_a_run_of_another_supervision_has_its_own_values(store: Store) -> None:
     assert run_content.trial_run_name(trial) == "forward dropout=0.25 matrix=estimated seed 3"
     assert run_content.trial_params(trial, record)["matrix"] == "estimated"
     summary = ParentSummary("forward", {"matrix": "estimated"}, {"pretraining": 0.5}, 0.94, None, "")
-    assert run_content.found_run_name(record, summary) == "digits r=0.4: forward matrix=estimated (0.940)"
+    assert run_content.found_run_name(record, summary) == "forward matrix=estimated (0.940) digits r=0.4"
     assert run_content.best_params(summary) == {"best.matrix": "estimated", "best.pretraining": "0.5"}
     assert run_content.best_tags(None, summary, record) == {
         "best.matrix": "estimated", "best.pretraining": "0.5", "best.intact_train_accuracy": "0.9400",
