@@ -132,7 +132,9 @@ def serve(
     ] = None,
     public_url: Annotated[
         str | None,
-        typer.Option("--public-url", metavar="URL", help="Where users find the API, behind a proxy.", show_default=False),
+        typer.Option(
+            "--public-url", metavar="URL", help="Where users find the API, behind a proxy.", show_default=False
+        ),
     ] = None,
     public_mlflow_url: Annotated[
         str | None,
@@ -195,9 +197,9 @@ def _show(ctx: typer.Context, addresses: Addresses, with_worker: bool) -> None:
     emphasis = again(ctx)
     what = "submit --dataset digits --noise-rate 0.4"
     worker = "runs queued sweeps" if with_worker else f"none here; {emphasis} worker is one"
-    token, open_to = "", f"this machine, to everybody on it; with tokens, to their holders: {emphasis} token create NAME"
+    token, open_to = "", f"everybody on this machine, until there is a token: {emphasis} token create NAME"
     if addresses.needs_token:
-        token, open_to = "EMPHASIS_TOKEN=… ", f"holders of a token: {emphasis} token create NAME"
+        token, open_to = "EMPHASIS_TOKEN=… ", f"who has a token: {emphasis} token create NAME"
     say()
     say(f"API and page  {addresses.url}")
     say(f"MLflow        {addresses.mlflow_url}")

@@ -46,8 +46,8 @@ def create(
         raise InvalidInput(FieldError("role", role, "is no role", f"Give {' or '.join(Role)}."))
     with Store.open(home_of(ctx, home, _ELSEWHERE).store_url) as store:
         text = issue_token(store, name, Role(role))
-    complain(f"The token of {name} ({role}), shown this once. Whoever has it may act as {name}; its holder uses it with")
-    complain("  export EMPHASIS_TOKEN=…, with `Authorization: Bearer …`, or on the log-in page.")
+    complain(f"The token of {name} ({role}), shown this once. It goes into EMPHASIS_TOKEN or a file that")
+    complain("EMPHASIS_TOKEN_FILE names, into the header `Authorization: Bearer …`, or into the log-in page.")
     complain(completed(ctx, f"Take it back with `emphasis token revoke {name}`."))
     say(text)
 

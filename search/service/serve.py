@@ -1,4 +1,4 @@
-"""`emphasis serve`: the API and the page, the door to MLflow, MLflow itself and a worker, kept running by one process."""
+"""`emphasis serve`: the API, the page, the door to MLflow, MLflow itself and a worker, kept running by one process."""
 
 from __future__ import annotations
 
@@ -122,9 +122,11 @@ def serve(settings: ServeSettings, on_ready: Callable[[Addresses], None]) -> Non
     """
     with _open_store(settings.home) as store:
         _refuse_unguarded(settings.host, store)
-        with _listening(settings.host, settings.port, "port") as api:
-            with _listening(settings.host, settings.mlflow_port, "mlflow_port") as pages:
-                asyncio.run(_Service(settings, store, api, pages).run(on_ready))
+        with (
+            _listening(settings.host, settings.port, "port") as api,
+            _listening(settings.host, settings.mlflow_port, "mlflow_port") as pages,
+        ):
+            asyncio.run(_Service(settings, store, api, pages).run(on_ready))
 
 
 class _Service:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import time
 from collections.abc import Mapping
@@ -15,10 +16,13 @@ from search.service.fate_sharing import sharing_fate
 _log = logging.getLogger(__name__)
 
 _LONGEST_REST = 30.0
+_LONGEST_END = 5.0
 # A process that has run for so long was not started in vain.
 _LONG_ENOUGH = 60.0
 # A line without an end would fill the memory.
 _LONGEST_LINE = 2**16
+# A library's own moment and level; there is none before a traceback's lines, for one.
+_LINE = re.compile(r"(?:(?:[\d/:.-]+ )*(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):? )?(?P<text>.*)", re.DOTALL)
 
 
 class Supervised:
@@ -62,7 +66,8 @@ class Supervised:
         except TimeoutError:
             _log.warning("%s did not end within %.0f s and is killed", self._name, patience)
             self.kill()
-            await self._process.wait()
+            with suppress(TimeoutError):  # its output may be held open by who it has started
+                await asyncio.wait_for(self._process.wait(), _LONGEST_END)
 
     def kill(self) -> None:
         """End it with SIGKILL."""
@@ -98,7 +103,8 @@ class Supervised:
         return await process.wait()
 
     async def _relay(self, output: asyncio.StreamReader) -> None:
-        log = logging.getLogger(f"search.{self._name}")
+        log = logging.getLogger(self._name)
+        log.setLevel(logging.INFO)
         while True:
             try:
                 line = await output.readuntil()
@@ -108,5 +114,9 @@ class Supervised:
                 line = await output.readexactly(error.consumed)
             if not line:
                 return
-            if text := line.decode(errors="replace").strip():
-                log.info("%s", text)
+            found = _LINE.fullmatch(line.decode(errors="replace").strip())
+            if found is not None and found["text"]:
+                # As of our own processes: what a library only informs of is not repeated.
+                level = logging.getLevelNamesMapping().get(found["level"] or "", logging.INFO)
+                if not (found["level"] and level <= logging.INFO):
+                    log.log(level, "%s", found["text"])

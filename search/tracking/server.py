@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 
 
@@ -21,7 +20,7 @@ def main() -> None:
     cli()
 
 
-def _become(command: Sequence[str], *, extra_env: Mapping[str, str], **options: Any) -> None:
+def _become(command: list[str], *, extra_env: Mapping[str, str], **options: Any) -> None:
     os.execvpe(command[0], command, {**os.environ, **extra_env})
 
 
