@@ -325,7 +325,9 @@ class _Session:
         """The task of a spec that this machine or cluster can run."""
         free = shutil.disk_usage(self.home.path).free
         address = self._ray_address or os.environ.get("RAY_ADDRESS")
-        if address:
+        if address and not self._alone:
+            found = check(spec, free_disk_bytes=free)  # to join the cluster takes seconds; it is checked once joined
+        elif address:
             with ray_cluster(address, may_grow_to=self._may_grow_to) as cluster:
                 found = check(spec, clusters=[cluster.resources()], free_disk_bytes=free)
         else:

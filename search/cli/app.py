@@ -20,6 +20,7 @@ from search.cli import serving
 from search.cli import steering
 from search.cli import submitting
 from search.cli import sweeping
+from search.cli import tokens
 from search.cli import upkeep
 from search.cli import watching
 from search.cli.home import Given
@@ -110,7 +111,9 @@ app.command()(steering.cancel)
 app.command()(steering.delete)
 app.command()(recorded.export)
 app.command()(recorded.ui)
+app.command()(serving.serve)
 app.command()(serving.worker)
+app.add_typer(tokens.token, name="token")
 app.command()(labels.labels)
 app.command()(listing.supervisions)
 app.command()(listing.spaces)

@@ -71,7 +71,7 @@ _MLFLOW_CODES = {
 }
 
 
-def gateway(upstream: str, guard: Guard) -> ASGIApp:
+def gateway(upstream: str, guard: Guard, token: str | None = None) -> ASGIApp:
     """Return the application that stands before an MLflow server.
 
     It serves the log-in page on its own address, because a browser's cookie belongs to the name it was opened under.
@@ -79,8 +79,9 @@ def gateway(upstream: str, guard: Guard) -> ASGIApp:
     Args:
         upstream: Address of the MLflow server, ``http://HOST:PORT`` or ``unix:PATH`` of its socket.
         guard: Decides who a request is from.
+        token: The bearer token that the MLflow server asks for, if it asks for one.
     """
-    proxy = _Proxy(upstream)
+    proxy = _Proxy(upstream, token)
 
     @asynccontextmanager
     async def open_while_serving(app: Starlette) -> AsyncIterator[None]:
@@ -92,7 +93,8 @@ def gateway(upstream: str, guard: Guard) -> ASGIApp:
 
 
 class _Proxy:
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, token: str | None) -> None:
+        self._token = token
         socket = upstream.removeprefix("unix:") if upstream.startswith("unix:") else None
         self._upstream = httpx.URL("http://localhost" if socket is not None else upstream)
         # Below MLflow's own 5 s, so that no request meets a connection that is being closed.
@@ -136,6 +138,8 @@ class _Proxy:
         if int(request.headers.get("content-length", "0")) > limit:
             raise Refused(_too_large(limit))
         headers = _passed_on(request)
+        if self._token:
+            headers.append((b"authorization", f"Bearer {self._token}".encode()))
         content: bytes | AsyncIterator[bytes] | None = None
         if "content-length" in request.headers or "transfer-encoding" in request.headers:
             content = _limited(request, limit)

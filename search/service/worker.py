@@ -138,7 +138,10 @@ class Worker:
 
     def _work(self, store: Store) -> None:
         recorder = self._recorder(store)
-        _log.info("worker started", extra={"store": store.location, **self._facts()})
+        settings, resources = self._settings, self._resources
+        about = {"store": store.location, "sweeps_at_once": settings.max_sweeps, "trials_at_once": settings.max_trials}
+        on = f"the Ray cluster at {settings.ray_address}" if resources is None else str(resources)
+        _log.info("worker started on %s", on, extra=about)
         while not self._signals:
             if self._store_rest.is_over():
                 try:

@@ -15,7 +15,7 @@ from search.tracking.environment import MLFLOW_SETTINGS
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
-_SERVER = (sys.executable, "-m", "mlflow", "server", "--workers", "1")
+_SERVER = (sys.executable, "-m", "search.tracking.server", "server", "--workers", "1")
 
 # What a variable of the machine's could otherwise switch off, or move the pages to.
 _CLOSED = {

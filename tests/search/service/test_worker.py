@@ -267,7 +267,7 @@ def test_worker_waits_for_a_store_that_does_not_answer(tmp_path: Path) -> None:
     with DriverProcess(tmp_path, "worker") as worker:
         worker.wait_for("did not answer")
         in_the_way.rmdir()
-        worker.wait_for("worker started")
+        worker.wait_for("worker started on")
         worker.terminate()
         assert worker.wait() == 0
     assert worker.output.splitlines()[-1].endswith("worker stopped")

@@ -1,0 +1,197 @@
+"""`emphasis serve` as a real process: what it starts, to whom it answers, and what is left of it."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from driver_process import DriverProcess
+from driver_process import RayProcess
+from driver_process import eventually
+from driver_process import joining
+from typer.testing import CliRunner
+
+from search.cli import app
+from search.home import Home
+from search.service.serve import ServeSettings
+from search.service.serve import serve
+from search.store import ProcessKind
+from search.store import Store
+from trainers.errors import InvalidInput
+
+SWEEP = {
+    "dataset": "digits",
+    "noise_rate": 0.4,
+    "trials": 2,
+    "starting_points": 0,
+    "confirm": {"top": 1, "seeds": 1},
+    "training": {"epochs": 2},
+}
+
+
+@dataclass
+class Served:
+    """A service that runs, and what it has said of itself."""
+
+    process: DriverProcess
+    home: Path
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        self.process.wait_for("stop          Ctrl-C")
+        self.url, self.mlflow = (self._said(name) for name in ("API and page", "MLflow"))
+
+    def _said(self, name: str) -> str:
+        found = re.search(rf"^{name} +http://[^:]+:(\d+)$", self.process.output, re.MULTILINE)
+        assert found is not None, self.process.output
+        return f"http://127.0.0.1:{found[1]}"
+
+    def ask(self, method: str, url: str, token: str | None = None, **given: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.request(method, url, headers=headers, timeout=60, **given)
+
+    def store(self) -> Store:
+        return Store.open(Home(self.home).store_url)
+
+
+def serving(home: Path, *arguments: str, **environment: str) -> DriverProcess:
+    """Start `emphasis serve` on ports that are free."""
+    return DriverProcess(home, "serve", "--port", "0", "--mlflow-port", "0", *arguments, environment=environment)
+
+
+def runs_of(answer: httpx.Response) -> list[Any]:
+    return list(answer.raise_for_status().json().get("runs", []))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def served(home: Path, cluster: RayProcess) -> Iterator[Served]:
+    with serving(home, "--trials", "1", **joining(cluster)) as process:
+        yield Served(process, home)
+
+
+def experiments(served: Served, mlflow: str) -> dict[str, str]:
+    """MLflow's experiments by name, asked through the gateway."""
+    answer = served.ask("POST", f"{mlflow}/api/2.0/mlflow/experiments/search", json={"max_results": 100})
+    found = answer.raise_for_status().json().get("experiments", [])
+    return {each["name"]: each["experiment_id"] for each in found}
+
+
+def test_a_sweep_is_submitted_run_and_shown_in_mlflow(served: Served) -> None:
+    assert served.ask("GET", f"{served.url}/api/v1/health/ready").json() == {"status": "ready"}
+    assert "<title>" in served.ask("GET", f"{served.url}/").text
+    with served.store() as store:
+        (server,) = store.processes.living(ProcessKind.SERVER)
+        assert server.facts["url"] == served.url
+        eventually(lambda: store.processes.living(ProcessKind.WORKER))
+
+    answer = served.ask("POST", f"{served.url}/api/v1/sweeps", json=SWEEP)
+    assert answer.status_code == 201, answer.text
+    sweep = f"{served.url}/api/v1/sweeps/{answer.json()['id']}"
+    done = eventually(lambda: (now := served.ask("GET", sweep).json())["state"] in ("done", "failed") and now)
+    assert (done["state"], done["progress"]["done"]) == ("done", 4)
+
+    experiment = eventually(lambda: experiments(served, served.mlflow).get("emphasis/digits"))
+    wanted = {"experiment_ids": [experiment], "filter": "tags.`emphasis.kind` = 'sweep'"}
+    search = f"{served.mlflow}/api/2.0/mlflow/runs/search"
+
+    def best() -> dict[str, str] | None:
+        (run,) = runs_of(served.ask("POST", search, json=wanted))
+        params = {each["key"]: each["value"] for each in run["data"]["params"]}
+        return params if "best.beta" in params and "best.lambda" in params else None
+
+    assert float(eventually(best)["best.beta"]) == pytest.approx(done["best"]["hyperparameters"]["beta"], rel=1e-3)
+
+
+@pytest.mark.parametrize("part", ["mlflow", "search.cli"])
+def test_a_part_that_is_killed_is_started_again(served: Served, part: str) -> None:
+    def running() -> psutil.Process | None:
+        found = [each for each in served.process.processes() if part in " ".join(each.cmdline())]
+        return found[0] if found else None
+
+    killed = eventually(running)
+    killed.kill()
+    killed.wait(60)
+    assert eventually(running).pid != killed.pid
+    eventually(lambda: served.ask("GET", f"{served.mlflow}/health").status_code == 200)
+    with served.store() as store:
+        eventually(lambda: [each for each in store.processes.living(ProcessKind.WORKER) if each.name])
+
+
+def test_mlflow_of_another_server_is_shown_where_the_environment_names_one(served: Served, tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-worker", MLFLOW_TRACKING_URI=served.mlflow) as process:
+        second = Served(process, tmp_path)
+        assert "emphasis/digits" in experiments(second, second.mlflow)
+        assert second.process.processes() == []
+
+
+def test_sigterm_leaves_nothing_running(served: Served) -> None:
+    parts = served.process.processes()
+    assert len(parts) >= 2
+    served.process.terminate()
+
+    assert served.process.wait() == 0, served.process.output
+    assert not psutil.wait_procs(parts, timeout=60)[1]
+    assert "Traceback" not in served.process.output
+    with pytest.raises(httpx.ConnectError):
+        served.ask("GET", served.url)
+    with served.store() as store:
+        assert store.processes.living() == []
+
+
+def test_beyond_this_machine_a_token_is_needed_and_a_killed_server_takes_all_with_it(tmp_path: Path) -> None:
+    settings = ServeSettings(Home(tmp_path), host="0.0.0.0", port=0, mlflow_port=0)
+    with pytest.raises(InvalidInput, match=r"host = .0\.0\.0\.0.*`emphasis token create NAME`"):
+        serve(settings, on_ready=lambda addresses: None)
+    emphasis = ["--home", str(tmp_path), "token"]
+    created = CliRunner().invoke(app, [*emphasis, "create", "ada"])
+    token = created.stdout.strip()
+
+    with serving(tmp_path, "--no-worker", "--host", "0.0.0.0") as process:
+        served = Served(process, tmp_path)
+        assert token not in process.output
+        for url in (f"{served.url}/api/v1/sweeps", f"{served.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"):
+            assert served.ask("GET", url).status_code == 401
+            assert served.ask("GET", url, token).status_code == 200
+        CliRunner().invoke(app, [*emphasis, "revoke", "ada"])
+        assert served.ask("GET", f"{served.url}/api/v1/sweeps", token).status_code == 401
+        left = process.kill()
+        assert left
+        assert not psutil.wait_procs(left, timeout=60)[1]
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = ServeSettings(Home(tmp_path), port=0, mlflow_port=port)
+        with pytest.raises(InvalidInput, match=rf"mlflow_port = {port}.*--mlflow-port"):
+            serve(settings, on_ready=lambda addresses: None)
+
+
+def test_a_token_is_shown_once_and_on_the_standard_output_alone(tmp_path: Path) -> None:
+    def emphasis(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["--home", str(tmp_path), "token", *arguments])
+
+    created = emphasis("create", "dashboard", "--role", "reader")
+    text = created.stdout.strip()
+    assert re.fullmatch(r"emph_\S{43}", text)
+    assert text not in created.stderr
+    assert "token revoke dashboard" in created.stderr
+    assert "dashboard  reader" in emphasis("list").stdout
+    assert text not in emphasis("list").output
+    assert text.encode() not in (tmp_path / "emphasis.db").read_bytes()
+    assert emphasis("revoke", "dashboard").exit_code == 0
+    assert "revoked" in emphasis("list").stdout
+    for arguments in (("dashboard",), ("local",), ("a b",), ("x", "--role", "god")):
+        assert emphasis("create", *arguments).exit_code == 2
