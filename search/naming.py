@@ -19,6 +19,11 @@ def written_name(name: str) -> str:
     return _WRITTEN.get(name, name)
 
 
+def python_name(name: str) -> str:
+    """The name of a hyper-parameter in Python, where `written_name` is given: ``lam``."""
+    return next((python for python, written in _WRITTEN.items() if written == name), name)
+
+
 def symbol(supervision: str, name: str) -> str:
     """The name of a hyper-parameter in a table or figure: GR's are Greek, as in the paper."""
     return _SYMBOLS.get(name, name) if supervision == "gr" else name

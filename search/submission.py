@@ -25,6 +25,7 @@ def record_sweep(
     prepared: PreparedTask,
     rate: SettledRate | None = None,
     *,
+    id: str | None = None,
     attended: bool = False,
     priority: int = 0,
     submitter: str = "local",
@@ -38,6 +39,7 @@ def record_sweep(
         prepared: Its data and network, as its `TaskSettings` load them.
         rate: What its noise rate comes to. Without it, what the data tells at once; a rate that must be estimated is
             left to who runs the sweep, since that trains networks.
+        id: As `new_id` gives it; None for a new one.
         attended: Whether this process runs it, so that workers leave it alone.
         priority: Higher is run first.
         submitter: Name of the token it comes with.
@@ -47,7 +49,7 @@ def record_sweep(
         rate = settle_noise_rate(spec, prepared)
     task = prepared.task
     return store.create_sweep(
-        id=_new_id(task.dataset.name, rate),
+        id=id or new_id(task.dataset.name, rate),
         spec=resolved(spec, prepared, rate.value if rate else UNKNOWN).to_json_dict(),
         dataset=task.dataset.name,
         noise_rate=rate.value if rate else math.nan,
@@ -72,7 +74,8 @@ def settle_sweep(
     return settled
 
 
-def _new_id(dataset: str, rate: SettledRate | None) -> str:
+def new_id(dataset: str, rate: SettledRate | None) -> str:
+    """An id for a sweep that no other has: its dataset and noise rate, the moment, and chance."""
     moment = datetime.now(UTC).strftime("%y%m%d-%H%M%S")
     name = "".join(letter if letter.isalnum() else "-" for letter in dataset).strip("-").lower()
     noise = f"r{round(rate.value * 100):02d}" if rate else "runknown"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from typing import Literal
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
 from pydantic import Field
 
 from search.store import Phase
+from search.store import ProcessKind
 from search.store import SweepState
 from search.store import TrialState
 
@@ -75,6 +77,10 @@ class SweepDetail(SweepView):
     versions: dict[str, Any]
     facts: dict[str, Any]
     data_hash: str
+    heartbeat_at: datetime | None = Field(description="When who runs it last said that they live.")
+    lease_expires_at: datetime | None = Field(description="When a worker's right to run it ends; null for a person.")
+    fence: int = Field(description="Number of the last lease.")
+    deaths: int = Field(description="How often in a row its process died before it finished a trial.")
 
 
 class SweepPage(View):
@@ -82,6 +88,16 @@ class SweepPage(View):
 
     items: list[SweepView]
     next: str | None = Field(description="Give it as cursor to read on; null at the end.")
+
+
+class AccuraciesView(View):
+    """One evaluation: eval mode, un-augmented, in [0, 1]; null where a label set does not exist."""
+
+    epoch: int = Field(description="Epoch after which it was taken, from 1.")
+    test: float | None
+    corrupted_train: float | None = Field(description="Against the labels that were trained on.")
+    intact_train: float | None = Field(description="Against the intact labels.")
+    validation: float | None
 
 
 class TrialView(View):
@@ -94,12 +110,18 @@ class TrialView(View):
     repeat: int
     supervision: str
     hyperparameters: dict[str, float | int | str]
+    params: dict[str, Any] = Field(description="Where the sampler placed it, in the search space's own coordinates.")
+    noise_rate: float = Field(description="Nominal, in [0, 1).")
     seed: int
     noise_seed: int
     state: TrialState
     reason: str | None
     objective: float | None
     test_accuracy: float | None = Field(description="Final, eval mode.")
+    final: AccuraciesView | None = Field(description="The last evaluation.")
+    best: AccuraciesView | None = Field(description="The evaluation with the highest test accuracy.")
+    noise_hash: str | None = Field(description="Fingerprint of the corrupted labels.")
+    realised_noise_rate: float | None = Field(description="Share of labels that were really changed.")
     train_seconds: float | None
     attempts: int
     started_at: datetime | None
@@ -124,3 +146,120 @@ class EventView(View):
     message: str
     trial_id: str | None
     data: dict[str, Any]
+
+
+class EventPage(View):
+    """Some of a sweep's log, oldest first."""
+
+    items: list[EventView]
+    next: int = Field(description="Give it as after to read on.")
+    ended: bool = Field(description="Whether nothing more will come unless somebody resumes the sweep.")
+
+
+class EpochView(View):
+    """What one epoch of a trial reported; accuracies are null where it was not evaluated."""
+
+    epoch: int
+    iteration: int = Field(description="Optimiser steps so far.")
+    train_loss: float | None
+    learning_rate: float | None
+    test_accuracy: float | None
+    corrupted_train_accuracy: float | None = Field(description="Against the labels that were trained on.")
+    intact_train_accuracy: float | None = Field(description="Against the intact labels.")
+    validation_accuracy: float | None
+    seconds: float | None = Field(description="Training seconds so far.")
+    recorded_at: datetime
+
+
+class Curve(View):
+    """The learning curve of one trial, by epoch."""
+
+    trial_id: str
+    items: list[EpochView]
+
+
+class EstimateView(View):
+    """A mean over seeds."""
+
+    mean: float = Field(description="An accuracy in [0, 1].")
+    sem: float | None = Field(description="Standard error of the mean; null for a single seed.")
+    n: int = Field(description="Number of seeds.")
+
+
+class ObjectiveView(EstimateView):
+    """The mean that guides the search."""
+
+    name: str = Field(description="e.g. intact_train_accuracy.")
+
+
+class StandingView(View):
+    """One row of a leader board."""
+
+    rank: int | None = Field(description="1 for the best; null for what does not compete: baseline and defaults.")
+    supervision: str
+    hyperparameters: dict[str, float | int | str]
+    objective: ObjectiveView
+    test_accuracy: EstimateView | None
+    confirmed: bool = Field(description="Whether the numbers are from fresh seeds.")
+    mark: Literal["recommended", "tie", "baseline", "defaults", ""] = Field(
+        description="What the row is; tie: it cannot be told apart from the recommended one."
+    )
+
+
+class Checked(View):
+    """What a spec that can be submitted comes to."""
+
+    dataset: str
+    noise_rate: float | None = Field(description="Nominal; null where it is to be found out.")
+    supervision: str
+    trials: int = Field(description="All trials that there will be.")
+    warnings: list[str]
+    notes: list[str]
+
+
+class ProcessView(View):
+    """A worker or a server that lives."""
+
+    name: str = Field(description="host:pid:start")
+    kind: ProcessKind
+    facts: dict[str, Any] = Field(description="Of a worker: its resources and bounds; of a server: its addresses.")
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+class StatusView(View):
+    """The service at one moment."""
+
+    workers: list[ProcessView]
+    servers: list[ProcessView]
+    sweeps: dict[SweepState, int] = Field(description="How many are in each state.")
+    running: list[SweepView] = Field(description="What runs now, or is stopping; the newest, if there are many.")
+    queue: list[SweepView] = Field(description="What workers run next, in this order; the first of them.")
+    waiting: int = Field(description="How many wait for a worker.")
+
+
+class HyperparameterView(View):
+    """A hyper-parameter of a supervision."""
+
+    name: str
+    default: bool | float | int | str | None = Field(description="Null where it has to be given.")
+
+
+class NamedView(View):
+    """Something that a spec may name."""
+
+    name: str
+    description: str | None = Field(description="Null where it cannot be used.")
+    problem: str | None = Field(description="Why it cannot be used, of a plugin that does not load.")
+
+
+class SupervisionView(NamedView):
+    """A supervision that a spec may name."""
+
+    hyperparameters: list[HyperparameterView]
+
+
+class HealthView(View):
+    """How the service is."""
+
+    status: str

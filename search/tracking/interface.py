@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -12,6 +14,17 @@ from sqlalchemy.exc import ArgumentError
 from search.tracking.environment import MLFLOW_SETTINGS
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+
+_SERVER = (sys.executable, "-m", "search.tracking.server", "server", "--workers", "1")
+
+# What a variable of the machine's could otherwise switch off, or move the pages to.
+_CLOSED = {
+    "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
+    "MLFLOW_ENABLE_WORKSPACES": "false",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",
+    "MLFLOW_STATIC_PREFIX": "",
+    "MLFLOW_UVICORN_OPTS": "",
+}
 
 
 def is_server(tracking_uri: str) -> bool:
@@ -44,6 +57,51 @@ def ui_command(
     Raises:
         InvalidInput: The tracking URI is a server already; its own pages show the record.
     """
+    _refuse_server(tracking_uri)
+    command = [*_SERVER]
+    if artifact_root is not None:
+        # Both options: where new experiments would put files, and where uploads to this server would. Without
+        # the second MLflow makes a folder of its own wherever the command happens to be started.
+        command += ["--default-artifact-root", artifact_root.resolve().as_uri()]
+        command += ["--artifacts-destination", str(artifact_root.resolve())]
+    command += ["--host", host, "--port", str(port)]
+    # The database goes by the environment because its password would be in every list of processes.
+    return command, {**MLFLOW_SETTINGS, **os.environ, "MLFLOW_BACKEND_STORE_URI": tracking_uri}
+
+
+def gated_command(tracking_uri: str, artifact_root: Path, address: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command that serves MLflow to a gateway, which alone may reach it.
+
+    Files go through the server, so that a worker on another machine can leave its figures too.
+
+    Args:
+        tracking_uri: Database that the sweeps are recorded in.
+        artifact_root: Folder that the server keeps figures and exported files in.
+        address: Where the gateway finds it (:func:`search.service.mlflow_gateway.gateway`). ``unix:PATH`` is a
+            socket, which nobody reaches who may not enter its folder; ``http://HOST:PORT`` is open to whoever
+            reaches that port, and so to every user of this machine.
+
+    Returns:
+        The command line, and the whole environment to run it in; no variable of ours lets MLflow run jobs, send
+        telemetry or take requests for another name than the gateway gives it.
+
+    Raises:
+        InvalidInput: The tracking URI is a server already.
+    """
+    _refuse_server(tracking_uri)
+    command = [*_SERVER, "--default-artifact-root", "mlflow-artifacts:/"]
+    command += ["--artifacts-destination", str(artifact_root.resolve())]
+    if address.startswith("unix:"):
+        command += ["--uvicorn-opts", f"--uds {shlex.quote(address.removeprefix('unix:'))}"]
+        command += ["--allowed-hosts", "localhost"]
+    else:
+        parts = urlsplit(address)
+        command += ["--host", str(parts.hostname), "--port", str(parts.port or 80)]
+        command += ["--allowed-hosts", parts.netloc]
+    return command, {**os.environ, **MLFLOW_SETTINGS, **_CLOSED, "MLFLOW_BACKEND_STORE_URI": tracking_uri}
+
+
+def _refuse_server(tracking_uri: str) -> None:
     if is_server(tracking_uri):
         raise InvalidInput(
             FieldError(
@@ -53,15 +111,6 @@ def ui_command(
                 f"Open {tracking_uri} in a browser.",
             )
         )
-    command = [sys.executable, "-m", "mlflow", "server"]
-    if artifact_root is not None:
-        # Both options: where new experiments would put files, and where uploads to this server would. Without
-        # the second MLflow makes a folder of its own wherever the command happens to be started.
-        command += ["--default-artifact-root", artifact_root.resolve().as_uri()]
-        command += ["--artifacts-destination", str(artifact_root.resolve())]
-    command += ["--host", host, "--port", str(port), "--workers", "1"]
-    # The database goes by the environment because its password would be in every list of processes.
-    return command, {**MLFLOW_SETTINGS, **os.environ, "MLFLOW_BACKEND_STORE_URI": tracking_uri}
 
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:
@@ -73,3 +122,13 @@ def run_url(address: str, experiment_id: str, run_id: str) -> str:
         run_id: MLflow's id of the run.
     """
     return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def direct_run_url(address: str, run_id: str) -> str:
+    """Return an address that leads to the page of one run, for those who do not know its experiment.
+
+    Args:
+        address: Where MLflow's pages are served, e.g. ``http://127.0.0.1:5000``.
+        run_id: MLflow's id of the run.
+    """
+    return f"{address.rstrip('/')}/#/runs/{run_id}"

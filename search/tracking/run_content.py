@@ -136,13 +136,14 @@ def sweep_run_name(sweep: SweepRecord) -> str:
 
 
 def found_run_name(sweep: SweepRecord, summary: ParentSummary) -> str:
-    """Return the name of a done sweep's parent run, e.g. ``digits r=0.4: β=24.3 λ=1.368 (0.954)``.
+    """Return the name of a done sweep's parent run, e.g. ``β=24.3 λ=1.368 (0.954) digits r=0.4``.
 
-    MLflow's list of runs shows names, and parameters only where a user has asked for their columns.
+    MLflow's list of runs shows the first 17 letters or so of a name, and parameters only where a user has asked for
+    their columns; so what was found comes first.
     """
     found = _run_values(summary.supervision, summary.found)
     accuracy = f" ({summary.objective:.3f})" if summary.objective is not None else ""
-    return f"{sweep.dataset} r={number_text(sweep.noise_rate)}: {found}{accuracy}"
+    return f"{found}{accuracy} {sweep.dataset} r={number_text(sweep.noise_rate)}"
 
 
 def trial_run_name(trial: TrialRecord) -> str:

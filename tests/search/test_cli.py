@@ -28,7 +28,8 @@ from search.store import Store
 from spaces import Configuration
 
 RECORDED = ("list", "show", "export", "ui")
-COMMANDS = ("run", "validate", "resume", "estimate-noise", *RECORDED, "supervisions", "spaces", "datasets")
+UPKEEP = ("backup", "restore", "prune")
+COMMANDS = ("run", "validate", "resume", "estimate-noise", *RECORDED, "supervisions", "spaces", "datasets", *UPKEEP)
 HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy", "cleanlab")
 
 Emphasis = Callable[..., Result]

@@ -1,0 +1,128 @@
+"""The routes of the API beside sweeps: recommendations, what a spec may name, and whether one can be submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi import Depends
+from fastapi import Query
+
+from search import catalogue
+from search.catalogue import Entry
+from search.naming import written_name
+from search.service import examples
+from search.service.answers import declared
+from search.service.answers import not_found
+from search.service.asking import Reading
+from search.service.asking import Submitting
+from search.service.json_body import json_object
+from search.service.problems import Refused
+from search.service.sweep_routes import Text
+from search.service.views import Checked
+from search.service.views import HyperparameterView
+from search.service.views import NamedView
+from search.service.views import SupervisionView
+from trainers.errors import InvalidInput
+
+router = APIRouter(prefix="/api/v1")
+
+
+@router.get(
+    "/recommendations",
+    tags=["recommendations"],
+    operation_id="list_recommendations",
+    summary="Read what was found",
+    response_description="The objects of `emphasis export --format json`; at least one.",
+    responses={**declared(404, 422), 200: examples.of([examples.RECOMMENDATION])},
+)
+def recommendations(
+    asked: Reading,
+    dataset: Text = None,
+    noise_rate: Annotated[float | None, Query(ge=0, lt=1)] = None,
+    backbone: Text = None,
+    supervision: Text = None,
+    noise_model: Text = None,
+    objective: Text = None,
+) -> list[dict[str, Any]]:
+    """Read what the newest finished sweep of each dataset, noise, network, supervision and objective recommends."""
+    try:
+        return asked.recommendations(
+            dataset,
+            noise_rate,
+            backbone=backbone,
+            supervision=supervision,
+            noise_model=noise_model,
+            objective=objective,
+        )
+    except InvalidInput as error:
+        raise Refused(not_found(error)) from None
+
+
+@router.post(
+    "/validate",
+    tags=["sweeps"],
+    operation_id="validate_sweep",
+    summary="Check a spec without submitting it",
+    response_description="It can be submitted; this is what it comes to.",
+    responses={**declared(400, 413, 415, 422), 200: examples.of(examples.CHECKED)},
+)
+def validate(asked: Submitting, fields: Annotated[dict[str, Any], Depends(json_object)]) -> Checked:
+    """Check a sweep's fields, data and resources as a submission does. Nothing is recorded or downloaded."""
+    return asked.check(fields)
+
+
+@router.get(
+    "/datasets",
+    tags=["catalogue"],
+    operation_id="list_datasets",
+    summary="List data sets",
+    response_description="Those that have a name.",
+    responses={**declared(), 200: examples.of([{"name": "digits", "description": "...", "problem": None}])},
+)
+def datasets(asked: Reading) -> list[NamedView]:
+    """Read which data sets have a name; a spec may name a path too."""
+    return _named(catalogue.datasets())
+
+
+@router.get(
+    "/spaces",
+    tags=["catalogue"],
+    operation_id="list_spaces",
+    summary="List search spaces",
+    response_description="Those that have a name.",
+    responses={**declared(), 200: examples.of([{"name": "kappa", "description": "...", "problem": None}])},
+)
+def spaces(asked: Reading) -> list[NamedView]:
+    """Read which search spaces have a name; that of a supervision is where it is searched by default."""
+    return _named(catalogue.spaces())
+
+
+@router.get(
+    "/supervisions",
+    tags=["catalogue"],
+    operation_id="list_supervisions",
+    summary="List supervisions",
+    response_description="All of them, with their hyper-parameters.",
+    responses={**declared(), 200: examples.of([examples.SUPERVISION])},
+)
+def supervisions(asked: Reading) -> list[SupervisionView]:
+    """Read which supervisions can be searched."""
+    return [
+        SupervisionView(
+            name=entry.name,
+            description=entry.description,
+            problem=entry.problem,
+            hyperparameters=[
+                HyperparameterView(name=written_name(name), default=default)
+                for name, default in entry.hyperparameters.items()
+            ],
+        )
+        for entry in catalogue.supervisions()
+    ]
+
+
+def _named(entries: Sequence[Entry]) -> list[NamedView]:
+    return [NamedView(name=entry.name, description=entry.description, problem=entry.problem) for entry in entries]

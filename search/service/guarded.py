@@ -1,0 +1,93 @@
+"""The guard in front of an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Collection
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp
+from starlette.types import Receive
+from starlette.types import Scope
+from starlette.types import Send
+
+from search.errors import StoreUnavailable
+from search.service.guard import Call
+from search.service.guard import Guard
+from search.service.problems import Problem
+from search.service.problems import Refused
+from search.service.problems import response
+
+
+class Guarded:
+    """An application that hears nothing but what a guard lets pass.
+
+    It finds who a request is from as ``request.state.identity``.
+
+    Args:
+        app: The application.
+        guard: The guard.
+        open_paths: Paths that need no token, e.g. the log-in page.
+        login_path: Where a browser without a token is sent to; None answers it with 401 as everybody else.
+        answer: Makes the answer out of a problem and the headers it needs.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        guard: Guard,
+        open_paths: Collection[str] = (),
+        login_path: str | None = None,
+        answer: Callable[[Problem, dict[str, str]], Response] = response,
+    ) -> None:
+        self._app, self._guard = app, guard
+        self._open_paths, self._login_path = frozenset(open_paths), login_path
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or answer why not."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            refusal = await self._refusal(scope)
+            await (refusal or self._app)(scope, receive, send)
+        else:  # a web socket: nothing here speaks it
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _refusal(self, scope: Scope) -> Response | None:
+        client = scope.get("client")
+        call = Call(scope["method"], Headers(scope=scope), client[0] if client else "")
+        try:
+            # The store is asked, which may be a database elsewhere.
+            if scope["path"] in self._open_paths:
+                await run_in_threadpool(self._guard.hear, call)
+            else:
+                identity = await run_in_threadpool(self._guard.identify, call)
+                scope.setdefault("state", {})["identity"] = identity
+        except Refused as refused:
+            wants_page = call.method in ("GET", "HEAD") and "text/html" in call.headers.get("accept", "")
+            if refused.problem.status == 401 and self._login_path is not None and wants_page:
+                return _to_login(self._login_path, scope)
+            return self._answer(refused.problem, refused.headers)
+        except StoreUnavailable:
+            return self._answer(_STORE_UNAVAILABLE, {"Retry-After": "5"})
+        return None
+
+
+_STORE_UNAVAILABLE = Problem(
+    "/problems/store-unavailable",
+    "The store does not answer",
+    503,
+    "Tokens cannot be looked up while the store does not answer. Try again in a moment.",
+)
+
+
+def _to_login(login_path: str, scope: Scope) -> Response:
+    asked = scope["path"]
+    if scope["query_string"]:
+        asked += "?" + scope["query_string"].decode("latin-1")
+    location = f"{login_path}?next={quote(asked, safe='')}"
+    return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})

@@ -1,0 +1,52 @@
+/** Keeping a view up to date while somebody may be looking at it. */
+
+import { Problem } from "./api.js";
+import { trouble } from "./element.js";
+
+const AFTER_TROUBLE = 10;
+
+/**
+ * Do something now and again and again, until the signal: not while the page is hidden, slower while it fails.
+ *
+ * @param {() => Promise<void>} task
+ * @param {number} seconds between two times
+ * @param {AbortSignal} signal
+ * @returns {() => void} do it at once
+ */
+export function repeat(task, seconds, signal) {
+  let timer = null;
+  let busy = false;
+  let again = false;
+
+  async function turn() {
+    clearTimeout(timer);
+    if (busy) {
+      again = true;
+      return;
+    }
+    busy = true;
+    let wait = seconds;
+    try {
+      await task();
+      trouble("");
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Problem)) throw error;
+      trouble(error.message);
+      wait = AFTER_TROUBLE;
+      if (error.status === 404) return; // what is not there will not come back
+    } finally {
+      busy = false;
+    }
+    if (signal.aborted) return;
+    if (again) {
+      again = false;
+      turn();
+    } else if (!document.hidden) timer = setTimeout(turn, wait * 1000);
+  }
+
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  document.addEventListener("visibilitychange", () => !document.hidden && turn(), { signal });
+  turn();
+  return turn;
+}

@@ -1,0 +1,210 @@
+/** One sweep: where it stands, what it has found, how it came there. */
+
+import { Actions } from "./actions.js";
+import { address, read, readAll, sweepPath } from "./api.js";
+import { announce, element, fill } from "./element.js";
+import { Leaderboard } from "./leaderboard.js";
+import { LearningCurve } from "./learning_curve.js";
+import { repeat } from "./live.js";
+import { Log } from "./log.js";
+import { ObjectiveMap } from "./objective_map.js";
+import { Trials } from "./trials.js";
+import { about, configuration, duration, gain, moment, number, objectiveName, progressBar, prose, share, stateBadge, symbol } from "./words.js";
+
+const SECONDS = 5; // without an event: the learning curve of a running trial grows, a worker may come
+const AT_MOST_EVERY = 700; // ms, however many events there are
+const ENDED = ["done", "failed", "cancelled"];
+const STOPPED = [...ENDED, "paused"];
+
+/**
+ * Show one sweep.
+ *
+ * @param {Element} view
+ * @param {string} id
+ * @param {AbortSignal} signal aborted when the view is left
+ */
+export function showSweep(view, id, signal) {
+  const heading = element("h1", {}, "Sweep");
+  const state = element("p", { class: "standing" });
+  const progress = element("div", { class: "overall" });
+  const found = element("dl", { class: "found-strip" });
+  const links = element("p", { class: "links" });
+  const figures = card("Figures");
+  figures.hidden = true;
+  const settings = element("dl", { class: "settings" });
+  const spec = element("pre", { tabindex: "0", "aria-label": "Specification" });
+
+  let sweep = null;
+  let trials = [];
+  let chosen = null;
+
+  const actions = new Actions(id, (verb) => {
+    if (verb === "delete") location.hash = "#/";
+    else renew();
+  });
+  const choose = (trialNumber) => {
+    chosen = trialNumber;
+    showChosen();
+  };
+  const log = followedLog();
+  const map = new ObjectiveMap(choose, signal);
+  const curve = new LearningCurve(id, signal);
+  const board = new Leaderboard();
+  const table = new Trials(choose);
+
+  view.append(
+    element("nav", { class: "trail", "aria-label": "Breadcrumb" }, element("a", { href: "#/" }, "Sweeps"), " / ", element("span", { class: "id" }, id)),
+    element("div", { class: "heading" }, heading, actions.node),
+    state,
+    progress,
+    found,
+    links,
+    element(
+      "div",
+      { class: "columns" },
+      card("Map", map.node, curve.node),
+      card("Leader board", board.node),
+    ),
+    element("div", { class: "columns" }, card("Trials", table.node), card("Log", log.node)),
+    figures,
+    element(
+      "details",
+      { class: "card" },
+      element("summary", {}, element("h2", {}, "What was asked for")),
+      settings,
+      spec,
+    ),
+  );
+
+  const renew = repeat(async () => {
+    const now = await read(sweepPath(id), { signal });
+    const [all, rows] = await Promise.all([
+      readAll(sweepPath(id, "trials"), { signal, query: { limit: 500 } }),
+      read(sweepPath(id, "leaderboard"), { signal }),
+    ]);
+    tell(sweep, now);
+    [sweep, trials] = [now, all];
+    showStanding();
+    board.renew(rows);
+    map.renew(sweep, trials);
+    await Promise.all([showChosen(), showFigures()]);
+  }, SECONDS, signal);
+
+  function followedLog() {
+    let waiting = null;
+    const happened = () => {
+      waiting ??= setTimeout(() => {
+        waiting = null;
+        if (!signal.aborted) renew();
+      }, AT_MOST_EVERY);
+    };
+    return new Log(id, happened, signal);
+  }
+
+  function showStanding() {
+    fill(heading, about(sweep));
+    document.title = `${about(sweep)}: ${sweep.state} – Emphasis`;
+    fill(state, stateBadge(sweep.state), element("span", {}, standing(sweep)), sweep.notes.map((note) => element("span", { class: "note" }, prose(note))));
+    fill(progress, progressBar(sweep, true));
+    fill(found, ...foundStrip(sweep));
+    fill(links, ...linksOf(sweep));
+    fill(settings, ...settingsOf(sweep));
+    fill(spec, JSON.stringify(sweep.spec, null, 2));
+    actions.renew(sweep.state);
+    if (!STOPPED.includes(sweep.state)) log.follow(); // again, where it was resumed
+  }
+
+  async function showChosen() {
+    const trial = trials.find((each) => each.number === chosen) || leading(trials, sweep);
+    table.renew(trials, trial?.number);
+    if (trial && trial.attempts > 0) await curve.show(trial);
+  }
+
+  async function showFigures() {
+    if (!ENDED.includes(sweep.state) || !figures.hidden) return;
+    const names = await read(sweepPath(id, "figures"), { signal });
+    figures.hidden = names.length === 0;
+    if (!figures.hidden) figures.append(...gallery(id, names));
+  }
+}
+
+function card(title, ...content) {
+  const id = `card-${title.toLowerCase().replaceAll(" ", "-")}`;
+  return element("section", { class: "card", "aria-labelledby": id }, element("h2", { id }, title), content);
+}
+
+function tell(before, now) {
+  if (before === null) return;
+  if (before.state !== now.state) announce(`The sweep is ${now.state}.`);
+  else if (now.best && before.best?.objective !== now.best.objective) {
+    announce(`New best: ${configuration(now.best.supervision, now.best.hyperparameters)}, ${share(now.best.objective)}.`);
+  }
+}
+
+function standing(sweep) {
+  const words = [sweep.message, `submitted by ${sweep.submitter}`];
+  if (sweep.attended) words.push("run by a person, not by a worker");
+  if (sweep.started_at && sweep.finished_at) {
+    words.push(`took ${duration((new Date(sweep.finished_at) - new Date(sweep.started_at)) / 1000)}`);
+  }
+  return [words.filter(Boolean).join(" · "), " · ", moment(sweep.created_at)];
+}
+
+function foundStrip(sweep) {
+  const { best } = sweep;
+  if (best === null) return [];
+  const measures = [
+    ...Object.entries(best.hyperparameters).map(([name, value]) => [symbol(best.supervision, name), number(value), "big"]),
+    [objectiveName(best.objective_name), share(best.objective), "big"],
+  ];
+  if (sweep.baseline_objective !== null) {
+    measures.push(["CCE", share(sweep.baseline_objective)], ["over CCE", gain(best.objective - sweep.baseline_objective)]);
+  }
+  if (best.test_accuracy !== null) measures.push(["test accuracy", share(best.test_accuracy)]);
+  measures.push([sweep.state === "done" ? "recommended on" : "best so far on", `${best.seeds} ${best.confirmed ? "fresh seed" : "seed"}${best.seeds === 1 ? "" : "s"}`]);
+  return measures.map(([name, value, size]) => element("div", { class: size || null }, element("dt", {}, name), element("dd", {}, value)));
+}
+
+function linksOf(sweep) {
+  const query = {
+    dataset: sweep.dataset,
+    noise_rate: sweep.noise_rate,
+    backbone: sweep.backbone,
+    supervision: sweep.supervision,
+  };
+  return [
+    sweep.mlflow_url ? element("a", { href: address(sweepPath(sweep.id, "mlflow")) }, "Open in MLflow") : element("span", { class: "soft" }, "Not in MLflow yet"),
+    sweep.state === "done" ? element("a", { href: address("/recommendations", query) }, "Export the recommendation (JSON)") : null,
+    element("a", { href: `#/new?from=${encodeURIComponent(sweep.id)}` }, "Submit another like it"),
+  ];
+}
+
+function settingsOf(sweep) {
+  const facts = [
+    ["Network", sweep.backbone],
+    ["Supervision", sweep.supervision],
+    ["Priority", String(sweep.priority)],
+    ["Request key", sweep.request_key],
+    ["Run by", sweep.owner],
+    ["Data", sweep.data_hash],
+    ...Object.entries(sweep.versions).filter(([, value]) => typeof value === "string").map(([name, value]) => [name, value]),
+  ];
+  return facts.filter(([, value]) => value).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+}
+
+function leading(trials, sweep) {
+  const finished = trials.filter((trial) => trial.objective !== null && trial.supervision === sweep.supervision);
+  const found = finished.find((trial) => Object.entries(sweep.best?.hyperparameters || {}).every(([name, value]) => trial.hyperparameters[name] === value));
+  return found || finished[0] || trials.find((trial) => trial.attempts > 0);
+}
+
+function gallery(id, names) {
+  const at = (name) => address(sweepPath(id, "figures", name));
+  const pictures = names.filter((name) => name.endsWith(".png")).map((name) => {
+    const title = name.replace(".png", "").replaceAll("_", " ");
+    const image = element("img", { src: at(name), alt: `Figure: ${title}`, loading: "lazy" });
+    return element("figure", {}, element("a", { href: at(name) }, image), element("figcaption", {}, title));
+  });
+  const files = names.filter((name) => !name.endsWith(".png")).map((name) => element("a", { href: at(name) }, name));
+  return [element("div", { class: "gallery" }, pictures), element("p", { class: "links" }, files)];
+}

@@ -1,0 +1,65 @@
+/** Every trial of a sweep: what the map shows, as a table. */
+
+import { element, fill, inStep } from "./element.js";
+import { configuration, duration, share } from "./words.js";
+
+const COLUMNS = [["Trial", "number"], ["Configuration"], ["Phase"], ["State"], ["Objective", "number"], ["Test", "number"], ["Time", "number"], ["Curve"]];
+const AT_ONCE = 200;
+
+/** The table; `renew` gives it all trials. */
+export class Trials {
+  /** @param {(number: number) => void} choose called with the number of a trial whose curve is wanted */
+  constructor(choose) {
+    this.choose = choose;
+    this.shown = AT_ONCE;
+    this.trials = [];
+    this.rows = element("tbody");
+    this.more = element("button", { type: "button", class: "button", hidden: true, click: () => this.showMore() });
+    this.table = element(
+      "table",
+      {},
+      element("caption", { class: "unseen" }, "Trials, newest first"),
+      element("thead", {}, element("tr", {}, COLUMNS.map(([name, kind]) => element("th", { scope: "col", class: kind }, name)))),
+      this.rows,
+    );
+    this.node = element(
+      "div",
+      {},
+      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" }, this.table),
+      this.more,
+    );
+  }
+
+  renew(trials, chosen) {
+    this.trials = trials;
+    this.chosen = chosen;
+    const newest = [...trials].reverse().slice(0, this.shown);
+    inStep(this.rows, newest, (trial) => trial.number, (trial) => this.newRow(trial), (row, trial) => renewRow(row, trial, chosen));
+    this.more.hidden = trials.length <= this.shown;
+    this.more.textContent = `Show ${trials.length - this.shown} older trials`;
+  }
+
+  showMore() {
+    this.shown = Infinity;
+    this.renew(this.trials, this.chosen);
+  }
+
+  newRow(trial) {
+    const button = element("button", { type: "button", class: "small", "aria-label": `Show the curve of trial ${trial.number}`, click: () => this.choose(trial.number) }, "show");
+    const cells = COLUMNS.slice(1, -1).map(([, kind]) => element("td", { class: kind }));
+    return element("tr", {}, element("th", { scope: "row", class: "number" }, String(trial.number)), cells, element("td", {}, button));
+  }
+}
+
+function renewRow(row, trial, chosen) {
+  const [, named, phase, state, objective, test, time, curve] = row.children;
+  fill(named, configuration(trial.supervision, trial.hyperparameters));
+  fill(phase, trial.phase);
+  fill(state, trial.state, trial.reason ? element("span", { class: "beneath" }, trial.reason) : null);
+  fill(objective, share(trial.objective));
+  fill(test, share(trial.test_accuracy));
+  fill(time, trial.train_seconds === null ? "–" : duration(trial.train_seconds));
+  row.className = trial.number === chosen ? "chosen" : "";
+  curve.firstElementChild.disabled = trial.state === "waiting" && trial.started_at === null;
+  curve.firstElementChild.setAttribute("aria-pressed", String(trial.number === chosen));
+}
