@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
+
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
+
+STORE_URL = "EMPHASIS_STORE_URL"
+STORE_PASSWORD_FILE = "EMPHASIS_STORE_PASSWORD_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +25,25 @@ class Home:
     """
 
     path: Path
-    _store_url: str | None = None
-    _tracking_uri: str | None = None
+    # May hold a password, which no log may show.
+    _store_url: str | None = field(default=None, repr=False)
+    _tracking_uri: str | None = field(default=None, repr=False)
 
     @staticmethod
     def resolve(path: str | Path | None = None) -> Home:
         """The home given, else EMPHASIS_HOME, else ~/.emphasis.
 
-        EMPHASIS_STORE_URL and MLFLOW_TRACKING_URI replace the embedded store and tracking store.
+        EMPHASIS_STORE_URL and MLFLOW_TRACKING_URI replace the embedded store and tracking store. The store's password
+        may stay in a file that EMPHASIS_STORE_PASSWORD_FILE names, where the URL has none.
+
+        Raises:
+            InvalidInput: The password's file cannot be used.
+            OSError: The folder cannot be made.
         """
         chosen = path or os.environ.get("EMPHASIS_HOME") or Path.home() / ".emphasis"
         folder = Path(chosen).expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        return Home(
-            folder, os.environ.get("EMPHASIS_STORE_URL") or None, os.environ.get("MLFLOW_TRACKING_URI") or None
-        )
+        return Home(folder, _store_url(), os.environ.get("MLFLOW_TRACKING_URI") or None)
 
     @property
     def store_url(self) -> str:
@@ -88,3 +99,38 @@ class Home:
 
     def _database(self, name: str) -> Path:
         return self.path / f"{name}.db"
+
+
+def _store_url() -> str | None:
+    """The store's URL out of the environment, with the password out of its file."""
+    url, file = os.environ.get(STORE_URL) or None, os.environ.get(STORE_PASSWORD_FILE) or None
+    if file is None:
+        return url
+    if url is None:
+        problem = f"is the password of no store: {STORE_URL} is not set"
+        raise InvalidInput(FieldError(STORE_PASSWORD_FILE, file, problem, f"Set {STORE_URL} too, or neither."))
+    # Imported here since only shared installations have a password.
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return url  # whoever opens the store says what is wrong with it
+    if parsed.password is None:
+        parsed = parsed.set(password=_password(file))
+    return parsed.render_as_string(hide_password=False)
+
+
+def _password(file: str) -> str:
+    try:
+        # A file that was written with an editor or echo ends in a newline.
+        password = Path(file).read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+        remedy = "Give a file that this user may read, with the password of the store alone."
+        raise InvalidInput(FieldError(STORE_PASSWORD_FILE, file, problem, remedy)) from None
+    if not password:
+        remedy = "Write the password of the store into it."
+        raise InvalidInput(FieldError(STORE_PASSWORD_FILE, file, "is empty", remedy))
+    return password

@@ -22,7 +22,7 @@ _database_numbers = itertools.count()
 
 @pytest.fixture(autouse=True)
 def _no_shared_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EMPHASIS_STORE_URL", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+    for name in ("EMPHASIS_STORE_URL", "EMPHASIS_STORE_PASSWORD_FILE", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
 
 
