@@ -188,6 +188,10 @@ class ServerUnavailable(EmphasisError):
         return type(self), (self.url, self.problem, self.remedy)
 
 
+class AnswerLost(ServerUnavailable):
+    """The server was asked and its answer did not come: what was asked may have been done."""
+
+
 class UnexpectedAnswer(EmphasisError):
     """What answers at an address is not the service, or of another release.
 

@@ -87,7 +87,11 @@ def home_of(ctx: typer.Context, option: str | None, elsewhere: str = "Leave --se
     if place.server is not None:
         problem = f"`{ctx.info_name}` works on this machine, not on a server"
         raise InvalidInput(FieldError("server", place.server, problem, elsewhere))
-    return _resolved(place.home)
+    folder = _resolved(place.home)
+    if os.environ.get(SERVER):
+        # The commands that its messages name would otherwise ask the server of the environment.
+        place.home = place.home or str(folder.path)
+    return folder
 
 
 @contextmanager

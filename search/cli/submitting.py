@@ -72,7 +72,7 @@ def submit(
 def _show(ctx: typer.Context, service: Service, sweep: SweepDetail) -> None:
     say(sweep.id)
     address = service.address()
-    say(f"MLflow   {f'{address}/sweeps/{sweep.id}/mlflow' if address else f'{again(ctx)} ui'}")
+    say(f"MLflow   {f'{address}/api/v1/sweeps/{sweep.id}/mlflow' if address else f'{again(ctx)} ui'}")
     for note in sweep.notes:
         complain(completed(ctx, note))
 

@@ -38,7 +38,7 @@ def status(
         if as_json:
             say(found.model_dump_json(indent=2))
             return
-        say(f"store    {service.location}")
+        say(f"where    {service.location}")
     for line in _lines(found):
         say(completed(ctx, line))
 

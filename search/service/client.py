@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
+from search.errors import AnswerLost
 from search.errors import ServerUnavailable
 from search.service.bounds import check_limit
 from search.service.bounds import check_priority
@@ -123,18 +124,24 @@ class Client:
             InvalidInput: Everything that is wrong.
             RequestKeyUsed: The key was used for other fields.
             ServerUnavailable: The server could not be reached.
+            AnswerLost: It did not answer; the message names the key under which to submit again.
             NotAllowed: The token does not allow it.
         """
         check_priority(priority)
         check_request_key(request_key)
-        answer = self._transport.call(
-            "POST",
-            "/sweeps",
-            params={"priority": priority or None},
-            content=_json(fields),
-            headers={"Idempotency-Key": secrets.token_urlsafe() if request_key is None else request_key},
-            answer_seconds=_SUBMIT_SECONDS,
-        )
+        key = secrets.token_urlsafe() if request_key is None else request_key
+        try:
+            answer = self._transport.call(
+                "POST",
+                "/sweeps",
+                params={"priority": priority or None},
+                content=_json(fields),
+                headers={"Idempotency-Key": key},
+                answer_seconds=_SUBMIT_SECONDS,
+            )
+        except AnswerLost as error:
+            known = f"It may have been queued: submitted again with the request key {key}, it is so once."
+            raise AnswerLost(error.url, error.problem, f"{known} {error.remedy}") from error
         return self._sweep(answer)
 
     def sweeps(

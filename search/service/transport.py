@@ -16,8 +16,10 @@ from typing import Any
 
 import httpx
 
+from search.errors import AnswerLost
 from search.errors import ServerUnavailable
 from search.errors import UnexpectedAnswer
+from search.service.allowed_hosts import is_loopback
 from search.service.refusals import refusal
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -53,6 +55,8 @@ class Transport:
         self._patience = patience_seconds
         token = _token(token)
         self._http = httpx.Client(
+            # No proxy of the environment leads to this machine's own addresses.
+            trust_env=not is_loopback(httpx.URL(self.url).host),
             base_url=f"{self.url}/api/v1",
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
@@ -84,6 +88,7 @@ class Transport:
 
         Raises:
             ServerUnavailable: It could not be reached, or failed.
+            AnswerLost: As that, and what was asked may have been done.
             UnexpectedAnswer: It does not answer as the service does.
             NotAllowed: The token is missing, unknown or may not.
             EmphasisError: What the service refuses, as the store beside us does.
@@ -97,14 +102,17 @@ class Transport:
             timeout=httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS),
         )
         patience = Patience(self._patience)
+        lost: AnswerLost | None = None
         while True:
             try:
                 response = self._http.send(request)
             except httpx.TransportError as error:
-                patience.wait_or_raise(self._unreachable(error))
+                away = self._unreachable(error)
+                lost = away if isinstance(away, AnswerLost) else lost
+                patience.wait_or_raise(lost or away)
                 continue
             if response.status_code in _LATER:
-                patience.wait_or_raise(refusal(response, self.url), _retry_after(response))
+                patience.wait_or_raise(lost or refusal(response, self.url), _retry_after(response))
                 continue
             return self._body(response)
 
@@ -144,11 +152,11 @@ class Transport:
             raise self.misunderstood() from None
 
     def _unreachable(self, error: httpx.TransportError) -> ServerUnavailable:
-        what = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
         reason = f" ({error})" if str(error) else ""
-        return ServerUnavailable(
-            self.url, f"{what}{reason}", "Check the address, and that `emphasis serve` runs there."
-        )
+        remedy = "Check the address, and that `emphasis serve` runs there."
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return ServerUnavailable(self.url, f"cannot be reached{reason}", remedy)
+        return AnswerLost(self.url, f"did not answer{reason}", remedy)
 
     def misunderstood(self) -> UnexpectedAnswer:
         """The error for an answer that is not the service's."""

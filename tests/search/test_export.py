@@ -18,6 +18,7 @@ from search.export import flatten
 from search.recommend import Recommendation
 from search.recommend import recommendations
 from search.store import Store
+from spaces import Configuration
 from trainers.errors import InvalidInput
 
 
@@ -52,9 +53,30 @@ def from_markdown(text: str) -> list[dict[str, Any]]:
 def test_json_is_the_list_of_objects(exported: list[Recommendation]) -> None:
     assert json.loads(export(exported, "json")) == [each.as_dict() for each in exported]
     assert list(json.loads(export(exported, "json"))[0]) == [
-        "dataset", "noise_rate", "noise_model", "backbone", "recommended", "objective", "test_accuracy",
+        "dataset", "noise_rate", "noise_model", "backbone", "recommended", "searched", "objective", "test_accuracy",
         "intact_accuracy", "baseline", "ties", "provenance",
     ]  # fmt: skip
+
+
+def test_what_was_exported_is_read_back_as_it_was(
+    exported: list[Recommendation], record_sweep: RecordSweep, store: Store
+) -> None:
+    other = record_sweep("other", supervision="gce", spec={"hyperparameters": {"q": 0.5}})
+    other.searched(Configuration.of("gce", weight_decay=1e-4), 0.9, 0.8)
+    other.done()
+    found = recommendations(store)
+    assert len(found) == len(exported) + 1
+    for recommendation in found:
+        told = json.loads(json.dumps(recommendation.as_dict()))
+        assert Recommendation.from_dict(told) == recommendation
+    (gce,) = (each for each in found if each.recommended.supervision == "gce")
+    assert gce.as_dict()["searched"] == ["weight_decay"]
+
+
+def test_an_export_of_a_release_that_did_not_say_what_was_searched_is_read(exported: list[Recommendation]) -> None:
+    told = exported[0].as_dict()
+    del told["searched"]
+    assert Recommendation.from_dict(told) == exported[0]
 
 
 def test_yaml_holds_what_json_holds(exported: list[Recommendation]) -> None:

@@ -20,6 +20,7 @@ from recorded_sweeps import RecordSweep
 from served_api import Served
 from served_api import served
 
+from search.errors import AnswerLost
 from search.errors import NotAllowed
 from search.errors import ServerUnavailable
 from search.errors import SweepCancelled
@@ -200,6 +201,15 @@ class TestAway:
         with losing_answers(running.url, ["POST"]) as url, Client(url) as client:
             sweep = client.submit(FIELDS)
         assert [each.id for each in running.store.sweeps()] == [sweep.id]
+
+    def test_where_no_answer_comes_the_key_to_submit_again_with_is_named(self, running: Served) -> None:
+        with losing_answers(running.url, ["POST"]) as url:
+            client = Client(url, patience_seconds=0)
+            with pytest.raises(AnswerLost, match="It may have been queued") as refused:
+                client.submit(FIELDS)
+            key = str(refused.value).split("request key ")[1].split(",")[0]
+            assert client.submit(FIELDS, request_key=key).id
+        assert len(running.store.sweeps()) == 1
 
     def test_what_is_deleted_while_the_answer_was_lost_is_deleted(
         self, running: Served, record_sweep: RecordSweep

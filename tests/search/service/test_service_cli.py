@@ -162,7 +162,7 @@ class TestSubmit:
         store.processes.say("here:1:2", ProcessKind.SERVER, {"url": "http://here:8080"})
         for place, address in (((), "http://here:8080"), (("--server", running.url), running.url)):
             id, link = emphasis(*place, *given).stdout.splitlines()
-            assert link == f"MLflow   {address}/sweeps/{id}/mlflow"
+            assert link == f"MLflow   {address}/api/v1/sweeps/{id}/mlflow"
 
 
 class TestWatch:
@@ -176,7 +176,7 @@ class TestWatch:
         )
         done = ask("status")
         assert done.exit_code == 0
-        lines = [line for line in done.stdout.splitlines() if not line.startswith("store")]
+        lines = [line for line in done.stdout.splitlines() if not line.startswith("where")]
         assert lines[0].startswith("server   none: `emphasis serve`")
         assert lines[1].startswith("worker   here:1:2")
         assert lines[2:] == [
@@ -370,6 +370,13 @@ class TestWhere:
     ) -> None:
         monkeypatch.setenv("EMPHASIS_SERVER", "http://127.0.0.1:9")
         assert emphasis("list", "--home", tmp_path).exit_code == 0
+
+    def test_what_ran_here_is_shown_here_whatever_the_environment_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("EMPHASIS_SERVER", "http://127.0.0.1:9")
+        assert "`emphasis datasets`" not in (said := emphasis("run").stderr)
+        assert f"`emphasis --home {tmp_path} datasets`" in said
 
     def test_both_a_folder_and_a_server_are_refused(self, tmp_path: Path) -> None:
         done = emphasis("--home", tmp_path, "--server", "http://127.0.0.1:9", "list")
