@@ -7,6 +7,7 @@ same records give the same recommendation, during a sweep, after it, and years l
 from __future__ import annotations
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -731,7 +732,7 @@ def _is_dataset(sweep: SweepRecord, dataset: str) -> bool:
 
     path = dataset_path(dataset)
     # A name such as images.npz may also be that of a dataset whose file is no longer here.
-    if path is not None and (path.name != dataset or path.exists()):
+    if path is not None and (path.name != dataset or os.path.exists(path)):
         return _source(sweep) == str(path.absolute())
     return sweep.dataset == dataset
 

@@ -62,7 +62,8 @@ def dataset_path(name: str) -> Path | None:
     path = Path(name).expanduser()
     if name.lower().endswith((".npz", *MANIFEST_EXTENSIONS)) or "/" in name or os.sep in name:
         return path
-    return path if path.is_dir() and name not in plugin_names(ENTRY_POINT_GROUP) else None
+    # os.path answers no where a name is too long for a path, or what leads to it may not be read.
+    return path if os.path.isdir(path) and name not in plugin_names(ENTRY_POINT_GROUP) else None
 
 
 def dataset_source(name: str) -> DatasetSource:
