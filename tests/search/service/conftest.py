@@ -48,7 +48,6 @@ def open_page(chromium: Any) -> Iterator[OpenPage]:
             page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda asked: wrong.append(f"asked {asked.url}") if _leaves(asked.url, host) else None)
         page.goto(address)
-        page.wrong = wrong
         return page
 
     yield open_

@@ -115,7 +115,7 @@ def cells(page: Any, column: str) -> Any:
     return page.locator(f".ag-cell[col-id='{column}']")
 
 
-def test_list_of_runs_shows_the_best_pair_in_the_name_before_anybody_configured_it(
+def test_list_of_runs_shows_the_best_pair_in_the_name_and_in_a_saved_view_as_columns(
     recorded: Recorded, open_page: OpenPage, picture: Picture
 ) -> None:
     page = open_in(open_page, recorded)
@@ -138,11 +138,6 @@ def test_list_of_runs_shows_the_best_pair_in_the_name_before_anybody_configured_
     )
     assert seen.startswith("β=12.25 λ=0.5")
 
-
-def test_saved_view_shows_best_beta_and_best_lambda_as_columns(
-    recorded: Recorded, open_page: OpenPage, picture: Picture
-) -> None:
-    page = open_in(open_page, recorded)
     page.get_by_role("button", name="Views").click()
     page.get_by_role("menuitem", name=NAME).click()
     expect(cells(page, "tags.`best.beta`")).to_have_text("12.25")
