@@ -17,12 +17,23 @@ if TYPE_CHECKING:
     from search.orchestrator import run_sweep
     from search.recommend import Recommendation
     from search.recommend import recommend
+    from search.service.client import Client
     from search.spec import SweepSpec
     from search.spec import parse_specs
 
-__all__ = ["Recommendation", "SweepOutcome", "SweepSpec", "parse_specs", "recommend", "resume_sweep", "run_sweep"]
+__all__ = [
+    "Client",
+    "Recommendation",
+    "SweepOutcome",
+    "SweepSpec",
+    "parse_specs",
+    "recommend",
+    "resume_sweep",
+    "run_sweep",
+]
 
 _WHERE = {
+    "Client": "search.service.client",
     "Recommendation": "search.recommend",
     "SweepOutcome": "search.orchestrator",
     "SweepSpec": "search.spec",

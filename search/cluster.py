@@ -10,18 +10,21 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 
 import psutil
 
+from search.cluster_resources import ClusterResources
+from search.cluster_resources import Nodes
+from search.errors import RayUnavailable
 from search.machine import cores
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 # A sweep's objects are small dicts; Ray would reserve 30% of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
+_logger = logging.getLogger(__name__)
 _SERVERS = ("raylet", "gcs_server")
 # Ray gives its servers 30 s to start, fixed in its code; a machine that is busy needs longer now and then.
 _MOST_STARTS = 4
@@ -33,21 +36,28 @@ class Cluster:
     """A running Ray that this process is connected to.
 
     Args:
-        resources: What it has, e.g. ``{"CPU": 2.0, "GPU": 0.0}``.
         servers: Its processes, where this process started them.
         address: ``host:port`` of its head, where another did.
+        may_have: The nodes that it may have once its autoscaler has brought all it can.
     """
 
     def __init__(
         self,
-        resources: Mapping[str, float],
         servers: Sequence[psutil.Process] = (),
         address: str | None = None,
+        may_have: Sequence[Nodes] = (),
     ) -> None:
-        self.resources = resources
+        self._may_have = may_have
         self._servers = {server.name(): server for server in servers}
         self._address = address
         self._answered_at = time.monotonic()
+
+    def resources(self) -> ClusterResources:
+        """What it has at this moment, and may come to have."""
+        import ray
+
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return ClusterResources.of(alive, self._may_have)
 
     def loss(self) -> str | None:
         """What of it has ended, in words; None while it runs. May be asked often, and from any thread."""
@@ -63,13 +73,17 @@ class Cluster:
 
 
 @contextmanager
-def ray_cluster(address: str | None, meanwhile: Callable[[], object] | None = None) -> Iterator[Cluster]:
+def ray_cluster(
+    address: str | None, meanwhile: Callable[[], object] | None = None, may_grow_to: Nodes | None = None
+) -> Iterator[Cluster]:
     """A running Ray for the time of the block.
 
     Args:
         address: Of a cluster to join; None takes RAY_ADDRESS, and without that starts Ray on this machine and
             ends it afterwards. A Ray that this process is connected to already is used and left as it is.
         meanwhile: Done in another thread while Ray's servers start, which takes seconds of waiting.
+        may_grow_to: What all nodes of a cluster that is joined may come to have together; None for what its
+            autoscaler is known to bring. A Ray that is started here never grows.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -79,17 +93,17 @@ def ray_cluster(address: str | None, meanwhile: Callable[[], object] | None = No
     import ray
 
     if ray.is_initialized():
-        yield Cluster(ray.cluster_resources(), address=ray.get_runtime_context().gcs_address)
+        yield _joined(may_grow_to)
         return
     address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
             _join_ray(address)
-            yield Cluster(ray.cluster_resources(), address=ray.get_runtime_context().gcs_address)
+            yield _joined(may_grow_to)
         else:
             with _aside(meanwhile):
                 servers = _start_ray()
-            yield Cluster(ray.cluster_resources(), servers)
+            yield Cluster(servers)
     finally:
         ray.shutdown()
 
@@ -105,9 +119,22 @@ def _aside(work: Callable[[], object] | None) -> Iterator[None]:
     thread.join()
 
 
-def _join_ray(address: str) -> None:
+def _joined(may_grow_to: Nodes | None) -> Cluster:
     import ray
 
+    from search.autoscaler import nodes_it_may_have
+
+    address = ray.get_runtime_context().gcs_address
+    return Cluster(address=address, may_have=(may_grow_to,) if may_grow_to else nodes_it_may_have(address))
+
+
+def _join_ray(address: str) -> None:
+    if address.startswith("ray://"):
+        remedy = "On a machine that is a node of the cluster, give its head's host:port, e.g. 10.0.0.1:6379."
+        raise InvalidInput(FieldError("ray_address", address, "is for Ray Client, which cannot run a sweep", remedy))
+    import ray
+
+    _quieten()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
@@ -115,13 +142,14 @@ def _join_ray(address: str) -> None:
             "Check that the cluster runs and can be reached from here; if it asks for a token, set "
             "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."
         )
-        raise InvalidInput(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
+        raise RayUnavailable(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
 
 
 def _start_ray() -> list[psutil.Process]:
     """Start Ray on this machine; its servers."""
     import ray
 
+    _quieten()
     others = set(psutil.Process().children())
     for attempt in range(1, _MOST_STARTS + 1):
         try:
@@ -142,6 +170,13 @@ def _start_ray() -> list[psutil.Process]:
                 raise
     started = set(psutil.Process().children()) - others
     return [process for process in started if process.name() in _SERVERS]
+
+
+def _quieten() -> None:
+    # Of processes and nodes that end Ray prints pages, whatever log_to_driver says; what matters of it a sweep says.
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda data, **options: _logger.debug("Ray: %s", "\n".join(data["lines"]))
 
 
 def _kill_all(parents: set[psutil.Process]) -> None:

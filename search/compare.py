@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.cluster_resources import Nodes
 from search.errors import SweepFailed
 from search.home import Home
 from search.naming import label
@@ -220,6 +221,7 @@ def compare(
     *,
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
+    may_grow_to: Nodes | None = None,
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
     on_message: Callable[[str], None] | None = None,
@@ -233,6 +235,7 @@ def compare(
         specs: One a supervision, with the same data, noise and seeds.
         home: Where it is recorded; see `Home.resolve`.
         ray_address: As for `run_sweep`.
+        may_grow_to: As for `run_sweep`.
         on_status: As for `run_sweep`.
         on_stuck: As for `run_sweep`.
         on_message: As for `plan`; also told which sweep is run or reused.
@@ -259,6 +262,7 @@ def compare(
                 each.spec,
                 home=home,
                 ray_address=ray_address,
+                may_grow_to=may_grow_to,
                 on_status=on_status,
                 on_stuck=on_stuck,
                 on_message=say,

@@ -41,6 +41,9 @@ class DataCheck:
                 told_rate(spec, self._dataset)
         except InvalidInput as error:
             self._wrong += error.errors
+        except OSError as error:  # a folder that this user may not enter, say
+            problem, file = f"cannot be read: {error.strerror or error}", str(spec.noise_file)
+            self._wrong.append(FieldError("noise_file", file, problem, "Give a file that can be."))
 
     @property
     def _given_rate(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainers.errors import EmphasisError
+from trainers.errors import InvalidInput
 
 
 class SweepBusy(EmphasisError):
@@ -162,5 +163,67 @@ class SweepWarning(UserWarning):
     """Something about a sweep that its user should know, and that does not keep it from running."""
 
 
+class RayUnavailable(InvalidInput):
+    """No Ray answers at the address that was given; it may again later."""
+
+
 class StoreUnavailable(EmphasisError):
     """The store could not be opened or did not answer; the message never holds a password."""
+
+
+class ServerUnavailable(EmphasisError):
+    """The server could not be reached or failed, which may pass; the message never holds a token.
+
+    Args:
+        url: The server's address.
+        problem: What happened.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, url: str, problem: str, remedy: str) -> None:
+        self.url, self.problem, self.remedy = url, problem, remedy
+        super().__init__(f"{url}: {problem}. {remedy}")
+
+    def __reduce__(self) -> tuple[type[ServerUnavailable], tuple[str, str, str]]:
+        return type(self), (self.url, self.problem, self.remedy)
+
+
+class UnexpectedAnswer(EmphasisError):
+    """What answers at an address is not the service, or of another release.
+
+    Args:
+        url: The address.
+        problem: What it answered.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url, self.problem = url, problem
+        remedy = "Check that the address is that of `emphasis serve`, and that both are of one release."
+        super().__init__(f"{url}: {problem}. {remedy}")
+
+    def __reduce__(self) -> tuple[type[UnexpectedAnswer], tuple[str, str]]:
+        return type(self), (self.url, self.problem)
+
+
+class NotAllowed(EmphasisError):
+    """The service does not do this for who asks: the token is missing, unknown or may not; nothing was changed."""
+
+
+class WaitTimeout(EmphasisError, TimeoutError):
+    """A sweep had not ended in the time that it was waited for; it goes on.
+
+    Args:
+        sweep_id: The sweep.
+        state: Where it stands.
+        seconds: How long it was waited for.
+    """
+
+    def __init__(self, sweep_id: str, state: str, seconds: float) -> None:
+        self.sweep_id, self.state, self.seconds = sweep_id, state, seconds
+        super().__init__(
+            f"Sweep {sweep_id} is still {state} after {seconds:g} s; it goes on. Wait longer, or watch it with "
+            f"`emphasis show {sweep_id}`."
+        )
+
+    def __reduce__(self) -> tuple[type[WaitTimeout], tuple[str, str, float]]:
+        return type(self), (self.sweep_id, self.state, self.seconds)

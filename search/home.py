@@ -37,31 +37,54 @@ class Home:
     @property
     def store_url(self) -> str:
         """SQLAlchemy URL of the store."""
-        return self._store_url or f"sqlite:///{self.path / 'emphasis.db'}"
+        return self._store_url or f"sqlite:///{self._database('emphasis')}"
+
+    @property
+    def store_file(self) -> Path | None:
+        """The embedded store; None where the store is another."""
+        return self._database("emphasis") if self._store_url is None else None
 
     @property
     def tracking_uri(self) -> str:
         """MLflow tracking URI."""
-        return self._tracking_uri or f"sqlite:///{self.path / 'mlflow.db'}"
+        return self._tracking_uri or f"sqlite:///{self._database('mlflow')}"
+
+    @property
+    def tracking_file(self) -> Path | None:
+        """The embedded tracking store; None where another keeps the record."""
+        return self._database("mlflow") if self._tracking_uri is None else None
 
     @property
     def artifact_root(self) -> Path | None:
         """Where MLflow keeps files; None where a server decides."""
         return self.path / "artifacts" if self._tracking_uri is None else None
 
+    @property
+    def figures_root(self) -> Path:
+        """The folders of figures and tables: of sweeps, of comparisons and of noise estimates."""
+        return self.path / "figures"
+
     def figures(self, sweep_id: str) -> Path:
         """The figures and tables of a sweep."""
-        return self.path / "figures" / sweep_id
+        return self.figures_root / sweep_id
 
     def noise_estimate(self, name: str) -> Path:
         """The estimated noise of some labels, beside the figures of sweeps."""
-        return self.path / "figures" / f"noise-{name}"
+        return self.figures_root / f"noise-{name}"
+
+    @property
+    def checkpoints_root(self) -> Path:
+        """The folders of checkpoints, one a sweep."""
+        return self.path / "checkpoints"
 
     def checkpoints(self, sweep_id: str) -> Path:
         """The states of a sweep's unfinished trials."""
-        return self.path / "checkpoints" / sweep_id
+        return self.checkpoints_root / sweep_id
 
     @property
     def ray(self) -> Path:
         """Ray Tune's own notes; nothing is ever read back from them."""
         return self.path / "ray"
+
+    def _database(self, name: str) -> Path:
+        return self.path / f"{name}.db"

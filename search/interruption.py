@@ -24,9 +24,13 @@ class Interruption:
 
     The request is remembered too: raised inside one of Ray's callbacks, the exception itself would be lost.
     Away from the main thread, where Python delivers no signals, it is all there is.
+
+    Args:
+        by_signal: The reason where it was a signal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by_signal: str = "interrupted") -> None:
+        self.by_signal = by_signal
         self.reason: str | None = None
         self._deaf = False
         self._handlers: dict[int, Any] = {}
@@ -69,7 +73,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.reason = self.reason or "interrupted"
+        self.reason = self.reason or self.by_signal
         if not self._deaf:
             raise KeyboardInterrupt
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from search.cluster_resources import ClusterResources
+from search.cluster_resources import Nodes
 
 if TYPE_CHECKING:
     from search.spec import SweepSpec
+
+# Every trial at once may bring a node that somebody pays for, and a sampler learns nothing from those that still run.
+_MOST_BY_GROWTH = 16
 
 
 def cores() -> int:
@@ -17,24 +21,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def this_machine() -> dict[str, float]:
-    """What a Ray started here would have, as ``ray.cluster_resources()`` writes it: CPU and GPU."""
+def this_machine() -> ClusterResources:
+    """What a Ray started here would have."""
     import torch
 
-    return {"CPU": float(cores()), "GPU": float(torch.cuda.device_count())}
+    return ClusterResources((Nodes(float(cores()), float(torch.cuda.device_count())),))
 
 
-def trials_at_once(spec: SweepSpec, resources: Mapping[str, float]) -> int:
+def trials_at_once(spec: SweepSpec, resources: ClusterResources) -> int:
     """How many trials of a sweep run at once: as asked, or as many as fit; at least one.
 
     Args:
         spec: The sweep.
-        resources: As ``ray.cluster_resources()`` says it.
+        resources: Of the Ray that runs it.
     """
     if spec.concurrency is not None:
         return spec.concurrency
-    fits = [resources.get("CPU", 0.0) / spec.resources.cpus]
-    if spec.resources.gpus:
-        fits.append(resources.get("GPU", 0.0) / spec.resources.gpus)
-    # 1/n of a GPU is not exact in binary: three thirds are a GPU.
-    return max(1, math.floor(min(fits) + 1e-6))
+    asked = spec.resources.cpus, spec.resources.gpus
+    return max(1, resources.room(*asked), min(resources.room_when_grown(*asked), _MOST_BY_GROWTH))

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-from spaces import Value
+if TYPE_CHECKING:
+    # A reader of names need not wait for Optuna.
+    from spaces import Value
 
 # λ is called "lam" in Python, where the word is taken.
 _WRITTEN = {"lam": "lambda"}
 _SYMBOLS = {"beta": "β", "lam": "λ"}
 
-Values = Iterable[tuple[str, Value]]
+Values: TypeAlias = "Iterable[tuple[str, Value]]"
 
 
 def written_name(name: str) -> str:
     """The name of a hyper-parameter as users write it: ``lambda``."""
     return _WRITTEN.get(name, name)
+
+
+def python_name(name: str) -> str:
+    """The name of a hyper-parameter in Python, where `written_name` is given: ``lam``."""
+    return next((python for python, written in _WRITTEN.items() if written == name), name)
 
 
 def symbol(supervision: str, name: str) -> str:

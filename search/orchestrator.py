@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,7 +25,9 @@ from typing import Any
 
 from search.cluster import Cluster
 from search.cluster import ray_cluster
+from search.cluster_resources import Nodes
 from search.errors import LeaseLost
+from search.errors import RayUnavailable
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
 from search.errors import SweepCancelled
@@ -74,6 +77,7 @@ from search.task import file_hashes
 from search.tracking import ParentSummary
 from search.tracking import Recorder
 from search.versions import versions
+from search.waiting import Waiting
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
@@ -86,6 +90,8 @@ Prepare = Callable[["_SweepRun"], tuple[SweepSpec, PreparedTask]]
 
 _LONGEST_WAIT_FOR_MLFLOW = 60.0
 _LAST_WAIT_FOR_MLFLOW = 10.0
+# Nodes come and go, and that is no fault of a trial; unless it takes each down that it is put on.
+_MOST_LOST_NODES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ def run_sweep(
     *,
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
+    may_grow_to: Nodes | None = None,
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
     on_message: OnMessage | None = None,
@@ -123,6 +130,8 @@ def run_sweep(
         spec: What to search.
         home: Where it is recorded; see `Home.resolve`.
         ray_address: Of a Ray cluster to run on; by default Ray is started here.
+        may_grow_to: What all nodes of that cluster may come to have together; None for what its autoscaler is known
+            to bring.
         on_status: Called whenever something has changed, from this thread.
         on_stuck: Called from another thread where Ray has died and holds this one in a call that never returns, so
             that nothing can be raised. The sweep is recorded as interrupted by then, and the process ends with status
@@ -141,7 +150,7 @@ def run_sweep(
         SweepInterrupted: By Ctrl-C, SIGTERM or `emphasis pause`; `resume_sweep` goes on from there.
         SweepCancelled: By `emphasis cancel`.
     """
-    with _Session(home, ray_address, on_stuck) as session:
+    with _Session(home, ray_address, on_stuck, may_grow_to) as session:
         prepared = session.check(spec)
         rate = noise_rate or settle_noise_rate(spec, prepared, on_message)
         sweep = record_sweep(session.store, spec, prepared, rate, attended=True)
@@ -154,6 +163,7 @@ def resume_sweep(
     max_failure_rate: float | None = None,
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
+    may_grow_to: Nodes | None = None,
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
 ) -> SweepOutcome:
@@ -167,6 +177,7 @@ def resume_sweep(
             trials failed.
         home: Where it is recorded.
         ray_address: As for `run_sweep`.
+        may_grow_to: As for `run_sweep`.
         on_status: As for `run_sweep`.
         on_stuck: As for `run_sweep`.
 
@@ -176,7 +187,7 @@ def resume_sweep(
         SweepFailed: As for `run_sweep`.
         SweepInterrupted: As for `run_sweep`.
     """
-    with _Session(home, ray_address, on_stuck) as session:
+    with _Session(home, ray_address, on_stuck, may_grow_to) as session:
         sweep = session.store.sweep(sweep_id)
         spec = spec_of(sweep, **({} if max_failure_rate is None else {"max_failure_rate": max_failure_rate}))
         if sweep.owner is not None:
@@ -200,6 +211,7 @@ def run_queued_sweep(
     max_trials: int | None = None,
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
+    may_grow_to: Nodes | None = None,
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
 ) -> SweepOutcome:
@@ -211,6 +223,7 @@ def run_queued_sweep(
         max_trials: Trials at once, at most, whatever the sweep asks for.
         home: As for `run_sweep`.
         ray_address: As for `run_sweep`.
+        may_grow_to: As for `run_sweep`.
         on_status: As for `run_sweep`.
         on_stuck: As for `run_sweep`.
 
@@ -221,7 +234,7 @@ def run_queued_sweep(
         SweepInterrupted: It was paused, or this process is to stop, has lost the lease, Ray or the store.
         SweepCancelled: It was cancelled.
     """
-    with _Session(home, ray_address, on_stuck, alone=False) as session:
+    with _Session(home, ray_address, on_stuck, may_grow_to, alone=False) as session:
         sweep = session.store.sweep(sweep_id)
 
         def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
@@ -272,19 +285,22 @@ def check_unchanged(sweep: SweepRecord, spec: SweepSpec, prepared: PreparedTask)
 
 
 class _Session:
-    """The open store, the running Ray and the recorder of one call."""
+    """The open store, the running Ray and the recorder of one call; a worker's sees to its one sweep alone."""
 
     def __init__(
         self,
         home: Home | str | Path | None,
         ray_address: str | None,
         on_stuck: OnStuck | None = None,
+        may_grow_to: Nodes | None = None,
         alone: bool = True,
     ) -> None:
         self._alone = alone
         self.home = home if isinstance(home, Home) else Home.resolve(home)
-        self._ray_address = ray_address
+        self._ray_address, self._may_grow_to = ray_address, may_grow_to
         self._on_stuck = on_stuck or (lambda error: print(error, file=sys.stderr, flush=True))
+        # A worker goes on recording what its sweeps could not.
+        self._patience = _LONGEST_WAIT_FOR_MLFLOW if alone else _LAST_WAIT_FOR_MLFLOW
 
     def __enter__(self) -> _Session:
         self.store = Store.open(self.home.store_url)
@@ -302,7 +318,7 @@ class _Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.recorder.close(_LONGEST_WAIT_FOR_MLFLOW if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
+        self.recorder.close(self._patience if exception[0] is None else _LAST_WAIT_FOR_MLFLOW)
         self.store.close()
 
     def check(self, spec: SweepSpec) -> PreparedTask:
@@ -310,11 +326,11 @@ class _Session:
         free = shutil.disk_usage(self.home.path).free
         address = self._ray_address or os.environ.get("RAY_ADDRESS")
         if address:
-            with ray_cluster(address) as cluster:
-                found = check(spec, cluster_resources=cluster.resources, free_disk_bytes=free)
+            with ray_cluster(address, may_grow_to=self._may_grow_to) as cluster:
+                found = check(spec, clusters=[cluster.resources()], free_disk_bytes=free)
         else:
             # A Ray that is yet to be started has what this machine has, so nothing need be started to refuse a spec.
-            found = check(spec, cluster_resources=this_machine(), free_disk_bytes=free)
+            found = check(spec, clusters=[this_machine()], free_disk_bytes=free)
         for text in found.warnings:
             warnings.warn(text, SweepWarning, stacklevel=3)
         return TaskSettings.of(spec, self.home.path).load(spec.download)
@@ -345,7 +361,7 @@ class _Session:
         """
         claimed = self.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive, lease_seconds=lease_seconds)
         lease = claimed.lease
-        interruption = Interruption()
+        interruption = Interruption("interrupted" if self._alone else "its worker was stopped")
         run = _SweepRun(self, self.store.fenced(lease), claimed, on_status or (lambda status: None), interruption)
         lookout = Lookout(
             interruption,
@@ -360,11 +376,13 @@ class _Session:
                 # While Ray's servers start, the recorder can import MLflow and open the sweep's run.
                 self.recorder.notify(sweep.id)
                 run.tell("starting Ray")
-                run.cluster = cluster = ray.enter_context(ray_cluster(self._ray_address, meanwhile=_import_slow_ones))
+                cluster = ray.enter_context(ray_cluster(self._ray_address, _import_slow_ones, self._may_grow_to))
+                run.cluster, run.waiting = cluster, Waiting(run.spec.resources, cluster.resources)
                 interruption.listen()
                 lookout.find_loss = cluster.loss
-                check(run.spec, cluster_resources=cluster.resources)
-                run.concurrency = min(trials_at_once(run.spec, cluster.resources), max_trials or sys.maxsize)
+                resources = cluster.resources()
+                check(run.spec, clusters=[resources])
+                run.concurrency = min(trials_at_once(run.spec, resources), max_trials or sys.maxsize)
                 run.plan = SweepPlan(
                     run.store, sweep.id, run.spec, run.prepared.task.dataset.num_classes, run.concurrency
                 )
@@ -407,7 +425,7 @@ class _Session:
         sweep = self.store.sweep(run.sweep.id)
         self.recorder.notify(sweep.id)
         run.tell("recording in MLflow", SweepState.DONE)
-        recorded = self.recorder.flush(_LONGEST_WAIT_FOR_MLFLOW)
+        recorded = self.recorder.flush(self._patience)
         trials = self.store.trials(sweep.id)
         run.tell("done", SweepState.DONE)
         return SweepOutcome(
@@ -433,7 +451,6 @@ class _Session:
             TaskSettings.of(run.spec, self.home.checkpoints(run.sweep.id)),
             concurrency=run.concurrency,
             resources=resources,
-            max_retries=run.spec.max_retries,
             notes=self.home.ray / f"{run.sweep.id}-{secrets.token_hex(3)}",
         )
 
@@ -491,6 +508,7 @@ class _SweepRun:
     """The trials of a sweep while they run: each event goes to the store first, then to the plan, then to MLflow."""
 
     cluster: Cluster | None = None
+    waiting: Waiting
     plan: SweepPlan
     prepared: PreparedTask
     concurrency: int = 1
@@ -512,6 +530,8 @@ class _SweepRun:
         self._message = ""
         self._best: LeaderboardRow | None = None
         self._durations: list[float] = []
+        self._at_once = 1
+        self._deaths: Counter[tuple[str, bool]] = Counter()
         self._objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
 
     def take_spec(self, spec: SweepSpec, prepared: PreparedTask) -> None:
@@ -528,9 +548,9 @@ class _SweepRun:
         """Why the sweep was interrupted, if an error means that and not that the sweep failed."""
         # While Ray starts, SIGTERM meets a handler of Ray's own, which exits.
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            return self._interruption.reason or "interrupted"
-        if isinstance(error, StoreUnavailable | LeaseLost):
-            return str(error)  # a store that comes back finds the sweep as it was
+            return self._interruption.reason or self._interruption.by_signal
+        if isinstance(error, StoreUnavailable | LeaseLost | RayUnavailable):
+            return str(error)  # what comes back finds the sweep as it was
         if isinstance(error, EmphasisError):
             return None
         # Ray's own errors say in many ways that it has died.
@@ -548,14 +568,17 @@ class _SweepRun:
         order: Mapping[str, Any] | None = self._guarded(self._hand_out, {})
         return order
 
+    def take_start(self, trial_id: str) -> None:
+        self._guarded(partial(self._start_attempt, trial_id), None)
+
     def take_report(self, trial_id: str, result: Mapping[str, Any]) -> None:
         self._guarded(partial(self._take_report, trial_id, result), None)
 
-    def take_restart(self, trial_id: str) -> None:
-        self._guarded(partial(self._restart, trial_id), None)
+    def take_death(self, trial_id: str, with_its_node: bool) -> None:
+        self._guarded(partial(self._take_death, trial_id, with_its_node), None)
 
-    def take_death(self, trial_id: str) -> None:
-        self._guarded(partial(self._bury, trial_id), None)
+    def look(self) -> None:
+        self._guarded(self._look, None)
 
     def tell(self, message: str, state: SweepState = SweepState.RUNNING) -> None:
         """Show how the sweep stands."""
@@ -576,9 +599,6 @@ class _SweepRun:
         trial = self.plan.next()
         if isinstance(trial, Pause):
             return None if trial is Pause.WAIT else {}
-        self._start_attempt(trial.id)
-        self._message = "confirming" if trial.phase is Phase.CONFIRM else "searching"
-        self._show()
         # The baseline is what it is, whatever the sweep fixes; so are a grid's cells of other supervisions.
         searched = trial.supervision == self.spec.supervision and trial.phase is not Phase.BASELINE
         fixed = self.spec.fixed if searched else {}
@@ -593,22 +613,34 @@ class _SweepRun:
 
     def _start_attempt(self, trial_id: str) -> None:
         self.store.start_attempt(trial_id, os.uname().nodename, os.getpid())
-        self.plan.update(self.store.trial(trial_id))
+        trial = self.store.trial(trial_id)
+        self.plan.update(trial)
         self._session.recorder.notify(self.sweep.id)
+        self._at_once = max(self._at_once, self._running())
+        self.tell("confirming" if trial.phase is Phase.CONFIRM else "searching")
 
-    def _restart(self, trial_id: str) -> None:
+    def _running(self) -> int:
+        return sum(trial.state is TrialState.RUNNING for trial in self.plan.trials())
+
+    def _look(self) -> None:
+        """Say what the sweep waits for, where none of its trials runs."""
+        reason = self.waiting.reason(running=self._running() > 0)
+        if reason is not None and reason != self._message:
+            self.tell(reason)
+
+    def _take_death(self, trial_id: str, with_its_node: bool) -> None:
         if self._went_with_ray() or self.plan.trial(trial_id).state.finished:
             return
-        self.store.release_trial(trial_id, "its process died")
-        self._start_attempt(trial_id)
-
-    def _bury(self, trial_id: str) -> None:
-        if self._went_with_ray() or self.plan.trial(trial_id).state.finished:
-            return
-        attempts = self.spec.max_retries + 1
-        times = "once" if attempts == 1 else f"{attempts} times"
-        reason = f"its process died {times} (killed, or out of memory)"
-        self._finish(trial_id, {"state": "failed", "reason": reason})
+        self._deaths[trial_id, with_its_node] += 1
+        deaths = self._deaths[trial_id, with_its_node]
+        what = "node was lost" if with_its_node else "process died"
+        if deaths <= (_MOST_LOST_NODES if with_its_node else self.spec.max_retries):
+            self.store.release_trial(trial_id, f"its {what}")
+            self.plan.put_back(self.store.trial(trial_id))
+        else:
+            times = "once" if deaths == 1 else f"{deaths} times"
+            why = "" if with_its_node else " (killed, or out of memory)"
+            self._finish(trial_id, {"state": "failed", "reason": f"its {what} {times}{why}"})
         self._session.recorder.notify(self.sweep.id)
 
     def _went_with_ray(self) -> bool:
@@ -659,7 +691,7 @@ class _SweepRun:
         planned = max(self.spec.number_of_trials().total, progress.total)
         left = planned - progress.finished
         # Trials of one sweep cost much the same, but the first of each process waits for its start.
-        remaining = median(self._durations) * left / self.concurrency if self._durations else None
+        remaining = median(self._durations) * left / self._at_once if self._durations else None
         baselines = [
             trial.objective
             for trial in trials

@@ -102,6 +102,11 @@ class SweepPlan:
         self._refuse_too_many_failures(1)
         return Pause.COMPLETE
 
+    def put_back(self, trial: TrialRecord) -> None:
+        """Hand a trial out again that was handed out and has come to nothing."""
+        self._trials[trial.id] = trial
+        self._waiting.insert(0, trial.id)
+
     def update(self, trial: TrialRecord) -> None:
         """Take in what the store now says of a trial."""
         self._trials[trial.id] = trial

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search.cluster_resources import ClusterResources
 from search.data_check import DataCheck
+from search.feasibility import feasibility
 from search.spec import SweepSpec
 from search.spec import read_specs
 from trainers.augmentation import network_input_shape
@@ -63,14 +64,14 @@ class Submission:
 def check(
     spec: SweepSpec,
     *,
-    cluster_resources: Mapping[str, float] | None = None,
+    clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
 ) -> Preflight:
     """Refuse a sweep that this world cannot run.
 
     Args:
         spec: The sweep.
-        cluster_resources: What ``ray.cluster_resources()`` says; None leaves processors unchecked.
+        clusters: The Rays that may run it, of which one will; none given leaves processors unchecked.
         free_disk_bytes: Free space where the home folder lies; None leaves it unchecked.
 
     Returns:
@@ -79,7 +80,7 @@ def check(
     Raises:
         InvalidInput: Everything that is in the way, at once.
     """
-    found = examine([spec], cluster_resources=cluster_resources, free_disk_bytes=free_disk_bytes)
+    found = examine([spec], clusters=clusters, free_disk_bytes=free_disk_bytes)
     if found.errors:
         raise InvalidInput(*found.errors)
     return found
@@ -88,7 +89,7 @@ def check(
 def check_submission(
     data: Mapping[str, Any],
     *,
-    cluster_resources: Mapping[str, float] | None = None,
+    clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
     fetch: bool = True,
     on_progress: OnProgress | None = None,
@@ -97,7 +98,7 @@ def check_submission(
 
     Args:
         data: As `search.spec.parse_specs` takes it.
-        cluster_resources: As for `check`.
+        clusters: As for `check`.
         free_disk_bytes: As for `check`.
         fetch: As for `examine`.
         on_progress: As for `examine`.
@@ -108,7 +109,7 @@ def check_submission(
     reading = read_specs(data)
     found = examine(
         reading.specs,
-        cluster_resources=cluster_resources,
+        clusters=clusters,
         free_disk_bytes=free_disk_bytes,
         unread=reading.unread,
         fetch=fetch,
@@ -122,7 +123,7 @@ def check_submission(
 def examine(
     specs: Sequence[SweepSpec],
     *,
-    cluster_resources: Mapping[str, float] | None = None,
+    clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
     unread: frozenset[str] = frozenset(),
     fetch: bool = True,
@@ -132,7 +133,7 @@ def examine(
 
     Args:
         specs: Sweeps that differ in nothing but their noise rate; at least one.
-        cluster_resources: As for `check`.
+        clusters: As for `check`.
         free_disk_bytes: As for `check`.
         unread: Fields whose values say nothing (`search.spec.Reading`); what rests on them is left out.
         fetch: Whether files that are missing and may be downloaded are: never before all else is sound.
@@ -140,12 +141,14 @@ def examine(
     """
     spec = specs[0]
     missing: list[FieldError] = []
-    if cluster_resources is not None:
-        _check_resources(spec, cluster_resources, unread, missing)
+    warnings: list[str] = []
+    if clusters:
+        found = feasibility(spec, clusters, unread)
+        missing += found.errors
+        warnings += [found.wait] if found.wait is not None else []
     if free_disk_bytes is not None and unread.isdisjoint(("trials", "repeats", "confirm", "space")):
         _check_disk(specs, free_disk_bytes, missing)
     errors: list[FieldError] = []
-    warnings: list[str] = []
     dataset = None
     if unread.isdisjoint(("dataset", "data_dir", "download")):
         dataset = _dataset(spec, errors, fetch and not missing and not unread, on_progress)
@@ -175,7 +178,10 @@ def _dataset(
         return load_dataset(spec.dataset, spec.data_dir, spec.download, on_progress)
     except InvalidInput as error:
         errors.extend(error.errors)
-        return None
+    except OSError as error:  # a folder that this user may not enter, say
+        reason = error.strerror or str(error)
+        errors.append(FieldError("dataset", spec.dataset, f"cannot be read: {reason}", "Give data that can be."))
+    return None
 
 
 def _is_here(spec: SweepSpec) -> bool:
@@ -247,45 +253,6 @@ def _noise_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
         f"noise_rate = {rate:g}: with {classes} classes, labels that are wrong at a rate of "
         f"{limit:.3g} or more say nothing of the right class, or point away from it. Expect chance or less."
     )
-
-
-def _check_resources(
-    spec: SweepSpec, cluster: Mapping[str, float], unread: frozenset[str], errors: list[FieldError]
-) -> None:
-    fits, counted = math.inf, []
-    for name, resource in (("cpus", "CPU"), ("gpus", "GPU")):
-        asked = float(getattr(spec.resources, name))
-        there = float(cluster.get(resource, 0.0))
-        if asked == 0.0 or not unread.isdisjoint(("resources", f"resources.{name}")):
-            continue
-        if asked > there or there == 0.0:
-            has = f"{there:g} {resource}{'' if there == 1 else 's'}" if there else f"no {resource}"
-            remedy = (
-                f"Give {there:g} or less" if there else f"Give {name}: 0" if name == "gpus" else "Add nodes"
-            )
-            errors.append(
-                FieldError(
-                    f"resources.{name}",
-                    getattr(spec.resources, name),
-                    f"Ray has {has}, so no trial could ever start",
-                    f"{remedy}, or run on a cluster that has more.",
-                )
-            )
-            continue
-        # Each whole GPU holds n trials of 1/n, whatever 1/n is in binary.
-        fits = min(fits, there * round(1 / asked) if name == "gpus" and asked < 1 else there // asked)
-        counted.append(f"{asked:g} {resource}s")
-    if spec.concurrency is None or "concurrency" in unread or math.isinf(fits) or fits < 1:
-        return
-    if spec.concurrency > fits:
-        errors.append(
-            FieldError(
-                "concurrency",
-                spec.concurrency,
-                f"Ray has room for {int(fits)} trials of {' and '.join(counted)} at once",
-                f"Give {int(fits)} or less, or fewer resources a trial.",
-            )
-        )
 
 
 def _check_disk(specs: Sequence[SweepSpec], free_bytes: int, errors: list[FieldError]) -> None:

@@ -7,6 +7,7 @@ same records give the same recommendation, during a sweep, after it, and years l
 from __future__ import annotations
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -17,12 +18,14 @@ from pathlib import Path
 from statistics import fmean
 from statistics import stdev
 from typing import Any
+from typing import Self
 
 from scipy.special import stdtr  # type: ignore[import-untyped, unused-ignore]
 
 from search.home import Home
 from search.hyperparameters import SPEC_FIELDS
 from search.naming import in_order
+from search.naming import python_name
 from search.naming import written_name
 from search.objective import SearchObjective
 from search.objective import objective_label
@@ -70,6 +73,11 @@ class Estimate:
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported."""
         return {"mean": self.mean, "sem": self.sem, "n": self.n}
+
+    @classmethod
+    def from_dict(cls, told: JSON) -> Self:
+        """The inverse of `as_dict`."""
+        return cls(**told)
 
     def __str__(self) -> str:
         spread = "" if self.sem is None else f" ± {self.sem:.3f}"
@@ -165,6 +173,11 @@ class Point:
         pairs.sort(key=lambda pair: settings.index(pair[0]) if pair[0] in settings else -1)
         return {"supervision": self.supervision, **{written_name(name): value for name, value in pairs}}
 
+    @staticmethod
+    def values_of(told: JSON) -> dict[str, Value]:
+        """The values by their Python names, from `as_dict`."""
+        return {python_name(name): value for name, value in told.items() if name != "supervision"}
+
     def _number(self, name: str) -> float:
         value = self.hyperparameters.get(name)
         if not isinstance(value, int | float):
@@ -209,6 +222,16 @@ class Baseline:
             "intact_accuracy": self.intact_accuracy.as_dict() if self.intact_accuracy else None,
         }
 
+    @classmethod
+    def from_dict(cls, told: JSON) -> Baseline:
+        """The inverse of `as_dict`."""
+        return cls(
+            told["supervision"],
+            Objective.from_dict(told["objective"]),
+            _estimate(told["test_accuracy"]),
+            _estimate(told["intact_accuracy"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Tie(Point):
@@ -225,6 +248,13 @@ class Tie(Point):
             "objective": self.objective.as_dict(),
             "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
         }
+
+    @classmethod
+    def from_dict(cls, told: JSON) -> Tie:
+        """The inverse of `as_dict`."""
+        point = {name: value for name, value in told.items() if name not in ("objective", "test_accuracy")}
+        objective = Objective.from_dict(told["objective"])
+        return cls(told["supervision"], Point.values_of(point), objective, _estimate(told["test_accuracy"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +316,19 @@ class Provenance:
             "versions": dict(self.versions),
         }
 
+    @classmethod
+    def from_dict(cls, told: JSON) -> Provenance:
+        """The inverse of `as_dict`."""
+        lists = ("seeds", "noise_seeds", "noise_hashes", "realised_noise_rates", "baseline_seeds")
+        return cls(
+            **{
+                **told,
+                **{name: tuple(told[name]) for name in lists},
+                "created": datetime.fromisoformat(told["created"]),
+                "finished": datetime.fromisoformat(told["finished"]) if told["finished"] else None,
+            }
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
@@ -325,6 +368,7 @@ class Recommendation:
             "noise_model": self.noise_model,
             "backbone": self.backbone,
             "recommended": self.recommended.as_dict(),
+            "searched": [written_name(name) for name in self.recommended.searched],
             "objective": self.objective.as_dict(),
             "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
             "intact_accuracy": self.intact_accuracy.as_dict() if self.intact_accuracy else None,
@@ -332,6 +376,27 @@ class Recommendation:
             "ties": [tie.as_dict() for tie in self.ties],
             "provenance": self.provenance.as_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, told: JSON) -> Recommendation:
+        """The inverse of `as_dict`; of an object that does not say what was searched, all but GR's settings was."""
+        values = Point.values_of(told["recommended"])
+        searched = told.get("searched", [name for name in values if name not in SPEC_FIELDS])
+        return cls(
+            dataset=told["dataset"],
+            noise_rate=told["noise_rate"],
+            noise_model=told["noise_model"],
+            backbone=told["backbone"],
+            recommended=RecommendedPoint(
+                told["recommended"]["supervision"], values, tuple(python_name(name) for name in searched)
+            ),
+            objective=Objective.from_dict(told["objective"]),
+            test_accuracy=_estimate(told["test_accuracy"]),
+            intact_accuracy=_estimate(told["intact_accuracy"]),
+            baseline=Baseline.from_dict(told["baseline"]) if told["baseline"] else None,
+            ties=tuple(Tie.from_dict(tie) for tie in told["ties"]),
+            provenance=Provenance.from_dict(told["provenance"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -578,6 +643,10 @@ def _is_complete(trial: TrialRecord) -> bool:
     )
 
 
+def _estimate(told: JSON | None) -> Estimate | None:
+    return None if told is None else Estimate.from_dict(told)
+
+
 def _objective(trial: TrialRecord) -> float:
     assert trial.objective is not None  # by _is_complete
     return trial.objective
@@ -663,7 +732,7 @@ def _is_dataset(sweep: SweepRecord, dataset: str) -> bool:
 
     path = dataset_path(dataset)
     # A name such as images.npz may also be that of a dataset whose file is no longer here.
-    if path is not None and (path.name != dataset or path.exists()):
+    if path is not None and (path.name != dataset or os.path.exists(path)):
         return _source(sweep) == str(path.absolute())
     return sweep.dataset == dataset
 

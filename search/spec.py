@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,6 +60,11 @@ DEFAULT_TRIALS = 30
 
 _CONTINUOUS_SAMPLERS = ("gp", "cmaes")
 
+# Of Linux, in bytes: of one name, and of a whole path.
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+
+_SMALLEST_SHARE = 1e-3
+
 
 def _no_truth_value(value: Any) -> Any:
     # YAML reads yes, no, on and off as booleans, and Python counts those as 1 and 0.
@@ -71,7 +77,7 @@ def _fraction(value: Any) -> Any:
     if isinstance(value, str) and "/" in value:
         try:
             return float(Fraction(value.replace(" ", "")))
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ArithmeticError):
             return value
     return value
 
@@ -79,6 +85,8 @@ def _fraction(value: Any) -> Any:
 def _whole_or_share(gpus: float) -> float:
     if gpus == 0.0 or gpus == round(gpus):
         return gpus
+    if gpus < _SMALLEST_SHARE:
+        raise refusal("gpus", gpus, f"is less than {_SMALLEST_SHARE:g} of a GPU", "Give a larger share, e.g. 0.25.")
     if gpus < 1.0 and abs(1.0 / gpus - round(1.0 / gpus)) < 1e-6:
         return gpus
     nearest = f"1/{round(1 / gpus)}" if gpus < 1.0 else f"{round(gpus)}"
@@ -88,6 +96,20 @@ def _whole_or_share(gpus: float) -> float:
         "is neither a whole number of GPUs nor 1/n of one",
         f"Give a whole number, or an equal share such as 0.5, 0.25 or '1/3'; the nearest is {nearest}.",
     )
+
+
+def _nameable(value: Path | str) -> Path | str:
+    """What can be the path of a file, whether or not there is one."""
+    text = str(value)
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise refusal("value", text, "begins with the home folder of nobody", "Write the path in full.") from None
+    encoded = os.fsencode(path)
+    longest = max(map(len, encoded.split(b"/")))
+    if b"\0" in encoded or len(encoded) > _LONGEST_PATH or longest > _LONGEST_NAME:
+        raise refusal("value", text[:80], "is longer than a path can be, or holds a NUL", "Give a shorter path.")
+    return value
 
 
 UNKNOWN: Literal["unknown"] = "unknown"
@@ -102,6 +124,7 @@ Whole = Annotated[int, BeforeValidator(_no_truth_value)]
 Number = Annotated[float, BeforeValidator(_no_truth_value)]
 Positive = Annotated[Whole, Field(gt=0)]
 Share = Annotated[Number, Field(gt=0, lt=1)]
+FilePath = Annotated[Path, AfterValidator(_nameable)]
 if TYPE_CHECKING:
     NoiseRate = float | Literal["unknown"] | None
 else:
@@ -181,7 +204,7 @@ class Training(_Section):
     augmentation: Literal["none", "pad-crop-flip", "resize-crop-flip"] | None = None
     precision: Literal["auto", "fp32", "bf16"] | None = None
     evaluate_every: Positive | None = None
-    weights: Annotated[str, Field(min_length=1)] | None = None
+    weights: Annotated[str, Field(min_length=1), AfterValidator(_nameable)] | None = None
 
     @model_validator(mode="after")
     def _across_fields(self) -> Training:
@@ -308,13 +331,13 @@ class SweepSpec(_Section):
         max_retries: How often a trial is started again after its process died.
     """
 
-    dataset: Annotated[str, Field(min_length=1)]
+    dataset: Annotated[str, Field(min_length=1), AfterValidator(_nameable)]
     noise_rate: NoiseRate = None
-    data_dir: Path | None = None
+    data_dir: FilePath | None = None
     download: bool = False
     limit_train: Positive | None = None
     noise_model: Annotated[str, Field(min_length=1)] = "symmetric"
-    noise_file: Path | None = None
+    noise_file: FilePath | None = None
     noise_column: Annotated[str, Field(min_length=1)] | None = None
     objective: Literal["intact", "clean_validation", "noisy_validation"] | None = None
     validation_fraction: Share = 0.1

@@ -19,6 +19,8 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 # Tune's older output is silent where it is asked to be.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# A death is a death: what is started again after it, and how often, the source decides.
+os.environ.setdefault("RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE", "1")
 # Nothing is ever restored from Tune's snapshots; the store is the authority.
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
@@ -42,14 +44,17 @@ class TrialSource(Protocol):
     def hand_out(self) -> Mapping[str, Any] | None:
         """The next order, ``trial_id`` among its keys; None to wait for running trials, empty at the end."""
 
+    def take_start(self, trial_id: str) -> None:
+        """A trial that was handed out has found its place, and runs."""
+
     def take_report(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A trial has reported."""
 
-    def take_restart(self, trial_id: str) -> None:
-        """A trial's process has died, and it is started again."""
+    def take_death(self, trial_id: str, with_its_node: bool) -> None:
+        """A trial's process has died, alone or since its node is gone; it runs again only if it is handed out anew."""
 
-    def take_death(self, trial_id: str) -> None:
-        """A trial's process has died too often."""
+    def look(self) -> None:
+        """Called several times a second."""
 
 
 def tune_trials(
@@ -58,7 +63,6 @@ def tune_trials(
     *,
     concurrency: int,
     resources: Mapping[str, float],
-    max_retries: int,
     notes: Path,
 ) -> None:
     """Run the source's trials until it has no more.
@@ -68,7 +72,6 @@ def tune_trials(
         settings: What the trials share.
         concurrency: Trials at once.
         resources: Of one trial, e.g. ``{"CPU": 1}``.
-        max_retries: How often a trial whose process died is started again.
         notes: Folder for Ray Tune's own notes, removed afterwards.
     """
     for name in _QUIET:
@@ -85,9 +88,9 @@ def tune_trials(
         run_config=tune.RunConfig(
             name=notes.name,
             storage_path=str(notes.parent),
-            callbacks=[_Deaths(source)],
+            callbacks=[_Events(source)],
             stop=_Stop(source),
-            failure_config=tune.FailureConfig(max_failures=max_retries),
+            failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),
     )
@@ -131,8 +134,6 @@ class _Bridge(Searcher):  # type: ignore[misc]
         ours = self._ids.pop(trial_id)
         if result is not None and _RESULT in result:
             self._source.take_report(ours, json.loads(result[_RESULT]))
-        elif error:
-            self._source.take_death(ours)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store is what survives."""
@@ -149,17 +150,35 @@ class _Nothing:
     """What is left of a searcher in Tune's notes."""
 
 
-class _Deaths(tune.Callback):  # type: ignore[misc]
-    """Hears of trials that Tune starts again; a searcher is not told."""
+class _Events(tune.Callback):  # type: ignore[misc]
+    """Hears what a searcher is not told."""
 
     def __init__(self, source: TrialSource) -> None:
         self._source = source
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._source.take_restart(trial.config["order"]["trial_id"])
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._source.take_start(_ours(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._source.take_death(_ours(trial), _was_lost_with_its_node(trial))
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._source.look()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_Nothing, ())
+
+
+def _ours(trial: Any) -> str:
+    ours: str = trial.config["order"]["trial_id"]
+    return ours
+
+
+def _was_lost_with_its_node(trial: Any) -> bool:
+    # Ray says only in words that it was the node; and for a node that is suddenly silent, that the process cannot be
+    # reached: of one that dies alone it says that it died.
+    said = Path(trial.error_file).read_text() if trial.error_file else ""
+    return "its node has died" in said or "temporarily unavailable" in said
 
 
 class _Stop(tune.Stopper):  # type: ignore[misc]

@@ -37,6 +37,12 @@ from spaces.emphasis import kappa_of
 from spaces.refusal import refusal
 
 _FEW_CELLS = 4
+MOST_CELLS = 10_000
+"""Cells of a grid: more could not be trained, and would only take memory."""
+MOST_DIMENSIONS = 12
+"""Ranges of one space: every combination of their ends is looked at."""
+MOST_VALUES = 100
+"""Hyper-parameters of one configuration."""
 SIGNIFICANT_DIGITS = 6
 """Digits that sampled values are recorded with: finer than any measured effect, short enough to copy."""
 
@@ -77,7 +83,7 @@ Number = Annotated[float, BeforeValidator(_no_truth_value)]
 Magnitude = Annotated[Number, Field(ge=0)]
 Given = Annotated[float | str, BeforeValidator(_number_or_word)]
 """The value of a hyper-parameter as users write it: a number, or a word."""
-Hyperparameters = Annotated[dict[str, Given], AfterValidator(in_python)]
+Hyperparameters = Annotated[dict[str, Given], Field(max_length=MOST_VALUES), AfterValidator(in_python)]
 """Values by name; ``lambda`` is accepted for ``lam``."""
 Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 """Closed range [low, high] with 0 <= low <= high; a range of one value keeps that hyper-parameter fixed."""
@@ -249,7 +255,9 @@ class RangesSpace(ContinuousSpace):
     """
 
     kind: Literal["ranges"] = "ranges"
-    dimensions: Annotated[dict[str, Dimension], Field(min_length=1), AfterValidator(in_python)]
+    dimensions: Annotated[
+        dict[str, Dimension], Field(min_length=1, max_length=MOST_DIMENSIONS), AfterValidator(in_python)
+    ]
 
     def axes(self) -> dict[str, Dimension]:
         """Return the dimensions."""
@@ -382,6 +390,10 @@ class GridSpace(SearchSpace):
             )
         if (self.beta_by_lambda is not None or product_given) and self.supervision != "gr":
             raise refusal("supervision", self.supervision, "has no beta and lam", "Give its cells as points.")
+        count = self._number_of_cells()
+        if count > MOST_CELLS:
+            remedy = f"Give at most {MOST_CELLS:,}, or ranges in place of a grid."
+            raise refusal("space", sorted(self.model_fields_set), f"has {count:,} cells", remedy)
         cells = self.grid()
         if not cells:
             raise refusal(
@@ -390,10 +402,14 @@ class GridSpace(SearchSpace):
                 "has no cells",
                 "Give points, beta_by_lambda, beta with lam, or extra.",
             )
-        twice = next((cell for cell in cells if cells.count(cell) > 1), None)
+        twice = next((cell for cell, times in Counter(cells).items() if times > 1), None)
         if twice is not None:
             raise refusal("space", twice.key, "is a cell that the grid has twice", "Remove one of them.")
         return self
+
+    def _number_of_cells(self) -> int:
+        listed = len(self.points or ()) + sum(map(len, (self.beta_by_lambda or {}).values()))
+        return listed + len(self.beta or ()) * len(self.lam or ()) + len(self.extra)
 
     def grid(self) -> list[Configuration]:
         """Return every cell: the grid first, then the extras."""

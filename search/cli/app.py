@@ -16,10 +16,16 @@ from search.cli import estimating
 from search.cli import labels
 from search.cli import listing
 from search.cli import recorded
+from search.cli import serving
+from search.cli import steering
+from search.cli import submitting
 from search.cli import sweeping
+from search.cli import upkeep
+from search.cli import watching
+from search.cli.home import Given
 from search.cli.home import HomeOption
-from search.cli.home import given_home
-from search.cli.home import with_home
+from search.cli.home import ServerOption
+from search.cli.home import completed
 from search.cli.streams import complain
 from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
@@ -36,7 +42,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except EmphasisError as error:
-            complain(with_home(str(error), given_home(ctx)))
+            complain(completed(ctx, str(error)))
             raise typer.Exit(BAD_INPUT if isinstance(error, InvalidInput) else FAILED) from error
         except KeyboardInterrupt:
             complain("Interrupted.")
@@ -64,6 +70,7 @@ app = typer.Typer(
 def emphasis(
     ctx: typer.Context,
     home: HomeOption = None,
+    server: ServerOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -85,22 +92,32 @@ def emphasis(
 
     Exit status: 0 done, 1 failed, 2 bad input.
     """
-    ctx.obj = home
+    ctx.obj = Given(home, server)
 
 
 app.command()(sweeping.run)
 app.command()(comparing.compare)
 app.command()(sweeping.validate)
-app.command()(sweeping.resume)
 app.command("estimate-noise")(estimating.estimate_noise)
+app.command()(submitting.submit)
+app.command()(watching.status)
 app.command("list")(recorded.list_sweeps)
 app.command()(recorded.show)
+app.command()(watching.logs)
+app.command()(steering.pause)
+app.command()(steering.resume)
+app.command()(steering.cancel)
+app.command()(steering.delete)
 app.command()(recorded.export)
 app.command()(recorded.ui)
+app.command()(serving.worker)
 app.command()(labels.labels)
 app.command()(listing.supervisions)
 app.command()(listing.spaces)
 app.command()(listing.datasets)
+app.command()(upkeep.backup)
+app.command()(upkeep.restore)
+app.command()(upkeep.prune)
 
 
 def main() -> None:

@@ -18,17 +18,18 @@ from search.cli.home import HomeOption
 from search.cli.home import given_home
 from search.cli.home import home_of
 from search.cli.home import with_home
-from search.cli.options import submitted_fields
 from search.cli.recorded import write_whole
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
 from search.cli.sweeping import checked
+from search.cli.sweeping import grown_cluster
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from search.cluster_resources import Nodes
     from search.compare import Comparison
     from search.home import Home
     from search.spec import SweepSpec
@@ -36,9 +37,19 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
+# What the supervisions to be compared share; the rest each has of its own.
+_SHARED = (
+    *("dataset", "noise_rate", "noise_model", "noise_file", "noise_column", "data_dir", "download", "limit_train"),
+    *("trials", "confirm.top", "confirm.seeds", "seed", "objective", "backbone"),
+    *("training.epochs", "training.learning_rate", "training.batch_size"),
+    *("concurrency", "resources.cpus", "resources.gpus"),
+)
+
+
+@options.takes_sweep(_SHARED)
 def compare(
     ctx: typer.Context,
-    file: options.File = None,
+    fields: Mapping[str, Any],
     supervision: Annotated[
         list[str] | None,
         typer.Option("--supervision", metavar="NAME", help="One to compare, or all; repeatable.", show_default=False),
@@ -46,27 +57,8 @@ def compare(
     defaults: Annotated[
         bool, typer.Option("--defaults/--no-defaults", help="Compare each one's defaults too.")
     ] = True,
-    dataset: options.Dataset = None,
-    noise_rate: options.NoiseRate = None,
-    noise_model: options.NoiseModel = None,
-    noise_file: options.NoiseFile = None,
-    noise_column: options.NoiseColumn = None,
-    data_dir: options.DataDir = None,
-    download: options.Download = None,
-    limit_train: options.LimitTrain = None,
-    trials: options.Trials = None,
-    confirm_top: options.ConfirmTop = None,
-    confirm_seeds: options.ConfirmSeeds = None,
-    seed: options.Seed = None,
-    objective: options.Objective = None,
-    backbone: options.Backbone = None,
-    epochs: options.Epochs = None,
-    learning_rate: options.LearningRate = None,
-    batch_size: options.BatchSize = None,
-    concurrency: options.Concurrency = None,
-    cpus: options.Cpus = None,
-    gpus: options.Gpus = None,
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="Of --output: md, csv or json.")] = "md",
     written: Annotated[
         Path | None,
@@ -90,36 +82,12 @@ def compare(
       emphasis compare --dataset digits --noise-rate 0.4 --supervision all --trials 12
       emphasis compare base.yaml --supervision gr --supervision cce
     """
-    fields = submitted_fields(
-        file,
-        {
-            "dataset": dataset,
-            "noise_rate": noise_rate,
-            "noise_model": noise_model,
-            "noise_file": noise_file,
-            "noise_column": noise_column,
-            "data_dir": data_dir,
-            "download": download,
-            "limit_train": limit_train,
-            "trials": trials,
-            "confirm.top": confirm_top,
-            "confirm.seeds": confirm_seeds,
-            "seed": seed,
-            "objective": objective,
-            "backbone": backbone,
-            "training.epochs": epochs,
-            "training.learning_rate": learning_rate,
-            "training.batch_size": batch_size,
-            "concurrency": concurrency,
-            "resources.cpus": cpus,
-            "resources.gpus": gpus,
-        },
-    )
     folder = home_of(ctx, home)
     from search.compare import FORMATS
 
     if format not in FORMATS:
         raise InvalidInput(FieldError("format", format, "unknown format", f"Use one of {', '.join(FORMATS)}."))
+    grown = grown_cluster(may_grow_to)
     names = _names(supervision)
     submissions = [
         checked(_fields(fields, name, defaults), folder, here=ray_address is None, quiet=number > 0)
@@ -133,7 +101,7 @@ def compare(
         if dry_run:
             _show_plan(specs, folder)
         else:
-            _show(_run(ctx, specs, folder, ray_address), folder, written, format)
+            _show(_run(ctx, specs, folder, ray_address, grown), folder, written, format)
 
 
 def _names(given: Sequence[str] | None) -> list[str]:
@@ -163,7 +131,9 @@ def _fields(fields: Mapping[str, Any], supervision: str, defaults: bool) -> dict
     return {name: value for name, value in own.items() if not (finite and name == "trials")}
 
 
-def _run(ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None) -> Comparison:
+def _run(
+    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None, may_grow_to: Nodes | None
+) -> Comparison:
     import warnings
 
     from search.compare import compare as run
@@ -179,7 +149,13 @@ def _run(ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address
             complain(with_home(str(error), given_home(ctx)))
 
         return run(
-            specs, home=home, ray_address=ray_address, on_status=display.show, on_stuck=say_why, on_message=complain
+            specs,
+            home=home,
+            ray_address=ray_address,
+            may_grow_to=may_grow_to,
+            on_status=display.show,
+            on_stuck=say_why,
+            on_message=complain,
         )
 
 

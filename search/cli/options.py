@@ -120,10 +120,13 @@ def _read_space(text: str) -> Any:
 
 def _anchored(fields: dict[str, Any]) -> dict[str, Any]:
     """Make paths absolute: a sweep may be resumed from another folder than it was started in."""
-    from search.resolve import anchored_dataset
-
     anchored = dict(fields)
-    if isinstance(dataset := fields.get("dataset"), str):
+    if isinstance(dataset := fields.get("dataset"), str) and (
+        not dataset.isidentifier() or Path(dataset).exists()
+    ):
+        # Imported only for what may be a path, since it needs torch.
+        from search.resolve import anchored_dataset
+
         anchored["dataset"] = anchored_dataset(dataset)
     for name in ("data_dir", "noise_file"):
         if isinstance(path := fields.get(name), str):

@@ -9,6 +9,7 @@ import os
 import socket
 import tempfile
 import textwrap
+from collections.abc import Mapping
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,13 +20,16 @@ from typing import Any
 import typer
 
 from search.cli.home import HomeOption
-from search.cli.home import given_home
+from search.cli.home import ServerOption
+from search.cli.home import completed
 from search.cli.home import home_of
-from search.cli.home import with_home
+from search.cli.home import service_of
+from search.cli.progress import counts
 from search.cli.spec_text import spec_yaml
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
+from search.service.bounds import MOST_ITEMS
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -33,8 +37,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from search.store import Progress
-    from search.store import SweepRecord
+    from search.service.interface import Service
+    from search.service.views import SweepDetail
+    from search.service.views import SweepView
+    from search.store import SweepState
     from search.store import TrialRecord
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -52,8 +58,16 @@ def list_sweeps(
         str | None,
         typer.Option("--noise-rate", metavar="R", help="Only this noise rate.", show_default=False),
     ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", help="Only in this state; repeatable.", show_default=False),
+    ] = None,
+    submitter: Annotated[
+        str | None, typer.Option("--submitter", metavar="NAME", help="Only of this submitter.", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Only the newest N.")] = 50,
     home: HomeOption = None,
+    server: ServerOption = None,
 ) -> None:
     """List sweeps, newest first: state, progress, best so far.
 
@@ -62,29 +76,34 @@ def list_sweeps(
     \b
       emphasis list
       emphasis list --dataset digits --noise-rate 0.4
+      emphasis list --state queued --state running
     """
-    from search.store import Store
-
-    with Store.open(home_of(ctx, home).store_url) as store:
-        sweeps = store.sweeps(dataset=dataset, noise_rate=_rate(noise_rate))
-        if not sweeps:
-            asked = dataset is not None or noise_rate is not None
-            start = "start one with `emphasis run --dataset digits --noise-rate 0.4`"
-            text = f"No sweep {'matches' if asked else 'is recorded'} in {store.location}; {start}."
-            say(with_home(text, given_home(ctx)))
-            return
-        shown = sweeps[:limit]
-        progress = store.progress_of(sweep.id for sweep in shown)
-        # Where only GR was searched, its two values have a column each.
-        several = any(sweep.supervision != "gr" for sweep in shown)
-        rows = [_sweep_row(sweep, progress[sweep.id], store.trials(sweep.id), several) for sweep in shown]
-    console = output()
+    with service_of(ctx, home, server) as service:
+        asked = {
+            "states": _states(state or ()),
+            "dataset": dataset,
+            "noise_rate": _rate(noise_rate),
+            "submitter": submitter,
+        }
+        sweeps, more = _newest(service, limit, asked)
+        location, verb = service.location, "submit" if service.address() else "run"
+    if not sweeps:
+        any_asked = any(value not in (None, ()) for value in asked.values())
+        start = f"start one with `emphasis {verb} --dataset digits --noise-rate 0.4`"
+        say(completed(ctx, f"No sweep {'matches' if any_asked else 'is recorded'} in {location}; {start}."))
+        return
+    # Where only GR was searched, its two values have a column each; where only one person submits, no name is needed.
+    several = any(sweep.supervision != "gr" for sweep in sweeps)
     columns = [*_LIST_COLUMNS]
     if several:
         columns[columns.index("β") : columns.index("λ") + 1] = ["supervision", "best"]
-    console.print(_fitting_table(console, columns, rows))
-    if len(sweeps) > limit:
-        say(f"and {len(sweeps) - limit} older: emphasis list --limit {len(sweeps)}")
+    if any(sweep.submitter != "local" for sweep in sweeps):
+        columns.insert(columns.index("noise"), "submitter")
+    cells = [_sweep_cells(sweep) for sweep in sweeps]
+    console = output()
+    console.print(_fitting_table(console, columns, [[row[name] for name in columns] for row in cells]))
+    if more:
+        say(completed(ctx, f"and older ones: `emphasis list --limit {10 * limit}`"))
 
 
 def show(
@@ -92,6 +111,7 @@ def show(
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep, or how it begins.")],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
     home: HomeOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Show one sweep: spec, leader board, recommendation, every trial, failures with their reasons.
 
@@ -101,16 +121,15 @@ def show(
       emphasis show digits-r40
       emphasis show digits-r40-260101-120000-ab12 --json
     """
-    from search.store import Store
+    from search.service.told import all_trials
 
-    with Store.open(home_of(ctx, home).store_url) as store:
-        record = store.sweep(sweep)
-        trials = store.trials(record.id)
-        progress = store.progress(record.id)
+    with service_of(ctx, home, server) as service:
+        found = service.sweep(sweep)
+        trials = all_trials(service, found.id)
     if as_json:
-        say(json.dumps(_as_json(record, trials, progress), indent=2, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(_as_json(found, trials), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _show_sweep(record, trials, progress, given_home(ctx))
+        _show_sweep(ctx, found, trials)
 
 
 def export(
@@ -153,6 +172,7 @@ def export(
         ),
     ] = None,
     home: HomeOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Write what the newest finished sweep of each dataset, noise rate and supervision recommends.
 
@@ -165,15 +185,19 @@ def export(
       emphasis export --dataset cifar10 --noise-rate 0.4 --format yaml --output best.yaml
     """
     from search.export import export as as_text
-    from search.recommend import recommendations
-    from search.store import Store
+    from search.recommend import Recommendation
 
     as_text((), format)  # a wrong format is said before the record is read
-    with Store.open(home_of(ctx, home).store_url) as store:
-        found = recommendations(
-            store, dataset, _rate(noise_rate), backbone, supervision, noise_model, objective
+    with service_of(ctx, home, server) as service:
+        found = service.recommendations(
+            dataset,
+            _rate(noise_rate),
+            backbone=backbone,
+            supervision=supervision,
+            noise_model=noise_model,
+            objective=objective,
         )
-        text = as_text(found, format)
+    text = as_text([Recommendation.from_dict(each) for each in found], format)
     if file is None or str(file) == "-":
         typer.echo(text, nl=False)
     else:
@@ -219,73 +243,78 @@ def _fitting_table(console: Console, columns: Sequence[str], rows: Sequence[Sequ
     return table
 
 
-def _sweep_row(
-    sweep: SweepRecord, progress: Progress, trials: Sequence[TrialRecord], several: bool
-) -> tuple[str, ...]:
-    from search.leaderboard import best_so_far
+def _newest(service: Service, limit: int, asked: Mapping[str, Any]) -> tuple[list[SweepView], bool]:
+    """The newest sweeps that were asked for, read page by page, and whether there are older ones."""
+    sweeps: list[SweepView] = []
+    cursor = None
+    while len(sweeps) < limit:
+        page = service.sweeps(limit=min(limit - len(sweeps), MOST_ITEMS), cursor=cursor, **asked)
+        sweeps += page.items
+        cursor = page.next
+        if cursor is None:
+            break
+    return sweeps, cursor is not None
+
+
+def _sweep_cells(sweep: SweepView) -> dict[str, str]:
+    """What the list says of a sweep, by column."""
     from search.naming import short
     from search.naming import symbols
-    from search.owner import state_now
+    from search.service.told import by_python_name
 
-    best = best_so_far(sweep, trials)
-    values = dict(best.hyperparameters) if best else {}
-    found = [short(values[name]) if name in values else "–" for name in ("beta", "lam")]
-    if several:
-        found = [sweep.supervision, symbols(sweep.supervision, values) or "–"]
-    return (
-        sweep.id,
-        state_now(sweep).value,
-        _counts(sweep, progress),
-        *found,
-        _share(best.objective.mean) if best else "–",
-        f"{sweep.noise_rate:g}",
-        sweep.backbone,
-        _moment(sweep.created_at),
-    )
-
-
-def _counts(sweep: SweepRecord, progress: Progress) -> str:
-    planned = _planned(sweep)
-    text = f"{progress.finished}/{max(planned, progress.total)}"
-    return f"{text}, {progress.failed} failed" if progress.failed else text
+    values = by_python_name(sweep.best.hyperparameters) if sweep.best else {}
+    return {
+        "sweep": sweep.id,
+        "state": sweep.state.value,
+        "trials": counts(sweep),
+        "supervision": sweep.supervision,
+        "best": symbols(sweep.supervision, values) or "–",
+        "β": short(values["beta"]) if "beta" in values else "–",
+        "λ": short(values["lam"]) if "lam" in values else "–",
+        "objective": _share(sweep.best.objective) if sweep.best else "–",
+        "submitter": sweep.submitter,
+        "noise": _noise(sweep),
+        "backbone": sweep.backbone,
+        "created": _moment(sweep.created_at),
+    }
 
 
-def _planned(sweep: SweepRecord) -> int:
-    from search.spec import SweepSpec
-
-    try:
-        return SweepSpec.recorded(sweep.spec).number_of_trials().total
-    except ValueError:  # a spec of another version: only what was added is known
-        return 0
+def _noise(sweep: SweepView) -> str:
+    return "unknown" if sweep.noise_rate is None else f"{sweep.noise_rate:g}"
 
 
-def _show_sweep(
-    sweep: SweepRecord, trials: Sequence[TrialRecord], progress: Progress, home: str | None
-) -> None:
+def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRecord]) -> None:
     from search.display import recommendation_lines
     from search.leaderboard import leaderboard
-    from search.owner import state_now
     from search.recommend import choose
     from search.reports.tables import leaderboard_table
+    from search.service.told import sweep_told
     from search.store import SweepState
 
-    state = state_now(sweep)
-    say(f"{sweep.id}: {sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}, {sweep.supervision}")
-    say(f"state    {state.value}" + (f": {sweep.message}" if sweep.message else ""))
-    say(f"trials   {_counts(sweep, progress)}, {progress.running} running, {progress.waiting} waiting")
-    times = [("created", sweep.created_at), ("started", sweep.started_at), ("finished", sweep.finished_at)]
+    progress = found.progress
+    say(f"{found.id}: {found.dataset}, noise rate {_noise(found)}, {found.backbone}, {found.supervision}")
+    say(f"state    {found.state.value}" + (f": {found.message}" if found.message else ""))
+    say(f"trials   {counts(found)}, {progress.running} running, {progress.waiting} waiting")
+    times = [("created", found.created_at), ("started", found.started_at), ("finished", found.finished_at)]
     say("times    " + ", ".join(f"{name} {_moment(moment)}" for name, moment in times if moment))
-    if state is SweepState.RUNNING:
-        say(f"owner    {sweep.owner}")
-    elif state is not SweepState.DONE:
-        say(with_home(f"resume   `emphasis resume {sweep.id}`", home))
+    if found.submitter != "local" or found.priority:
+        say(f"by       {found.submitter}, priority {found.priority}")
+    if found.owner is not None and not found.state.stopped:
+        say(f"owner    {found.owner}")
+    if found.state in (SweepState.PAUSED, SweepState.FAILED) or (found.attended and found.state is SweepState.QUEUED):
+        say(completed(ctx, f"resume   `emphasis resume {found.id}`"))
+    if found.mlflow_url:
+        say(f"MLflow   {found.mlflow_url}")
+    for note in found.notes:
+        say(completed(ctx, f"note     {note}"))
     say("spec")
-    say(textwrap.indent(spec_yaml(sweep.spec), "  "))
+    say(textwrap.indent(spec_yaml(found.spec), "  "))
     say()
-    rows = leaderboard(sweep, trials)
+    record = sweep_told(found)
+    rows = leaderboard(record, trials)
     if rows:
         output().print(leaderboard_table(rows))
-        for text in recommendation_lines(choose(sweep, trials)):
+        for text in recommendation_lines(choose(record, trials)):
             say(text)
         say()
     if trials:
@@ -295,6 +324,16 @@ def _show_sweep(
     for trial in trials:
         if trial.reason:
             say(f"{trial.state.value} {trial.number}: {trial.reason}")
+
+
+def _states(names: Sequence[str]) -> tuple[SweepState, ...]:
+    from search.store import SweepState
+
+    wrong = [name for name in names if name not in set(SweepState)]
+    if wrong:
+        remedy = f"Use {', '.join(SweepState)}."
+        raise InvalidInput(*(FieldError("state", name, "is no state of a sweep", remedy) for name in wrong))
+    return tuple(SweepState(name) for name in names)
 
 
 def _rate(text: str | None) -> float | None:
@@ -344,14 +383,15 @@ def _moment(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _as_json(sweep: SweepRecord, trials: Sequence[TrialRecord], progress: Progress) -> dict[str, Any]:
-    from search.owner import state_now
+def _as_json(found: SweepDetail, trials: Sequence[TrialRecord]) -> dict[str, Any]:
     from search.recommend import choose
+    from search.service.told import sweep_told
 
+    sweep = sweep_told(found)
     recommendation = choose(sweep, trials)
     return {
-        "sweep": {**_plain(sweep), "state": state_now(sweep).value},
-        "progress": {**_plain(progress), "planned": max(_planned(sweep), progress.total)},
+        "sweep": _plain(sweep),
+        "progress": found.progress.model_dump(),
         "recommendation": recommendation.as_dict() if recommendation else None,
         "trials": [_plain(trial) for trial in trials],
     }

@@ -1,4 +1,4 @@
-"""`emphasis run`, `validate` and `resume`: sweeps, from what the user writes to what was found."""
+"""`emphasis run` and `validate`: sweeps, from what the user writes to what was found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from search.cli.home import command
 from search.cli.home import given_home
 from search.cli.home import home_of
 from search.cli.home import with_home
-from search.cli.options import fixed_values
 from search.cli.options import submitted_fields
 from search.cli.spec_text import spec_yaml
 from search.cli.streams import complain
@@ -34,55 +33,20 @@ from search.home import Home
 from trainers.errors import EmphasisError
 
 if TYPE_CHECKING:
+    from search.cluster_resources import Nodes
     from search.orchestrator import OnStatus
     from search.orchestrator import OnStuck
     from search.orchestrator import SweepOutcome
     from search.preflight import Submission
     from search.spec import SweepSpec
 
+
+@options.takes_sweep()
 def run(
     ctx: typer.Context,
-    file: options.File = None,
-    dataset: options.Dataset = None,
-    noise_rate: options.NoiseRate = None,
-    noise_model: options.NoiseModel = None,
-    noise_file: options.NoiseFile = None,
-    noise_column: options.NoiseColumn = None,
-    data_dir: options.DataDir = None,
-    download: options.Download = None,
-    limit_train: options.LimitTrain = None,
-    supervision: options.Supervision = None,
-    fixed: options.Fixed = None,
-    space: options.Space = None,
-    sampler: options.Sampler = None,
-    trials: options.Trials = None,
-    starting_points: options.StartingPoints = None,
-    repeats: options.Repeats = None,
-    confirm_top: options.ConfirmTop = None,
-    confirm_seeds: options.ConfirmSeeds = None,
-    seed: options.Seed = None,
-    transform: options.Transform = None,
-    normalise: options.Normalise = None,
-    backbone: options.Backbone = None,
-    epochs: options.Epochs = None,
-    iterations: options.Iterations = None,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = None,
-    objective: options.Objective = None,
-    validation_fraction: options.ValidationFraction = None,
-    momentum: options.Momentum = None,
-    weight_decay: options.WeightDecay = None,
-    dropout: options.Dropout = None,
-    augmentation: options.Augmentation = None,
-    precision: options.Precision = None,
-    evaluate_every: options.EvaluateEvery = None,
-    weights: options.Weights = None,
-    concurrency: options.Concurrency = None,
-    cpus: options.Cpus = None,
-    gpus: options.Gpus = None,
-    max_failure_rate: options.MaxFailureRate = None,
-    max_retries: options.MaxRetries = None,
+    fields: Mapping[str, Any],
     ray_address: options.RayAddress = None,
+    may_grow_to: options.MayGrowTo = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, show the full spec and an estimate, and stop.")
     ] = False,
@@ -108,56 +72,13 @@ def run(
       emphasis run --dataset my_arrays.npz --noise-rate 0.3 --dry-run
       emphasis run sweep.yaml --noise-rate 0.6
     """
-    fields = submitted_fields(
-        file,
-        {
-            "dataset": dataset,
-            "noise_rate": noise_rate,
-            "noise_model": noise_model,
-            "noise_file": noise_file,
-            "noise_column": noise_column,
-            "objective": objective,
-            "validation_fraction": validation_fraction,
-            "training.weights": weights,
-            "data_dir": data_dir,
-            "download": download,
-            "limit_train": limit_train,
-            "backbone": backbone,
-            "supervision": supervision,
-            **fixed_values(fixed or ()),
-            "transform": transform,
-            "normalise": normalise,
-            "space": space,
-            "sampler": sampler,
-            "trials": trials,
-            "starting_points": starting_points,
-            "repeats": repeats,
-            "confirm.top": confirm_top,
-            "confirm.seeds": confirm_seeds,
-            "seed": seed,
-            "training.epochs": epochs,
-            "training.iterations": iterations,
-            "training.batch_size": batch_size,
-            "training.learning_rate": learning_rate,
-            "training.momentum": momentum,
-            "training.weight_decay": weight_decay,
-            "training.dropout": dropout,
-            "training.augmentation": augmentation,
-            "training.precision": precision,
-            "training.evaluate_every": evaluate_every,
-            "concurrency": concurrency,
-            "resources.cpus": cpus,
-            "resources.gpus": gpus,
-            "max_failure_rate": max_failure_rate,
-            "max_retries": max_retries,
-        },
-    )
-    folder = home_of(ctx, home)
+    folder = home_of(ctx, home, "Have the server run it with `emphasis submit`.")
+    grown = grown_cluster(may_grow_to)
     submission = checked(fields, folder, here=ray_address is None)
     if dry_run:
         _show_plan(submission.specs, folder)
     else:
-        _run_each(ctx, submission.specs, folder, ray_address)
+        _run_each(ctx, submission.specs, folder, ray_address, grown)
 
 
 def validate(
@@ -189,44 +110,11 @@ def validate(
         say(f"{file}: {spec.dataset} at noise rate {spec.shown_noise_rate}, {count} trials: valid")
 
 
-def resume(
-    ctx: typer.Context,
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Id of the sweep, or how it begins.")],
-    ray_address: options.RayAddress = None,
-    max_failure_rate: Annotated[
-        float | None,
-        typer.Option(
-            "--max-failure-rate",
-            metavar="SHARE",
-            help="In place of the sweep's own, where too many of its trials failed.",
-            show_default=False,
-        ),
-    ] = None,
-    home: HomeOption = None,
-) -> None:
-    """Complete a sweep after a crash or Ctrl-C: only what is missing is run.
+def grown_cluster(may_grow_to: str | None) -> Nodes | None:
+    """What ``--may-grow-to`` says."""
+    from search.cluster_resources import parse_may_grow_to
 
-    Example:
-
-    \b
-      emphasis list
-      emphasis resume digits-r40
-    """
-    folder = home_of(ctx, home)
-
-    def go(on_status: OnStatus, on_stuck: OnStuck) -> SweepOutcome:
-        from search.orchestrator import resume_sweep
-
-        return resume_sweep(
-            sweep,
-            max_failure_rate=max_failure_rate,
-            home=folder,
-            ray_address=ray_address,
-            on_status=on_status,
-            on_stuck=on_stuck,
-        )
-
-    _follow(ctx, go)
+    return None if may_grow_to is None else parse_may_grow_to(may_grow_to)
 
 
 def checked(
@@ -242,7 +130,7 @@ def checked(
 
         submission = check_submission(
             fields,
-            cluster_resources=this_machine() if here else None,
+            clusters=[this_machine()] if here else (),
             free_disk_bytes=shutil.disk_usage(home.path).free,
             fetch=fetch,
             on_progress=lambda done, total: status.update(f"decoding images: {done:,} of {total:,}"),
@@ -270,7 +158,7 @@ def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
 
 
 def _run_each(
-    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None
+    ctx: typer.Context, specs: Sequence[SweepSpec], home: Home, ray_address: str | None, may_grow_to: Nodes | None
 ) -> None:
     """Run the sweeps one after another; one that fails does not keep the next from running."""
     failed = False
@@ -280,11 +168,17 @@ def _run_each(
             from search.orchestrator import run_sweep
 
             return run_sweep(
-                spec, home=home, ray_address=ray_address, on_status=on_status, on_stuck=on_stuck, on_message=say
+                spec,
+                home=home,
+                ray_address=ray_address,
+                may_grow_to=may_grow_to,
+                on_status=on_status,
+                on_stuck=on_stuck,
+                on_message=say,
             )
 
         try:
-            _follow(ctx, go)
+            follow(ctx, go)
         except (SweepFailed, SweepCancelled) as error:
             complain(with_home(str(error), given_home(ctx)))
             failed = True
@@ -296,7 +190,13 @@ def _run_each(
         raise typer.Exit(1)
 
 
-def _follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) -> None:
+def follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) -> None:
+    """Run a sweep here, showing how it stands and then what it found.
+
+    Args:
+        ctx: Of the command.
+        go: Runs it.
+    """
     from search.display import progress_display
 
     console = output()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from starlette.routing import Match
 from starlette.types import ASGIApp
 from starlette.types import Message
 from starlette.types import Receive
@@ -16,7 +17,7 @@ from search.service.metrics import Metrics
 _LOGGER = logging.getLogger("emphasis.api")
 
 UNMATCHED = "-"
-"""In place of a route, where a request led to none, or was refused before it was looked for."""
+"""In place of a route, where a request leads to none."""
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -59,7 +60,7 @@ class AccessLog:
             raise
 
     def _say(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
+        route = _route(scope)
         # A method that a caller made up would grow the metrics without bound.
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         identity = scope.get("state", {}).get("identity")
@@ -78,3 +79,9 @@ class AccessLog:
                 "token": token,
             },
         )
+
+
+def _route(scope: Scope) -> str:
+    # Looked for here, since a request that was refused has not been led anywhere.
+    routes = scope["app"].router.routes
+    return next((str(each.path) for each in routes if each.matches(scope)[0] is not Match.NONE), UNMATCHED)

@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.routing import Route
 
 from search.errors import IllegalMove
 from search.errors import RequestKeyUsed
@@ -39,6 +41,9 @@ _MEANINGS = {
     503: "The store does not answer.",
 }
 _ALWAYS = (401, 403, 421, 429, 503)
+
+# Of one answer: nobody reads more, and a body of nothing but mistakes would be answered with megabytes.
+_MOST_ERRORS = 100
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
@@ -120,6 +125,8 @@ def answer_errors(app: FastAPI) -> None:
 
 
 def _invalid_input(request: Request, error: InvalidInput) -> Response:
+    if len(error.errors) > _MOST_ERRORS:
+        error = InvalidInput(*error.errors[:_MOST_ERRORS])
     missing = all(each.field in _NAMED_BY_PATHS for each in error.errors)
     return response(not_found(error) if missing else invalid_input(error))
 
@@ -145,7 +152,7 @@ def _store_unavailable(request: Request, error: StoreUnavailable) -> Response:
 def _unreadable(request: Request, error: RequestValidationError) -> Response:
     wrong = [
         FieldError(
-            str(each["loc"][-1]), each["input"], each["msg"][:1].lower() + each["msg"][1:], "See /api/v1/openapi.json."
+            str(each["loc"][1]), each["input"], each["msg"][:1].lower() + each["msg"][1:], "See /api/v1/openapi.json."
         )
         for each in error.errors()
     ]
@@ -158,7 +165,16 @@ def _http(request: Request, error: HTTPException) -> Response:
     kinds = {404: ("/problems/not-found", "Not there"), 405: ("/problems/method-not-allowed", "Not that method")}
     kind, title = kinds.get(error.status_code, ("/problems/refused", "Refused"))
     detail = "See /api/v1/openapi.json for what there is."
-    return response(Problem(kind, title, error.status_code, detail), error.headers)
+    # Starlette names those of the first route that has the path; another route may have more.
+    headers = {"Allow": ", ".join(_methods(request))} if error.status_code == 405 else error.headers
+    return response(Problem(kind, title, error.status_code, detail), headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that a request's path knows."""
+    routes = [route for route in request.app.router.routes if isinstance(route, Route)]
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -53,9 +53,8 @@ def create_app(
     )
     app.state.service, app.state.mlflow = service, mlflow or MlflowPages()
     app.state.metrics = Metrics(service.store)
-    for part in (sweep_routes, catalogue_routes, health_routes):
-        app.include_router(part.router)
-    app.router.routes.extend(pages)
+    for routes in (sweep_routes.router.routes, catalogue_routes.router.routes, health_routes.router.routes, pages):
+        app.router.routes.extend(routes)
     answer_errors(app)
     describe(app)
     # The one added last is asked first: what the guard refuses is logged too.

@@ -57,7 +57,13 @@ SWEEP: dict[str, Any] = {
     "versions": {"emphasis": "0.1.0", "torch": "2.11.0"},
     "facts": {"num_classes": 10, "train_examples": 1437},
     "data_hash": "219036e925f42b96a4eb97d288dd2f3a9c18f42c8a7978789fd8ddad18fec021",
+    "heartbeat_at": "2026-01-01T12:00:31Z",
+    "lease_expires_at": "2026-01-01T12:01:01Z",
+    "fence": 1,
+    "deaths": 0,
 }
+
+_REACHED = {"epoch": 30, "test": 0.961, "corrupted_train": 0.61, "intact_train": 0.978, "validation": None}
 
 TRIAL: dict[str, Any] = {
     "id": f"{SWEEP['id']}-0000",
@@ -67,12 +73,18 @@ TRIAL: dict[str, Any] = {
     "repeat": 0,
     "supervision": "gr",
     "hyperparameters": {"beta": 12.0, "lambda": 0.5},
+    "params": {"lam": 0.5, "kappa": 3.3},
+    "noise_rate": 0.4,
     "seed": 7,
     "noise_seed": 11,
     "state": "done",
     "reason": None,
     "objective": 0.978,
     "test_accuracy": 0.961,
+    "final": _REACHED,
+    "best": _REACHED,
+    "noise_hash": "0d1c",
+    "realised_noise_rate": 0.401,
     "train_seconds": 2.4,
     "attempts": 1,
     "started_at": "2026-01-01T12:00:02Z",
@@ -126,12 +138,30 @@ RECOMMENDATION: dict[str, Any] = {
     "noise_model": "symmetric",
     "backbone": "mlp",
     "recommended": {"supervision": "gr", "beta": 12.0, "lambda": 0.5, "transform": "exp", "normalise": "batch"},
+    "searched": ["beta", "lambda"],
     "objective": {"name": "intact_train_accuracy", **_ESTIMATE},
     "test_accuracy": _ESTIMATE,
     "intact_accuracy": _ESTIMATE,
     "baseline": None,
     "ties": [],
     "provenance": {"sweep_id": SWEEP["id"], "confirmed": True, "seeds": [101, 102, 103]},
+}
+
+STATUS: dict[str, Any] = {
+    "workers": [
+        {
+            "name": "node1:4200:1767268700.5",
+            "kind": "worker",
+            "facts": {"resources": {"CPU": 8.0, "GPU": 1.0}},
+            "started_at": "2026-01-01T11:58:20Z",
+            "heartbeat_at": "2026-01-01T12:00:30Z",
+        }
+    ],
+    "servers": [],
+    "sweeps": {"queued": 0, "running": 1, "done": 3},
+    "running": [LISTED],
+    "queue": [],
+    "waiting": 0,
 }
 
 CHECKED: dict[str, Any] = {

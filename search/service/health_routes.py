@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from search.service import examples
 from search.service.answers import declared
+from search.service.asking import Reading
 from search.service.metrics import Metrics
 from search.service.views import HealthView
+from search.service.views import StatusView
 from search.store import Store
 
 LIVE = "/api/v1/health/live"
@@ -45,6 +47,18 @@ def ready(request: Request) -> HealthView:
     store: Store = request.app.state.service.store
     store.tokens.exist()
     return HealthView(status="ready")
+
+
+@router.get(
+    "/api/v1/status",
+    operation_id="read_status",
+    summary="Read who works, what runs and what waits",
+    response_description="The service at this moment.",
+    responses={**declared(), 200: examples.of(examples.STATUS)},
+)
+def status(asked: Reading) -> StatusView:
+    """Read which workers and servers live, how many sweeps are in each state, what runs and what runs next."""
+    return asked.status()
 
 
 @router.get(

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 from typing import Protocol
 
+from search.service.views import Checked
 from search.service.views import EventView
+from search.service.views import StatusView
 from search.service.views import SweepDetail
 from search.service.views import SweepPage
 from search.service.views import TrialPage
@@ -22,6 +24,23 @@ class Service(Protocol):
     Everything wrong with what is given is raised as trainers.errors.InvalidInput, with the same field errors from
     either; what a sweep cannot do in its state as search.errors.IllegalMove.
     """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for messages."""
+        ...
+
+    def address(self) -> str | None:
+        """Where its pages are in a browser; None where no server runs."""
+        ...
+
+    def status(self) -> StatusView:
+        """Who works, what runs and what waits."""
+        ...
+
+    def check(self, fields: Mapping[str, Any]) -> Checked:
+        """Check a sweep's fields (one noise rate) as `submit` does; nothing is recorded."""
+        ...
 
     def submit(
         self, fields: Mapping[str, Any], *, priority: int = 0, request_key: str | None = None

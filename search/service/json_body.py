@@ -14,6 +14,10 @@ from search.service.problems import Refused
 MOST_BYTES = 2**20
 DEEPEST = 32
 """Levels of lists and objects; a sweep's spec has four."""
+MOST_FIELDS = 1_000
+"""Of one object."""
+MOST_VALUES = 60_000
+"""Values and names in all; the largest grid has 10,000 cells."""
 
 
 async def json_object(request: Request) -> dict[str, Any]:
@@ -57,6 +61,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
+    if len(pairs) > MOST_FIELDS:
+        raise ValueError(f"an object has {len(pairs):,} fields")
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
@@ -70,9 +76,12 @@ def _no_number(text: str) -> NoReturn:
 
 def _check_content(value: Any) -> None:
     """Refuse what is too deep, and characters that no database holds."""
-    layer, depth = [value], 0
+    layer, depth, count = [value], 0, 0
     while layer:
         depth += 1
+        count += len(layer)
+        if count > MOST_VALUES:
+            _refuse(f"It holds more than {MOST_VALUES:,} values.")
         if depth > DEEPEST + 1:
             _refuse(f"It is nested more than {DEEPEST} levels deep.")
         for each in layer:

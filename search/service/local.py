@@ -18,11 +18,17 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
 
+from search.cluster_resources import ClusterResources
 from search.home import Home
 from search.owner import state_now
+from search.service.bounds import MOST_ITEMS
+from search.service.bounds import check_limit
+from search.service.bounds import check_priority
+from search.service.bounds import check_request_key
 from search.service.sweep_views import SweepViews
 from search.service.sweep_views import epoch_view
 from search.service.sweep_views import event_view
+from search.service.sweep_views import process_view
 from search.service.sweep_views import standing_view
 from search.service.sweep_views import trial_view
 from search.service.views import Checked
@@ -30,6 +36,7 @@ from search.service.views import Curve
 from search.service.views import EventPage
 from search.service.views import EventView
 from search.service.views import StandingView
+from search.service.views import StatusView
 from search.service.views import SweepDetail
 from search.service.views import SweepPage
 from search.service.views import TrialPage
@@ -45,11 +52,10 @@ if TYPE_CHECKING:
     from search.preflight import Submission
     from search.spec import SweepSpec
 
-MOST_ITEMS = 500
-"""Items of one page."""
+MOST_SHOWN = 10
+"""Sweeps that run, and sweeps that wait, of a status."""
 
-MOST_PRIORITY = 1_000_000
-LONGEST_KEY = 200
+RUNNING_STATES = (SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING)
 
 _POLL_SECONDS = 0.5
 
@@ -100,6 +106,30 @@ class LocalService:
         other._mlflow_url = mlflow_url or self._mlflow_url
         return other
 
+    @property
+    def location(self) -> str:
+        """Where it is, for messages."""
+        return self.store.location
+
+    def address(self) -> str | None:
+        """Where its pages are in a browser; None where no server runs."""
+        servers = self.store.processes.living(ProcessKind.SERVER)
+        return next((str(server.facts["url"]) for server in servers if "url" in server.facts), None)
+
+    def status(self) -> StatusView:
+        """Who works, what runs and what waits."""
+        processes = [process_view(each) for each in self.store.processes.living()]
+        running = self.store.sweeps(state=RUNNING_STATES, limit=MOST_SHOWN)
+        told = self._views.sweeps([*running, *self.store.queue(MOST_SHOWN)], self._mlflow_url)
+        return StatusView(
+            workers=[each for each in processes if each.kind is ProcessKind.WORKER],
+            servers=[each for each in processes if each.kind is ProcessKind.SERVER],
+            sweeps=self.store.sweep_counts(),
+            running=told[: len(running)],
+            queue=told[len(running) :],
+            waiting=self.store.queue_length(),
+        )
+
     def check(self, fields: Mapping[str, Any]) -> Checked:
         """Check a sweep's fields as `submit` does, without recording or downloading anything.
 
@@ -135,8 +165,8 @@ class LocalService:
             InvalidInput: Everything that is wrong.
             RequestKeyUsed: The key was used for other fields.
         """
-        _check_priority(priority)
-        _check_key(request_key)
+        check_priority(priority)
+        check_request_key(request_key)
         submission = self._checked(fields, fetch=True)
         # Imported here since they need torch, which takes seconds, and reading sweeps does not.
         from search.settled_rate import settle_noise_rate
@@ -177,7 +207,7 @@ class LocalService:
         Raises:
             InvalidInput: The limit or the cursor cannot be used.
         """
-        _check_limit(limit)
+        check_limit(limit)
         found = self.store.sweeps(
             dataset=dataset,
             noise_rate=noise_rate,
@@ -196,7 +226,7 @@ class LocalService:
 
     def trials(self, sweep_id: str, *, after: int = -1, limit: int = 500) -> TrialPage:
         """A sweep's trials, by number."""
-        _check_limit(limit)
+        check_limit(limit)
         found = self.store.trials(self.store.sweep(sweep_id).id, after=after, limit=limit + 1)
         shown = found[:limit]
         more = shown[-1].number if len(found) > limit else None
@@ -222,7 +252,7 @@ class LocalService:
 
     def log(self, sweep_id: str, *, after: int = 0, limit: int = MOST_ITEMS) -> EventPage:
         """What a sweep's log has after the event of a number, and whether more will come."""
-        _check_limit(limit)
+        check_limit(limit)
         sweep = self.store.sweep(sweep_id)
         # The state was read before the log, so what is stopped has said everything that it will say.
         stopped = state_now(sweep).stopped
@@ -300,16 +330,22 @@ class LocalService:
         from search.preflight import check_submission
         from search.spec import read_specs
 
+        fields, several = _with_one_rate(fields)
         reading = read_specs(fields)
         # Before anything of the files is looked at: whether one exists elsewhere is nobody's business here.
-        beforehand = [*_several_rates(fields), *self._outside_roots(reading.specs[0])]
+        beforehand = [*several, *self._outside_roots(reading.specs[0])]
         if beforehand:
             raise InvalidInput(*reading.errors, *beforehand)
         workers = self.store.processes.living(ProcessKind.WORKER)
-        resources = [worker.facts["resources"] for worker in workers if "resources" in worker.facts]
-        largest = max(resources, key=lambda has: (has.get("GPU", 0.0), has.get("CPU", 0.0)), default=None)
-        free = shutil.disk_usage(self.home.path).free
-        return check_submission(fields, cluster_resources=largest, free_disk_bytes=free, fetch=fetch)
+        # A worker that has not found out yet what its cluster has may have anything.
+        resources = [worker.facts.get("resources") for worker in workers]
+        clusters = [ClusterResources.from_json(each) for each in resources if each]
+        return check_submission(
+            fields,
+            clusters=clusters if len(clusters) == len(workers) else (),
+            free_disk_bytes=shutil.disk_usage(self.home.path).free,
+            fetch=fetch,
+        )
 
     def _outside_roots(self, spec: SweepSpec) -> list[FieldError]:
         from search.service.data_roots import DataRoots
@@ -327,31 +363,14 @@ class LocalService:
             after = page.next
 
 
-def _several_rates(fields: Mapping[str, Any]) -> list[FieldError]:
+def _with_one_rate(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[FieldError]]:
+    """The fields with one noise rate, to look at the others, and what is wrong where there were several."""
     rates = fields.get("noise_rate")
     if not isinstance(rates, list | tuple) or len(rates) < 2:
-        return []
-    problem = f"are {len(rates)} noise rates, and a sweep has one"
-    return [FieldError("noise_rate", list(rates), problem, "Submit a sweep for each.")]
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MOST_ITEMS:
-        raise InvalidInput(
-            FieldError("limit", limit, f"is not between 1 and {MOST_ITEMS}", "Read the rest page by page.")
-        )
-
-
-def _check_priority(priority: int) -> None:
-    if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
-        problem = f"is not between {-MOST_PRIORITY} and {MOST_PRIORITY}"
-        raise InvalidInput(FieldError("priority", priority, problem, "Give a small whole number; 0 is usual."))
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
-        problem = f"is no printable text of 1 to {LONGEST_KEY} characters"
-        raise InvalidInput(FieldError("request_key", key[:20], problem, "Give a random name, e.g. a UUID."))
+        return fields, []
+    problem = f"are {len(rates):,} noise rates, and a sweep has one"
+    wrong = FieldError("noise_rate", list(rates[:10]), problem, "Submit a sweep for each.")
+    return {**fields, "noise_rate": rates[0]}, [wrong]
 
 
 def _cursor(created_at: datetime, sweep_id: str) -> str:

@@ -56,7 +56,23 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if operation["operationId"] in _OPEN:
                 operation["security"] = []
+    _link(document["paths"])
     return document
+
+
+def _link(paths: dict[str, Any]) -> None:
+    """Say where the id in a submission's answer leads."""
+    links = {
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
+            "parameters": {"sweep": "$response.body#/id"},
+        }
+        for path, operations in paths.items()
+        for operation in operations.values()
+        if "{sweep}" in path and path.count("{") == 1
+    }
+    for status in ("200", "201"):
+        paths["/api/v1/sweeps"]["post"]["responses"][status]["links"] = links
 
 
 def _add_spec(schemas: dict[str, Any]) -> None:

@@ -21,12 +21,12 @@ from search.service import examples
 from search.service.answers import declared
 from search.service.asking import Reading
 from search.service.asking import Submitting
+from search.service.bounds import LONGEST_KEY
+from search.service.bounds import MOST_ITEMS
+from search.service.bounds import MOST_PRIORITY
 from search.service.followed_log import MEDIA_TYPE
 from search.service.followed_log import followed_log
 from search.service.json_body import json_object
-from search.service.local import LONGEST_KEY
-from search.service.local import MOST_ITEMS
-from search.service.local import MOST_PRIORITY
 from search.service.views import Curve
 from search.service.views import EventPage
 from search.service.views import StandingView
@@ -55,6 +55,16 @@ SweepId = Annotated[
 ]
 Text = Annotated[str | None, Query(max_length=300, pattern=_TEXT)]
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="At most so many.")]
+_SENT_EVENT = {
+    "type": "object",
+    "description": "Each event of the stream.",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "The event's number; the last event has none."},
+        "event": {"type": "string", "description": "The event's kind, or end."},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "The event."},
+    },
+}
 _LOCATION = {"Location": {"description": "Where the sweep is read.", "schema": {"type": "string"}}}
 
 
@@ -232,7 +242,7 @@ def leaderboard(
             "model": EventPage,
             "description": "The log: a stream, or one page of it where application/json is accepted.",
             "content": {
-                MEDIA_TYPE: {"schema": {"type": "string"}, "example": examples.EVENT_STREAM},
+                MEDIA_TYPE: {"schema": _SENT_EVENT, "example": examples.EVENT_STREAM},
                 "application/json": {"example": examples.EVENTS},
             },
         },

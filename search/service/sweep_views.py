@@ -6,33 +6,38 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from typing import Any
 
-from search.leaderboard import LeaderboardRow
 from search.naming import written_name
 from search.objective import SearchObjective
 from search.owner import state_now
-from search.recommend import choose
+from search.service.views import AccuraciesView
 from search.service.views import BestView
 from search.service.views import EpochView
 from search.service.views import EstimateView
 from search.service.views import EventView
 from search.service.views import ObjectiveView
+from search.service.views import ProcessView
 from search.service.views import ProgressView
 from search.service.views import StandingView
 from search.service.views import SweepDetail
 from search.service.views import SweepView
 from search.service.views import TrialView
+from search.store import Accuracies
 from search.store import EpochRecord
 from search.store import EventRecord
 from search.store import Phase
 from search.store import ProcessKind
+from search.store import ProcessRecord
 from search.store import Progress
 from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
-from search.tracking.interface import direct_run_url
+
+if TYPE_CHECKING:
+    from search.leaderboard import LeaderboardRow
 
 NO_WORKER = "No worker is running: start one with `emphasis worker`."
 
@@ -79,10 +84,22 @@ class SweepViews:
         """
         (values,) = self._told([sweep], mlflow_url)
         values["notes"] = [*notes, *values["notes"]]
-        values |= {"spec": sweep.spec, "versions": sweep.versions, "facts": sweep.facts, "data_hash": sweep.data_hash}
+        values |= {
+            "spec": sweep.spec,
+            "versions": sweep.versions,
+            "facts": sweep.facts,
+            "data_hash": sweep.data_hash,
+            "heartbeat_at": sweep.heartbeat_at,
+            "lease_expires_at": sweep.lease_expires_at,
+            "fence": sweep.fence,
+            "deaths": sweep.deaths,
+        }
         return SweepDetail(**values)
 
     def _told(self, sweeps: Sequence[SweepRecord], mlflow_url: str | None) -> list[dict[str, Any]]:
+        # Imported here since the package around it needs Optuna, which takes seconds.
+        from search.tracking.interface import direct_run_url
+
         ids = [sweep.id for sweep in sweeps]
         progress = self._store.progress_of(ids)
         outcomes = self._outcomes(sweeps, progress)
@@ -128,6 +145,9 @@ class SweepViews:
         }
 
     def _recommended(self, sweep_id: str) -> _Outcome:
+        # Imported here since it needs scipy and Optuna, which take seconds.
+        from search.recommend import choose
+
         sweep = self._store.sweep(sweep_id)
         found = choose(sweep, self._store.trials(sweep_id))
         if found is None:
@@ -182,12 +202,18 @@ def trial_view(trial: TrialRecord) -> TrialView:
         repeat=trial.repeat,
         supervision=trial.supervision,
         hyperparameters=_written(trial.hyperparameters),
+        params=trial.params,
+        noise_rate=trial.noise_rate,
         seed=trial.seed,
         noise_seed=trial.noise_seed,
         state=trial.state,
         reason=trial.reason,
         objective=trial.objective,
         test_accuracy=_finite(trial.final.test) if trial.final else None,
+        final=_accuracies(trial.final),
+        best=_accuracies(trial.best),
+        noise_hash=trial.noise_hash,
+        realised_noise_rate=trial.realised_noise_rate,
         train_seconds=trial.train_seconds,
         attempts=trial.attempts,
         started_at=trial.started_at,
@@ -238,6 +264,17 @@ def event_view(event: EventRecord) -> EventView:
     )
 
 
+def process_view(process: ProcessRecord) -> ProcessView:
+    """A worker or a server as the service tells it."""
+    return ProcessView(
+        name=process.name,
+        kind=process.kind,
+        facts=process.facts,
+        started_at=process.started_at,
+        heartbeat_at=process.heartbeat_at,
+    )
+
+
 def _progress(progress: Progress, planned: int) -> ProgressView:
     return ProgressView(
         waiting=progress.waiting,
@@ -251,6 +288,18 @@ def _progress(progress: Progress, planned: int) -> ProgressView:
 
 def _written(hyperparameters: Any) -> dict[str, Any]:
     return {written_name(name): value for name, value in sorted(hyperparameters.items())}
+
+
+def _accuracies(reached: Accuracies | None) -> AccuraciesView | None:
+    if reached is None:
+        return None
+    return AccuraciesView(
+        epoch=reached.epoch,
+        test=_finite(reached.test),
+        corrupted_train=_finite(reached.corrupted_train),
+        intact_train=_finite(reached.intact_train),
+        validation=_finite(reached.validation),
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 from pydantic import Field
 
 from search.store import Phase
+from search.store import ProcessKind
 from search.store import SweepState
 from search.store import TrialState
 
@@ -76,6 +77,10 @@ class SweepDetail(SweepView):
     versions: dict[str, Any]
     facts: dict[str, Any]
     data_hash: str
+    heartbeat_at: datetime | None = Field(description="When who runs it last said that they live.")
+    lease_expires_at: datetime | None = Field(description="When a worker's right to run it ends; null for a person.")
+    fence: int = Field(description="Number of the last lease.")
+    deaths: int = Field(description="How often in a row its process died before it finished a trial.")
 
 
 class SweepPage(View):
@@ -83,6 +88,16 @@ class SweepPage(View):
 
     items: list[SweepView]
     next: str | None = Field(description="Give it as cursor to read on; null at the end.")
+
+
+class AccuraciesView(View):
+    """One evaluation: eval mode, un-augmented, in [0, 1]; null where a label set does not exist."""
+
+    epoch: int = Field(description="Epoch after which it was taken, from 1.")
+    test: float | None
+    corrupted_train: float | None = Field(description="Against the labels that were trained on.")
+    intact_train: float | None = Field(description="Against the intact labels.")
+    validation: float | None
 
 
 class TrialView(View):
@@ -95,12 +110,18 @@ class TrialView(View):
     repeat: int
     supervision: str
     hyperparameters: dict[str, float | int | str]
+    params: dict[str, Any] = Field(description="Where the sampler placed it, in the search space's own coordinates.")
+    noise_rate: float = Field(description="Nominal, in [0, 1).")
     seed: int
     noise_seed: int
     state: TrialState
     reason: str | None
     objective: float | None
     test_accuracy: float | None = Field(description="Final, eval mode.")
+    final: AccuraciesView | None = Field(description="The last evaluation.")
+    best: AccuraciesView | None = Field(description="The evaluation with the highest test accuracy.")
+    noise_hash: str | None = Field(description="Fingerprint of the corrupted labels.")
+    realised_noise_rate: float | None = Field(description="Share of labels that were really changed.")
     train_seconds: float | None
     attempts: int
     started_at: datetime | None
@@ -194,6 +215,27 @@ class Checked(View):
     trials: int = Field(description="All trials that there will be.")
     warnings: list[str]
     notes: list[str]
+
+
+class ProcessView(View):
+    """A worker or a server that lives."""
+
+    name: str = Field(description="host:pid:start")
+    kind: ProcessKind
+    facts: dict[str, Any] = Field(description="Of a worker: its resources and bounds; of a server: its addresses.")
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+class StatusView(View):
+    """The service at one moment."""
+
+    workers: list[ProcessView]
+    servers: list[ProcessView]
+    sweeps: dict[SweepState, int] = Field(description="How many are in each state.")
+    running: list[SweepView] = Field(description="What runs now, or is stopping; the newest, if there are many.")
+    queue: list[SweepView] = Field(description="What workers run next, in this order; the first of them.")
+    waiting: int = Field(description="How many wait for a worker.")
 
 
 class HyperparameterView(View):

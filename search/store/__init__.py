@@ -1,5 +1,9 @@
 """The store: the sole authority on sweeps, trials, attempts and epochs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from search.store.records import Accuracies
 from search.store.records import AttemptRecord
 from search.store.records import AttemptState
@@ -18,8 +22,10 @@ from search.store.records import TrackingRecord
 from search.store.records import TrialRecord
 from search.store.records import TrialState
 from search.store.records import utc_now
-from search.store.repository import Store
 from search.store.states import Verb
+
+if TYPE_CHECKING:
+    from search.store.repository import Store
 
 __all__ = [
     "Accuracies",
@@ -43,3 +49,12 @@ __all__ = [
     "Verb",
     "utc_now",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Who asks a server needs the words of a store and not SQLAlchemy.
+    if name == "Store":
+        from search.store.repository import Store
+
+        return Store
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -374,17 +374,22 @@ class Store:
         Args:
             passing_over: Ids of sweeps that this worker cannot run.
         """
-        query = (
-            select(Sweep)
-            .where(Sweep.state == SweepState.QUEUED, Sweep.owner.is_(None), Sweep.attended.is_(False))
-            .order_by(Sweep.priority.desc(), Sweep.created_at, Sweep.id)
-            .limit(1)
-        )
+        query = _queue().limit(1)
         if passing_over:
             query = query.where(Sweep.id.not_in(list(passing_over)))
         with self._reading() as session:
             row = session.scalars(query).one_or_none()
             return None if row is None else _sweep_record(row)
+
+    def queue(self, limit: int) -> list[SweepRecord]:
+        """The sweeps that workers run next, the first of them first; at most so many."""
+        with self._reading() as session:
+            return [_sweep_record(row) for row in session.scalars(_queue().limit(limit))]
+
+    def queue_length(self) -> int:
+        """How many sweeps wait for a worker."""
+        with self._reading() as session:
+            return session.scalar(select(func.count()).select_from(_queue().order_by(None).subquery())) or 0
 
     def claim_sweep(
         self, sweep_id: str, owner: str, *, is_alive: IsAlive, lease_seconds: float | None = None
@@ -936,6 +941,11 @@ class Store:
                 raise _no_sweep(sweep_id)
             return found
 
+    def last_event_number(self, sweep_id: str) -> int:
+        """The number of the newest event in a sweep's log; 0 without one."""
+        with self._reading() as session:
+            return session.scalar(_last_event_number(sweep_id)) or 0
+
     # MLflow's cursor
 
     def tracking(self, subject_id: str) -> TrackingRecord | None:
@@ -956,6 +966,26 @@ class Store:
         """Say that MLflow has nothing of a deleted sweep any more."""
         with self._writing() as session:
             session.execute(delete(Tracking).where(Tracking.subject_id == sweep_id, Tracking.deleted))
+
+    def adopt_run(self, sweep_id: str, subject_id: str, run_id: str) -> str | None:
+        """Make an MLflow run the one of a sweep or trial, unless there is one: of several recorders the first wins.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            subject_id: Of the sweep, or of a trial of it.
+            run_id: A run that was made for it.
+
+        Returns:
+            Its run: ``run_id``, or the one that another made; None where the sweep has been deleted.
+        """
+        with self._writing() as session:
+            if session.scalars(_locking(sweep_id)).one_or_none() is None:
+                return None
+            row = session.get(Tracking, subject_id)
+            if row is not None:
+                return row.run_id
+            session.add(Tracking(**asdict(TrackingRecord(subject_id, run_id))))
+            return run_id
 
     def save_tracking(self, record: TrackingRecord) -> None:
         """Remember how far MLflow's projection of a sweep or trial has come."""
@@ -1035,6 +1065,11 @@ def _check_lease(session: Session, lease: Lease, now: datetime) -> None:
         raise LeaseLost(lease.sweep_id, "the lease ran out, since it was not renewed in time")
 
 
+def _queue() -> Select[Sweep]:
+    ready = select(Sweep).where(Sweep.state == SweepState.QUEUED, Sweep.owner.is_(None), Sweep.attended.is_(False))
+    return ready.order_by(Sweep.priority.desc(), Sweep.created_at, Sweep.id)
+
+
 def _is_held(row: Sweep, now: datetime, is_alive: IsAlive) -> bool:
     if row.owner is None:
         return False
@@ -1073,6 +1108,10 @@ def _move(
     _add_event(session, row.id, kind, told, level=level, data={"state": str(state)})
 
 
+def _last_event_number(sweep_id: str) -> Select[int | None]:
+    return select(func.max(Event.number)).where(Event.sweep_id == sweep_id)
+
+
 def _add_event(
     session: Session,
     sweep_id: str,
@@ -1083,7 +1122,7 @@ def _add_event(
     data: Mapping[str, Any] | None = None,
 ) -> Event:
     # Called with the sweep locked: numbers have no gap, and a reader that has seen one has seen those before it.
-    last = session.scalar(select(func.max(Event.number)).where(Event.sweep_id == sweep_id)) or 0
+    last = session.scalar(_last_event_number(sweep_id)) or 0
     row = Event(
         sweep_id=sweep_id,
         number=last + 1,

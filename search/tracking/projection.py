@@ -12,8 +12,10 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from datetime import UTC
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ from search.tracking.interface import run_url
 from search.tracking.run_content import ParentSummary
 from search.tracking.runs import MlflowRuns
 from search.tracking.runs import RecordedRun
+from trainers.errors import InvalidInput
 
 Summarise = Callable[[str], ParentSummary | None]
 
@@ -108,11 +111,16 @@ class Projection:
         if cursor is not None and cursor.deleted:
             self._delete(cursor)
             return
-        sweep = self._store.sweep(sweep_id)
+        try:
+            sweep = self._store.sweep(sweep_id)
+        except InvalidInput:
+            return  # deleted before MLflow had anything of it
         if math.isnan(sweep.noise_rate):
             return  # nothing that is said of it now could be corrected in MLflow later
         trials = self._store.trials(sweep_id)
-        ledger = self._ledgers.get(sweep_id)
+        stopped = content.sweep_status(sweep) != content.RUNNING
+        # Read anew for the last time: runs that were made twice are seen, whoever made them.
+        ledger = None if stopped else self._ledgers.get(sweep_id)
         if ledger is None:
             ledger = self._ledgers[sweep_id] = self._open_ledger(sweep)
         parent = self._sync_parent_start(sweep, ledger)
@@ -120,6 +128,19 @@ class Projection:
             self._sync_trial(trial, sweep, ledger, parent)
         if not parent.deleted:
             self._sync_parent_end(sweep, ledger, parent, artifacts)
+        if stopped:
+            del self._ledgers[sweep_id]
+            self._check_still_stopped(sweep)
+
+    def _check_still_stopped(self, sweep: SweepRecord) -> None:
+        """Bring a sweep up to the store once more that was taken up while another process ran: ours came last."""
+        now = self._store.sweep(sweep.id)
+        if (now.state, now.message, now.fence) == (sweep.state, sweep.message, sweep.fence):
+            return
+        cursor = self._store.tracking(sweep.id)
+        if cursor is not None:
+            self._store.save_tracking(replace(cursor, closed=False))
+        self._sync(sweep.id, None)
 
     def _delete(self, cursor: TrackingRecord) -> None:
         self._ledgers.pop(cursor.subject_id, None)
@@ -151,11 +172,9 @@ class Projection:
 
     def _sync_parent_start(self, sweep: SweepRecord, ledger: _Ledger) -> RecordedRun:
         if ledger.parent is None:
-            ledger.parent = self.runs.create(
-                ledger.experiment_id,
-                content.sweep_run_name(sweep),
-                content.milliseconds(sweep.started_at or sweep.created_at),
-                content.sweep_tags(sweep),
+            started = sweep.started_at or sweep.created_at
+            ledger.parent = self._create(
+                ledger, sweep.id, sweep.id, content.sweep_run_name(sweep), started, content.sweep_tags(sweep)
             )
         run = ledger.parent
         if not run.deleted:
@@ -164,6 +183,24 @@ class Projection:
             if content.sweep_status(sweep) == content.RUNNING:
                 self.runs.set_status(run, content.RUNNING, 0)
         return run
+
+    def _create(
+        self, ledger: _Ledger, sweep_id: str, subject_id: str, name: str, started: datetime, tags: Mapping[str, str]
+    ) -> RecordedRun:
+        """Make a subject's run, unless another process has made one since MLflow was looked at."""
+        run = self.runs.create(ledger.experiment_id, name, content.milliseconds(started), tags)
+        held = self._store.adopt_run(sweep_id, subject_id, run.run_id)
+        if held == run.run_id:
+            return run
+        other = self.runs.find(held) if held is not None else None
+        if held is not None and other is None:
+            # MLflow has lost what it had; its record is made anew.
+            self._store.save_tracking(TrackingRecord(subject_id, run.run_id))
+            return run
+        self.runs.delete(run)
+        if other is None:
+            self._store.sweep(sweep_id)  # raises: it was deleted meanwhile
+        return other or run
 
     def _sync_trial(
         self, trial: TrialRecord, sweep: SweepRecord, ledger: _Ledger, parent: RecordedRun
@@ -175,8 +212,7 @@ class Projection:
             started = trial.started_at or trial.finished_at or sweep.started_at or sweep.created_at
             tags = {**content.trial_tags(trial, sweep), content.PARENT_TAG: parent.run_id}
             name = content.trial_run_name(trial)
-            run = self.runs.create(ledger.experiment_id, name, content.milliseconds(started), tags)
-            ledger.children[trial.id] = run
+            run = ledger.children[trial.id] = self._create(ledger, sweep.id, trial.id, name, started, tags)
         if run.deleted:
             return
         ended = trial.state.finished

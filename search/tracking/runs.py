@@ -113,19 +113,29 @@ class MlflowRuns:
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
             )
-            runs += [
-                RecordedRun(
-                    run_id=run.info.run_id,
-                    status=run.info.status,
-                    tags=dict(run.data.tags),
-                    params=set(run.data.params),
-                    deleted=run.info.lifecycle_stage != "active",
-                )
-                for run in page
-            ]
+            runs += [_recorded(run) for run in page]
             token = page.token
             if not token:
                 return runs
+
+    def deleted(self) -> Iterator[tuple[str, str]]:
+        """Sweep's id and URI of the artifacts of every run of a sweep that was deleted in MLflow."""
+        from mlflow.entities import ViewType
+
+        experiments = self.client.search_experiments(view_type=ViewType.ALL, max_results=_RUNS_A_PAGE)
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment.experiment_id for experiment in experiments],
+                filter_string=f"tags.`{SWEEP_TAG}` != ''",
+                run_view_type=ViewType.DELETED_ONLY,
+                max_results=_RUNS_A_PAGE,
+                page_token=token,
+            )
+            yield from ((run.data.tags[SWEEP_TAG], run.info.artifact_uri) for run in page)
+            token = page.token
+            if not token:
+                return
 
     def create(self, experiment_id: str, name: str, start_time: int, tags: Mapping[str, str]) -> RecordedRun:
         """Create a run that started at ``start_time`` (milliseconds since 1970, UTC)."""
@@ -139,19 +149,27 @@ class MlflowRuns:
 
     def delete_sweep(self, parent_run_id: str, sweep_id: str) -> None:
         """Delete a sweep's runs, as far as MLflow still has them (it keeps them restorable)."""
+        found = self._get(parent_run_id)
+        for run in self.of_sweep(found.info.experiment_id, sweep_id) if found is not None else ():
+            if not run.deleted:
+                self.delete(run)
+
+    def find(self, run_id: str) -> RecordedRun | None:
+        """One run by its id; None where MLflow has none such."""
+        found = self._get(run_id)
+        return None if found is None else _recorded(found)
+
+    def _get(self, run_id: str) -> Any:
         from mlflow.exceptions import MlflowException
         from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
         from mlflow.protos.databricks_pb2 import ErrorCode
 
         try:
-            experiment_id = self.client.get_run(parent_run_id).info.experiment_id
+            return self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 raise
-            return
-        for run in self.of_sweep(experiment_id, sweep_id):
-            if not run.deleted:
-                self.delete(run)
+            return None
 
     def epochs_recorded(self, run: RecordedRun) -> int:
         """Return the highest epoch that MLflow has of a run; 0 without one."""
@@ -214,6 +232,16 @@ class MlflowRuns:
     def upload(self, run: RecordedRun, folder: Path) -> None:
         """Upload everything in a folder to the run's artifacts, over what has the same name."""
         self.client.log_artifacts(run.run_id, str(folder))
+
+
+def _recorded(run: Any) -> RecordedRun:
+    return RecordedRun(
+        run_id=run.info.run_id,
+        status=run.info.status,
+        tags=dict(run.data.tags),
+        params=set(run.data.params),
+        deleted=run.info.lifecycle_stage != "active",
+    )
 
 
 def _packed(groups: Sequence[Sequence[Point]], most: int) -> Iterator[list[Point]]:

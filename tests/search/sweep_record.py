@@ -23,13 +23,14 @@ LONG = ("--epochs", "40")
 
 @dataclass
 class Record:
-    """What a home folder has of its one sweep, read as a user's tools read it."""
+    """What a home folder has of a sweep, by default its only one, read as a user's tools read it."""
 
     home: Home
+    sweep_id: str | None = None
 
     def __post_init__(self) -> None:
         with Store.open(self.home.store_url) as store:
-            (self.sweep,) = store.sweeps()
+            (self.sweep,) = [each for each in store.sweeps() if self.sweep_id in (None, each.id)]
             self.trials = store.trials(self.sweep.id)
             self.attempts = {trial.id: store.attempts(trial.id) for trial in self.trials}
             self.epochs = {trial.id: len(store.epochs(trial.id)) for trial in self.trials}

@@ -27,8 +27,11 @@ from search.spec import SweepSpec
 from search.store import Store
 from spaces import Configuration
 
-RECORDED = ("list", "show", "export", "ui")
-COMMANDS = ("run", "validate", "resume", "estimate-noise", *RECORDED, "supervisions", "spaces", "datasets")
+RECORDED = ("status", "list", "show", "logs", "export", "ui")
+UPKEEP = ("backup", "restore", "prune")
+STEERING = ("pause", "resume", "cancel", "delete")
+LISTS = ("supervisions", "spaces", "datasets")
+COMMANDS = ("run", "submit", "validate", "compare", "estimate-noise", *STEERING, *RECORDED, *LISTS, *UPKEEP)
 HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy", "cleanlab")
 
 Emphasis = Callable[..., Result]
@@ -372,7 +375,7 @@ class TestList:
         assert gce.split()[3:6] == ["gce", "q=0.5", "0.900"]
         assert gr.split()[5:9] == ["gr", "β=16", "λ=1", "0.960"]
 
-    def test_sweep_whose_owner_died_is_interrupted(
+    def test_sweep_of_a_person_whose_process_died_is_paused(
         self, emphasis: Emphasis, record_sweep: RecordSweep, store: Store
     ) -> None:
         with subprocess.Popen(
@@ -386,7 +389,7 @@ class TestList:
             record_sweep("alive").id, this_process(), is_alive=lambda owner, heartbeat: True
         )
         states = dict(line.split()[:2] for line in emphasis("list").stdout.splitlines())
-        assert states["dead"] == "interrupted"
+        assert states["dead"] == "paused"
         assert states["alive"] == "running"
         assert "resume   `emphasis resume dead`" in emphasis("show", "dead").stdout
 

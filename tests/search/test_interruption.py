@@ -158,7 +158,7 @@ def test_a_store_that_does_not_take_a_heartbeat_does_not_end_the_sweep() -> None
 
 
 def test_a_sweep_whose_ray_has_died_is_interrupted(child: subprocess.Popen[bytes]) -> None:
-    ray = Cluster({"CPU": 1.0}, servers=[psutil.Process(child.pid)])
+    ray = Cluster(servers=[psutil.Process(child.pid)])
 
     def lookout(asked: Interruption) -> Lookout:
         looking = Lookout(asked, lambda: None, lambda reason: None)
@@ -193,7 +193,7 @@ def test_a_sweep_that_does_not_react_is_stopped_in_the_store_all_the_same() -> N
 def test_a_cluster_that_has_not_answered_for_long_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        ray = Cluster({"CPU": 1.0}, address=address)
+        ray = Cluster(address=address)
         monkeypatch.setattr(cluster, "_PATIENCE_WITH_A_CLUSTER", 0.0)
         assert ray.loss() is None
     monkeypatch.setattr(cluster, "_PATIENCE_WITH_A_CLUSTER", 1000.0)

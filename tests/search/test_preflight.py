@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.cluster_resources import ClusterResources
+from search.cluster_resources import Nodes
 from search.errors import SweepWarning
 from search.orchestrator import _Session
 from search.preflight import DISK_FOR_A_SWEEP
@@ -17,6 +19,10 @@ from trainers.errors import InvalidInput
 
 def spec_of(**fields: Any) -> SweepSpec:
     return SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, **fields})
+
+
+def ray_with(**resources: float) -> ClusterResources:
+    return ClusterResources.of([resources])
 
 
 def only_error(spec: SweepSpec, **world: Any) -> FieldError:
@@ -37,7 +43,7 @@ def vectors(tmp_path: Path) -> Path:
 
 
 def test_sound_sweep_passes_without_a_word() -> None:
-    found = check(spec_of(), cluster_resources={"CPU": 2.0}, free_disk_bytes=2**33)
+    found = check(spec_of(), clusters=[ray_with(CPU=2)], free_disk_bytes=2**33)
     assert found.errors == ()
     assert found.warnings == ()
 
@@ -96,7 +102,7 @@ def test_limit_at_either_end_passes(limit: int) -> None:
 def test_processors_that_ray_does_not_have_are_refused(
     resources: dict[str, float], cluster: dict[str, float], field: str, problem: str
 ) -> None:
-    error = only_error(spec_of(resources=resources), cluster_resources=cluster)
+    error = only_error(spec_of(resources=resources), clusters=[ray_with(**cluster)])
     assert error.field == field
     assert problem in error.problem
 
@@ -113,8 +119,8 @@ def test_processors_that_ray_does_not_have_are_refused(
 def test_more_trials_at_once_than_ray_has_room_for_are_refused(
     resources: dict[str, Any], cluster: dict[str, float], room: int
 ) -> None:
-    check(spec_of(resources=resources, concurrency=room), cluster_resources=cluster)
-    error = only_error(spec_of(resources=resources, concurrency=room + 1), cluster_resources=cluster)
+    check(spec_of(resources=resources, concurrency=room), clusters=[ray_with(**cluster)])
+    error = only_error(spec_of(resources=resources, concurrency=room + 1), clusters=[ray_with(**cluster)])
     assert (error.field, error.value) == ("concurrency", room + 1)
     assert f"Give {room} or less" in error.remedy
 
@@ -122,9 +128,44 @@ def test_more_trials_at_once_than_ray_has_room_for_are_refused(
 def test_a_missing_gpu_and_too_high_a_concurrency_are_said_at_once() -> None:
     spec = spec_of(resources={"cpus": 1, "gpus": 1}, concurrency=9)
     with pytest.raises(InvalidInput) as caught:
-        check(spec, cluster_resources={"CPU": 2.0})
+        check(spec, clusters=[ray_with(CPU=2)])
     assert [error.field for error in caught.value.errors] == ["resources.gpus", "concurrency"]
-    assert caught.value.errors[1].problem == "Ray has room for 2 trials of 1 CPUs at once"
+    assert caught.value.errors[1].problem == "Ray has room for 2 trials of 1 CPU at once"
+
+
+NO_GPU, A_GPU, MAY_HAVE_GPUS = (
+    ClusterResources((Nodes(2),)),
+    ClusterResources((Nodes(0), Nodes(2), Nodes(4, gpus=1))),
+    ClusterResources((Nodes(2),), (Nodes(8, gpus=2, count=2),)),
+)
+
+
+@pytest.mark.parametrize(
+    ("resources", "clusters", "field", "problem"),
+    [
+        ({"cpus": 6}, [A_GPU], "resources.cpus", "no node of Ray has more than 4 CPUs"),
+        ({"cpus": 6, "gpus": 1}, [A_GPU, NO_GPU], "resources.cpus", "best suited of the 2 workers' Rays"),
+        ({"gpus": 4}, [MAY_HAVE_GPUS], "resources.gpus", "no node of Ray has more than 2 GPUs"),
+        ({"cpus": 4, "gpus": 1}, [ClusterResources((Nodes(8), Nodes(1, gpus=1)))], "resources", "has both"),
+    ],
+)
+def test_what_no_node_of_any_worker_could_ever_hold_is_refused(
+    resources: dict[str, float], clusters: list[ClusterResources], field: str, problem: str
+) -> None:
+    error = only_error(spec_of(resources=resources), clusters=clusters)
+    assert error.field == field
+    assert problem in error.problem
+
+
+def test_a_sweep_is_sound_if_one_of_the_workers_can_run_it() -> None:
+    assert check(spec_of(resources={"gpus": 1}), clusters=[NO_GPU, A_GPU, MAY_HAVE_GPUS]).warnings == ()
+
+
+def test_what_only_an_autoscaler_may_bring_is_waited_for_and_that_is_said() -> None:
+    (warning,) = check(spec_of(resources={"gpus": 1}, concurrency=4), clusters=[NO_GPU, MAY_HAVE_GPUS]).warnings
+    assert warning == "The trials will wait for 1 GPU: Ray has none now, its autoscaler may bring it."
+    error = only_error(spec_of(resources={"gpus": 1}, concurrency=5), clusters=[MAY_HAVE_GPUS])
+    assert error.problem == "Ray has room for 4 trials of 1 CPU and 1 GPU at once"
 
 
 def test_nothing_is_downloaded_before_all_else_is_sound(install_package: Callable[..., None]) -> None:
@@ -145,7 +186,7 @@ def test_nothing_is_downloaded_before_all_else_is_sound(install_package: Callabl
     far = {"dataset": "far", "download": True, "noise_rate": 0.4}
     for wrong, field in (({"trials": 0}, "trials"), ({"resources": {"gpus": 1}}, "resources.gpus")):
         with pytest.raises(InvalidInput) as caught:
-            check_submission({**far, **wrong}, cluster_resources={"CPU": 2.0})
+            check_submission({**far, **wrong}, clusters=[ray_with(CPU=2)])
         assert [error.field for error in caught.value.errors] == [field]
     (warning,) = check_submission(far, fetch=False).warnings
     assert warning.startswith("far was not downloaded")
@@ -175,7 +216,7 @@ def test_wrong_fields_and_what_the_world_lacks_are_reported_together() -> None:
                 "trials": -3,
                 "resources": {"gpus": 1},
             },
-            cluster_resources={"CPU": 2.0},
+            clusters=[ray_with(CPU=2)],
             free_disk_bytes=0,
         )
     assert {error.field for error in caught.value.errors} == {

@@ -29,6 +29,7 @@ from search.store import Store
 from search.store import SweepState
 from search.store import TrackingRecord
 from search.store import TrialState
+from search.store import Verb
 from search.tracking import ParentSummary
 from search.tracking import Projection
 from search.tracking import Recorder
@@ -37,6 +38,8 @@ from search.tracking import run_url
 from search.tracking import ui_command
 from search.tracking.run_content import LONGEST_TAG
 from search.tracking.run_content import sweep_tags
+from search.tracking.runs import MlflowRuns
+from search.tracking.runs import RecordedRun
 from trainers.errors import InvalidInput
 
 EPOCHS = 4
@@ -335,6 +338,80 @@ def test_run_made_twice_by_a_late_answer_is_kept_once(
     Projection(store, database, tmp_path / "artifacts").sync_sweep(sweep.id)
 
     assert record.children(sweep.id)[trial_id].info.run_id == first.info.run_id
+
+
+class _Slow(MlflowRuns):
+    """MLflow, with something that happens just before it makes a run."""
+
+    def __init__(self, database: str, artifacts: Path, meanwhile: Callable[[], object]) -> None:
+        super().__init__(database, artifacts)
+        self._meanwhile: list[Callable[[], object]] = [meanwhile]
+
+    def create(self, *given: Any, **named: Any) -> RecordedRun:
+        while self._meanwhile:
+            self._meanwhile.pop()()
+        return super().create(*given, **named)
+
+
+def test_two_processes_that_record_one_sweep_at_once_make_each_run_once(
+    sweep: Sweep, store: Store, database: str, tmp_path: Path
+) -> None:
+    trial_id = sweep.run(0)
+    artifacts = tmp_path / "artifacts"
+    one, other = (Projection(store, database, artifacts) for _ in range(2))
+    # The other finds nothing in MLflow, and before it has made the sweep's run this one has made all of them.
+    other._runs = _Slow(database, artifacts, lambda: one.sync_sweep(sweep.id))
+    other.sync_sweep(sweep.id)
+
+    record = Record(database)
+    assert set(record.children(sweep.id)) == {trial_id}
+    assert len(record.runs(sweep.id)) == 2
+    record.assert_each_epoch_once(record.children(sweep.id)[trial_id])
+
+
+def test_last_record_of_a_sweep_removes_what_was_made_twice(
+    sweep: Sweep, store: Store, projection: Projection, database: str
+) -> None:
+    trial_id = sweep.run(0)
+    projection.sync_sweep(sweep.id)
+    record = Record(database)
+    first = record.children(sweep.id)[trial_id]
+    # By a process that was killed before it could say so.
+    record.client.create_run(first.info.experiment_id, tags=dict(first.data.tags))
+    store.finish_sweep(sweep.id, SweepState.DONE)
+    projection.sync_sweep(sweep.id)
+
+    assert record.children(sweep.id)[trial_id].info.run_id == first.info.run_id
+    assert len(record.runs(sweep.id)) == 2
+
+
+def test_sweep_that_is_paused_while_its_waiting_is_recorded_is_recorded_as_paused(
+    store: Store, database: str, tmp_path: Path
+) -> None:
+    Sweep(store, "paused")
+    store.release_sweep("paused", "stopped")
+    store.ask("paused", Verb.RESUME)
+    artifacts = tmp_path / "artifacts"
+    projection = Projection(store, database, artifacts)
+    projection._runs = _Slow(database, artifacts, lambda: store.ask("paused", Verb.PAUSE))
+    projection.sync_sweep("paused")
+
+    assert Record(database).parent("paused").data.tags["emphasis.state"] == "paused"
+    assert store.behind_in_tracking() == []
+
+
+def test_sweep_that_is_deleted_while_it_is_recorded_leaves_nothing(
+    store: Store, database: str, tmp_path: Path
+) -> None:
+    Sweep(store, "deleted")
+    store.release_sweep("deleted", "stopped")
+    artifacts = tmp_path / "artifacts"
+    recorder = Recorder(store, database, artifact_root=artifacts, interval=0.01, first_retry=0.01)
+    recorder.projection._runs = _Slow(database, artifacts, lambda: store.delete_sweep("deleted"))
+    recorder.catch_up()
+
+    assert recorder.close(PATIENCE)
+    assert Record(database).runs("deleted") == []
 
 
 def test_run_that_the_user_deleted_stays_deleted(

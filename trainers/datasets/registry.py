@@ -36,8 +36,10 @@ _BUILT_IN: dict[str, DatasetSource] = {
 }
 _PATHS = "Or give the path of a .npz file, of a .csv or .parquet table of images, or of a folder of images."
 
-# By name and folder: which version of the file was read (empty for other sources), and what it held.
+# By name and folder: which version of the file was read (empty for other sources), and what it held; the last asked
+# for comes last. Only the last few are kept, since a service is asked for many.
 _loaded: dict[tuple[str, Path | None], tuple[tuple[object, ...], Dataset]] = {}
+_MOST_LOADED = 4
 _loading = threading.Lock()
 
 
@@ -60,7 +62,8 @@ def dataset_path(name: str) -> Path | None:
     path = Path(name).expanduser()
     if name.lower().endswith((".npz", *MANIFEST_EXTENSIONS)) or "/" in name or os.sep in name:
         return path
-    return path if path.is_dir() and name not in plugin_names(ENTRY_POINT_GROUP) else None
+    # os.path answers no where a name is too long for a path, or what leads to it may not be read.
+    return path if os.path.isdir(path) and name not in plugin_names(ENTRY_POINT_GROUP) else None
 
 
 def dataset_source(name: str) -> DatasetSource:
@@ -119,7 +122,7 @@ def load_dataset(
     download: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
-    """A data set; the same object on every call in one process while its files are unchanged.
+    """A data set; the last few are the same object on every call in one process while their files are unchanged.
 
     Args:
         name: ``digits``, ``cifar10``, ``cifar100``, ``clothing1m``; ``torchvision:`` and the name of a class,
@@ -138,13 +141,15 @@ def load_dataset(
     key = (name, folder and folder.absolute())
     with _loading:
         version = source.version(folder) if isinstance(source, FileSource) else ()
-        known = _loaded.get(key)
+        known = _loaded.pop(key, None)
         if known is None or known[0] != version:
             if isinstance(source, FileSource):
                 known = (version, source.load(folder, download, on_progress))
             else:
                 known = (version, source.load(folder, download))
-            _loaded[key] = known
+        _loaded[key] = known
+        while len(_loaded) > _MOST_LOADED:
+            del _loaded[next(iter(_loaded))]
         return known[1]
 
 

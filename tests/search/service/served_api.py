@@ -55,6 +55,7 @@ def served(
     required: bool = True,
     limit: RateLimit | None = None,
     data_roots: list[Path] | None = None,
+    port: int = 0,
     **given: Any,
 ) -> Iterator[Served]:
     service = LocalService(store, Home.resolve(folder), data_roots=data_roots)
@@ -66,7 +67,7 @@ def served(
     limit = limit or RateLimit(rate=10_000, burst=10_000)
     guard = Guard(find, lambda: required, AllowedHosts("127.0.0.1"), limit)
     app = create_app(service, guard, **given)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -1,0 +1,289 @@
+"""Workers as real processes on one store: what runs where, and what becomes of it when a worker is stopped or killed.
+
+Their sweeps join a Ray that runs already.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+from driver_process import DriverProcess
+from driver_process import RayProcess
+from driver_process import eventually
+from driver_process import joining
+from sweep_record import Record
+from sweep_record import assert_complete
+from sweep_record import assert_kept
+from sweep_record import assert_nothing_runs
+
+from search.home import Home
+from search.service.local import LocalService
+from search.store import AttemptState
+from search.store import ProcessKind
+from search.store import Store
+from search.store import SweepRecord
+from search.store import SweepState
+from search.store import TrialState
+from search.store import Verb
+
+# About a second of training each on a quiet machine.
+LONG = 60
+
+
+@dataclass
+class Installation:
+    """A home folder, its store, and workers that share it."""
+
+    home: Home
+    store: Store
+    cluster: RayProcess
+
+    def submit(
+        self, submitter: str = "local", *, priority: int = 0, trials: int = 2, epochs: int = 2, rate: float = 0.4
+    ) -> str:
+        """Queue a sweep of so many trials, of which none is repeated; its id."""
+        service = LocalService(self.store, self.home, submitter=submitter)
+        fields = {
+            "dataset": "digits",
+            "noise_rate": rate,
+            "trials": trials,
+            "starting_points": 0,
+            "confirm": {"seeds": 0},
+            "training": {"epochs": epochs},
+        }
+        return service.submit(fields, priority=priority).id
+
+    def worker(self, *arguments: str) -> DriverProcess:
+        """Start a worker, which runs one trial at a time."""
+        command = ("worker", "--trials", "1", "--poll", "0.2", "--log-format", "json", *arguments)
+        return DriverProcess(self.home.path, *command, environment=joining(self.cluster))
+
+    def record(self, sweep_id: str) -> Record:
+        return Record(self.home, sweep_id)
+
+    def owner(self, sweep_id: str, other_than: str | None = None) -> str:
+        """Wait until a process has the sweep; its name."""
+
+        def look() -> str | None:
+            owner = self.store.sweep(sweep_id).owner
+            return None if owner == other_than else owner
+
+        return eventually(look)
+
+    def wait_for(self, sweep_id: str, *states: SweepState) -> SweepRecord:
+        def look() -> SweepRecord | None:
+            sweep = self.store.sweep(sweep_id)
+            assert sweep.state is not SweepState.FAILED, sweep.message
+            return sweep if sweep.state in states else None
+
+        return eventually(look)
+
+    def wait_for_finished_trial(self, sweep_id: str, count: int = 1) -> None:
+        eventually(lambda: self.store.progress(sweep_id).finished >= count)
+
+    def started_by(self, sweep_id: str) -> list[str]:
+        """Who took the sweep up, in order."""
+        return [each.message.split()[-1] for each in self.store.events(sweep_id) if each.kind == "started"]
+
+
+def pid_of(owner: str) -> int:
+    return int(owner.split(":")[1])
+
+
+def assert_complete_once(record: Record) -> None:
+    """As `assert_complete`; and no two attempts at a trial ran at the same time."""
+    assert_complete(record)
+    for attempts in record.attempts.values():
+        for before, after in pairwise(attempts):
+            assert before.finished_at is not None
+            assert before.finished_at <= after.started_at
+
+
+@pytest.fixture(scope="module")
+def installation(cluster: RayProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    home = Home(tmp_path_factory.mktemp("home"))
+    with Store.open(home.store_url) as store:
+        yield Installation(home, store, cluster)
+
+
+@pytest.fixture(scope="module")
+def workers(installation: Installation) -> Iterator[list[DriverProcess]]:
+    """Two workers with short leases."""
+    with installation.worker("--lease", "10") as one, installation.worker("--lease", "10") as other:
+        yield [one, other]
+
+
+@pytest.fixture
+def alone(cluster: RayProcess, tmp_path: Path) -> Iterator[Installation]:
+    """An installation without any worker yet."""
+    home = Home(tmp_path)
+    with Store.open(home.store_url) as store:
+        yield Installation(home, store, cluster)
+
+
+def test_three_sweeps_of_three_submitters_on_two_workers_finish_with_the_right_owners(
+    installation: Installation, workers: list[DriverProcess]
+) -> None:
+    store = installation.store
+    asked = {
+        installation.submit(name, rate=rate): (name, rate)
+        for name, rate in (("ada", 0.2), ("ben", 0.4), ("cleo", 0.6))
+    }
+    urgent = installation.submit("dora", priority=5)
+    living = eventually(lambda: (found := store.processes.living(ProcessKind.WORKER)) and len(found) == 2 and found)
+    assert {worker.facts["max_sweeps"] for worker in living} == {1}
+
+    for sweep_id, (name, rate) in asked.items():
+        installation.wait_for(sweep_id, SweepState.DONE)
+        record = installation.record(sweep_id)
+        eventually(lambda sweep_id=sweep_id: sweep_id not in store.behind_in_tracking())  # type: ignore[misc]
+        assert (record.sweep.submitter, record.sweep.noise_rate) == (name, rate)
+        assert {trial.noise_rate for trial in record.trials} == {rate}
+        assert_complete_once(record)
+    installation.wait_for(urgent, SweepState.DONE)
+    sweeps = [store.sweep(sweep_id) for sweep_id in (*asked, urgent)]
+    # One at a time on each worker: at most two were running at any moment.
+    begun_and_ended = [(sweep.started_at, sweep.finished_at) for sweep in sweeps]
+    for begun, _ in begun_and_ended:
+        at_once = [each for each in begun_and_ended if each[0] and each[1] and begun and each[0] <= begun < each[1]]
+        assert len(at_once) <= 2
+    # Who came last went first, but for the two that were taken up before it came.
+    order = sorted(sweeps, key=lambda sweep: (sweep.started_at is None, sweep.started_at))
+    assert [sweep.id for sweep in order].index(urgent) <= 2
+
+
+def test_a_worker_says_in_its_log_and_the_store_what_it_does(
+    installation: Installation, workers: list[DriverProcess]
+) -> None:
+    sweep_id = installation.submit()
+    installation.wait_for(sweep_id, SweepState.DONE)
+    for trial in installation.store.trials(sweep_id):
+        said = [line for worker in workers for line in worker.output.splitlines() if trial.id in line]
+        assert any('"message": "started"' in line and f'"sweep": "{sweep_id}"' in line for line in said)
+        assert any('"message": "done"' in line and '"logger": "search.sweep.trial_finished"' in line for line in said)
+
+
+def test_running_sweep_is_paused_resumed_and_cancelled_and_mlflow_follows(
+    installation: Installation, workers: list[DriverProcess]
+) -> None:
+    store = installation.store
+    never_run = installation.submit()
+    store.ask(never_run, Verb.PAUSE)
+    paused, cancelled = (installation.submit(trials=4, epochs=LONG) for _ in range(2))
+    for sweep_id, verb, state in (
+        (paused, Verb.PAUSE, SweepState.PAUSED),
+        (cancelled, Verb.CANCEL, SweepState.CANCELLED),
+    ):
+        installation.wait_for_finished_trial(sweep_id)
+        store.ask(sweep_id, verb)
+        installation.wait_for(sweep_id, state)
+    before = installation.record(paused).finished
+    assert store.progress(cancelled).running == 0
+    store.ask(paused, Verb.RESUME)
+    installation.wait_for(paused, SweepState.DONE)
+
+    # The process that ran it, or a worker: whoever is there brings MLflow up to the store.
+    eventually(lambda: not store.behind_in_tracking())
+    assert_kept(before, installation.record(paused))
+    assert_complete_once(installation.record(paused))
+    assert_nothing_runs(installation.record(cancelled))
+    (run,) = installation.record(never_run).mlflow_runs()
+    assert run.data.tags["emphasis.state"] == "paused"
+    record = installation.record(never_run)
+    store.delete_sweep(never_run)
+    eventually(lambda: not record.mlflow_runs())
+
+
+def test_process_that_comes_back_from_a_long_pause_writes_nothing_any_more(
+    installation: Installation, workers: list[DriverProcess]
+) -> None:
+    sweep_id = installation.submit(trials=4, epochs=LONG)
+    installation.wait_for_finished_trial(sweep_id)
+    sleeper = installation.owner(sweep_id)
+    os.kill(pid_of(sleeper), signal.SIGSTOP)
+    try:
+        successor = installation.owner(sweep_id, other_than=sleeper)
+        before = installation.record(sweep_id).finished
+    finally:
+        os.kill(pid_of(sleeper), signal.SIGCONT)
+    # It sees that the sweep is another's, and ends.
+    psutil.wait_procs([psutil.Process(pid_of(sleeper))] if psutil.pid_exists(pid_of(sleeper)) else [], timeout=240)
+    installation.wait_for(sweep_id, SweepState.DONE)
+
+    eventually(lambda: sweep_id not in installation.store.behind_in_tracking())
+    record = installation.record(sweep_id)
+    assert not psutil.pid_exists(pid_of(sleeper))
+    assert sleeper != successor
+    assert installation.started_by(sweep_id)[:2] == [sleeper, successor]
+    assert "let its lease run out" in " ".join(event.message for event in installation.store.events(sweep_id))
+    assert_kept(before, record)
+    assert_complete_once(record)
+
+
+def test_sweep_goes_on_after_its_worker_was_stopped_and_after_the_next_was_killed(alone: Installation) -> None:
+    sweep_id = alone.submit(trials=6, epochs=LONG)
+    with alone.worker() as worker:
+        alone.wait_for_finished_trial(sweep_id)
+        worker.terminate()
+        assert worker.wait() == 0, worker.output
+    stopped = alone.record(sweep_id)
+    assert (stopped.sweep.state, stopped.sweep.message) == (SweepState.QUEUED, "its worker was stopped")
+    assert_nothing_runs(stopped)
+    assert alone.store.processes.living() == []
+    assert stopped.sweep.deaths == 0
+
+    with alone.worker() as worker:
+        alone.wait_for_finished_trial(sweep_id, len(stopped.finished) + 1)
+        left = worker.kill()
+        assert not psutil.wait_procs(left, timeout=240)[1]
+    killed = alone.record(sweep_id)
+    assert_kept(stopped.finished, killed)
+    assert len(killed.finished) < len(killed.trials) or killed.sweep.state is SweepState.RUNNING
+
+    with alone.worker():
+        alone.wait_for(sweep_id, SweepState.DONE)
+        eventually(lambda: not alone.store.behind_in_tracking())
+    finished = alone.record(sweep_id)
+    assert_kept(killed.finished, finished)
+    assert_complete_once(finished)
+    assert len(finished.trials) == 6
+    lost = {
+        each.reason for tries in finished.attempts.values() for each in tries if each.state is AttemptState.LOST
+    }
+    assert lost <= {"its worker was stopped", "the process that ran it was killed"}
+
+
+def test_worker_waits_for_a_store_that_does_not_answer(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "emphasis.db"
+    in_the_way.mkdir()
+    with DriverProcess(tmp_path, "worker") as worker:
+        worker.wait_for("did not answer")
+        in_the_way.rmdir()
+        worker.wait_for("worker started")
+        worker.terminate()
+        assert worker.wait() == 0
+    assert worker.output.splitlines()[-1].endswith("worker stopped")
+
+
+def test_second_signal_kills_what_runs(alone: Installation) -> None:
+    sweep_id = alone.submit(trials=4, epochs=LONG)
+    with alone.worker() as worker:
+        owner = alone.owner(sweep_id)
+        process = psutil.Process(pid_of(owner))
+        process.suspend()  # it would not stop on the first
+        worker.terminate()
+        worker.wait_for("worker stops")
+        worker.terminate()
+        assert worker.wait() == 0
+    assert not psutil.pid_exists(process.pid)
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
+    assert TrialState.FAILED not in {trial.state for trial in alone.store.trials(sweep_id)}
