@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from typing import Any
 
-from search.leaderboard import LeaderboardRow
 from search.naming import written_name
 from search.objective import SearchObjective
 from search.owner import state_now
@@ -35,6 +35,9 @@ from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
+
+if TYPE_CHECKING:
+    from search.leaderboard import LeaderboardRow
 
 NO_WORKER = "No worker is running: start one with `emphasis worker`."
 

@@ -32,20 +32,22 @@ OpenPage = Callable[..., Any]
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[OpenPage]:
-    """Open an address in a browser of its own; nothing but its host may be asked, and no script may fail."""
+    """Open an address in a browser of its own; nothing but its host may be asked, and no script of ours may fail."""
     contexts, wrong = [], []
 
-    def open_(address: str, width: int = 1280, height: int = 900, scheme: str = "light", **given: Any) -> Any:
+    def open_(
+        address: str, width: int = 1280, height: int = 900, scheme: str = "light", ours: bool = True, **given: Any
+    ) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **given)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         host = address.split("/")[2]
-        page.on("console", lambda said: wrong.append(said.text) if _complains(said) else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
+        if ours:
+            page.on("console", lambda said: wrong.append(said.text) if _complains(said) else None)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda asked: wrong.append(f"asked {asked.url}") if _leaves(asked.url, host) else None)
         page.goto(address)
-        page.wrong = wrong
         return page
 
     yield open_

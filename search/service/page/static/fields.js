@@ -22,14 +22,14 @@ export const GROUPS = [
     fields: [
       { name: "supervision", label: "Supervision", hint: "What is searched.", kind: "choice", choices: ["gr"], value: "gr", names: "supervisions" },
       { name: "space", label: "Space", hint: "The supervision's own, a named one, or JSON.", kind: "space", names: "spaces" },
-      { name: "trials", label: "Trials", hint: "Configurations to try: 30, or all of a grid.", kind: "number" },
+      { name: "trials", label: "Trials", hint: "Configurations to try. Default 30, or all of a grid.", kind: "number" },
     ],
   },
   {
     title: "Training",
     fields: [
-      { name: "backbone", label: "Backbone", hint: "mlp, resnet20 to resnet110, torchvision:NAME; else the dataset's own." },
-      { name: "training.epochs", label: "Epochs", hint: "Budget of each trial; else the dataset's recipe.", kind: "number" },
+      { name: "backbone", label: "Backbone", hint: "mlp, resnet20 to resnet110, torchvision:NAME. Default: the dataset's." },
+      { name: "training.epochs", label: "Epochs", hint: "Budget of each trial. Default: the dataset's recipe.", kind: "number" },
     ],
   },
 ];
@@ -38,7 +38,7 @@ export const ADVANCED = [
   {
     title: "Data and noise",
     fields: [
-      { name: "noise_model", label: "Noise model", hint: "symmetric, matrix, file, or none where the labels are noisy already." },
+      { name: "noise_model", label: "Noise model", hint: "Default symmetric; matrix, file, or none where labels are noisy already." },
       { name: "noise_file", label: "Noise file", hint: "Of the models matrix and file." },
       { name: "noise_column", label: "Column of it", hint: "Where it has several." },
       { name: "limit_train", label: "Training examples", hint: "Train on so many only, drawn by class.", kind: "number" },
@@ -49,21 +49,21 @@ export const ADVANCED = [
     title: "Search",
     fields: [
       { name: "hyperparameters", label: "Fixed values", hint: "Not searched, e.g. q=0.7, start=10", kind: "mapping" },
-      { name: "sampler", label: "Sampler", hint: "grid on a grid, else tpe.", kind: "choice", choices: ["", "tpe", "random", "grid", "gp", "cmaes"] },
-      { name: "objective", label: "Objective", hint: "The first that the data allows.", kind: "choice", choices: ["", "intact", "clean_validation", "noisy_validation"] },
-      { name: "validation_fraction", label: "Validation fraction", hint: "Held out by noisy_validation: 0.1.", kind: "number" },
-      { name: "repeats", label: "Seeds in the search", hint: "For each configuration: 1.", kind: "number" },
+      { name: "sampler", label: "Sampler", hint: "Default: grid on a grid, else tpe.", kind: "choice", choices: ["", "tpe", "random", "grid", "gp", "cmaes"] },
+      { name: "objective", label: "Objective", hint: "Default: the first that the data allows.", kind: "choice", choices: ["", "intact", "clean_validation", "noisy_validation"] },
+      { name: "validation_fraction", label: "Validation fraction", hint: "Held out by noisy_validation. Default 0.1.", kind: "number" },
+      { name: "repeats", label: "Seeds in the search", hint: "For each configuration. Default 1.", kind: "number" },
       { name: "transform", label: "Transform", hint: "Of gr.", kind: "choice", choices: ["exp", "identity"], value: "exp" },
       { name: "normalise", label: "Normalise", hint: "Of gr.", kind: "choice", choices: ["batch", "none"], value: "batch" },
-      { name: "seed", label: "Seed", hint: "Everything drawn depends on it: 0.", kind: "number" },
+      { name: "seed", label: "Seed", hint: "Everything drawn depends on it. Default 0.", kind: "number" },
       { name: "starting_points", label: "Try the paper's settings first", kind: "flag", value: true },
     ],
   },
   {
     title: "Confirmation with fresh seeds",
     fields: [
-      { name: "confirm.top", label: "Best configurations", hint: "How many are confirmed: 3.", kind: "number" },
-      { name: "confirm.seeds", label: "Fresh seeds", hint: "For each and for CCE: 3; 0 for none.", kind: "number" },
+      { name: "confirm.top", label: "Best configurations", hint: "How many are confirmed. Default 3.", kind: "number" },
+      { name: "confirm.seeds", label: "Fresh seeds", hint: "For each and for CCE. Default 3; 0 for none.", kind: "number" },
       { name: "confirm.defaults", label: "The supervision's defaults too", kind: "flag", value: false },
     ],
   },
@@ -88,12 +88,12 @@ export const ADVANCED = [
   {
     title: "Where it runs",
     fields: [
-      { name: "concurrency", label: "Trials at once", hint: "As many as the resources allow.", kind: "number" },
-      { name: "resources.cpus", label: "CPU cores of a trial", hint: "1", kind: "number" },
-      { name: "resources.gpus", label: "GPUs of a trial", hint: "0; whole, or a share such as 1/3.", kind: "number" },
-      { name: "max_failure_rate", label: "Most failures", hint: "Stop when a larger share of trials fails: 0.5.", kind: "number" },
-      { name: "max_retries", label: "Restarts", hint: "Of a trial whose process died: 2.", kind: "number" },
-      { name: "priority", label: "Priority", hint: "In the queue, higher is run first: 0.", beside: true },
+      { name: "concurrency", label: "Trials at once", hint: "Default: as many as the resources allow.", kind: "number" },
+      { name: "resources.cpus", label: "CPU cores of a trial", hint: "Default 1.", kind: "number" },
+      { name: "resources.gpus", label: "GPUs of a trial", hint: "Default 0; whole, or a share such as 1/3.", kind: "number" },
+      { name: "max_failure_rate", label: "Most failures", hint: "Stop when a larger share of trials fails. Default 0.5.", kind: "number" },
+      { name: "max_retries", label: "Restarts", hint: "Of a trial whose process died. Default 2.", kind: "number" },
+      { name: "priority", label: "Priority", hint: "In the queue, higher is run first. Default 0.", beside: true },
     ],
   },
 ];

@@ -231,8 +231,8 @@ function describe(input, hint, wrong) {
 }
 
 function planOf(checked) {
-  const notes = [...checked.warnings, ...checked.notes].map((note) => element("span", { class: "note" }, prose(note)));
-  return [`${checked.trials} trials will be run.`, ...notes];
+  const said = (kind) => (text) => element("span", { class: kind }, prose(text));
+  return [said("")(`${checked.trials} trials will be run.`), ...checked.notes.map(said("")), ...checked.warnings.map(said("note"))];
 }
 
 /** What is wrong, exactly as the service says it; where inside the field, if it is not the whole. */
