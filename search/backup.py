@@ -79,8 +79,9 @@ def backup(home: Home, file: Path, *, force: bool = False) -> Manifest:
     """Copy the store, the MLflow record, the figures and the artifacts of a home into one ``.tar.gz``.
 
     Sweeps may run meanwhile: the databases are copied each as it is at one moment, and MLflow's never has what the
-    store's lacks. Checkpoints are left out: what a restored sweep is resumed with is whole trials. The file appears
-    whole or not at all, and only its owner may read it, since the hashes of tokens are in it.
+    store's lacks. Checkpoints are left out: a sweep that runs is in the backup as if its process had just stopped, and
+    the trials that it was training start over. The file appears whole or not at all, and only its owner may read it,
+    since the hashes of tokens are in it.
 
     Args:
         home: What to back up; its store and MLflow record are files of its folder.
@@ -214,15 +215,18 @@ def _copy_databases(parts: Mapping[str, Path], folder: Path) -> None:
         _copy_database(parts[_TRACKING], folder / _TRACKING)
     copy = folder / _STORE
     _copy_database(parts[_STORE], copy)
-    Store.open(f"sqlite:///{copy}").close()  # brought up to date; one that is not ours or newer is refused
+    # Opening it brings it up to date, and refuses one that is not ours or newer.
+    with Store.open(f"sqlite:///{copy}") as store:
+        for sweep in store.sweeps():
+            # Whoever runs a sweep does not run its copy, even where both are on one machine.
+            if sweep.owner is not None:
+                store.release_sweep(sweep.id, "it was running when this backup was made")
     with _opened(copy) as connection, connection:
         # What was noted as recorded in between is not in the copy of MLflow's database, and would never be.
         connection.executemany(
             "UPDATE tracking SET closed = 0 WHERE subject_id = ?",
             [(subject,) for subject, run in _closed_in_mlflow(copy) - closed_before],
         )
-        # Whoever runs a sweep does not run its copy, even where both are on this machine.
-        connection.execute("UPDATE sweeps SET owner = NULL, heartbeat_at = NULL")
 
 
 def _closed_in_mlflow(store: Path) -> set[tuple[str, str]]:

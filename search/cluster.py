@@ -24,6 +24,7 @@ from trainers.errors import InvalidInput
 
 # A sweep's objects are small dicts; Ray would reserve 30% of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
+_logger = logging.getLogger(__name__)
 _SERVERS = ("raylet", "gcs_server")
 # Ray gives its servers 30 s to start, fixed in its code; a machine that is busy needs longer now and then.
 _MOST_STARTS = 4
@@ -133,6 +134,7 @@ def _join_ray(address: str) -> None:
         raise InvalidInput(FieldError("ray_address", address, "is for Ray Client, which cannot run a sweep", remedy))
     import ray
 
+    _quieten()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
@@ -147,6 +149,7 @@ def _start_ray() -> list[psutil.Process]:
     """Start Ray on this machine; its servers."""
     import ray
 
+    _quieten()
     others = set(psutil.Process().children())
     for attempt in range(1, _MOST_STARTS + 1):
         try:
@@ -167,6 +170,13 @@ def _start_ray() -> list[psutil.Process]:
                 raise
     started = set(psutil.Process().children()) - others
     return [process for process in started if process.name() in _SERVERS]
+
+
+def _quieten() -> None:
+    # Of processes and nodes that end Ray prints pages, whatever log_to_driver says; what matters of it a sweep says.
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda data, **options: _logger.debug("Ray: %s", "\n".join(data["lines"]))
 
 
 def _kill_all(parents: set[psutil.Process]) -> None:

@@ -29,9 +29,8 @@ from search.tracking.runs import TrackingError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
-_ENDED = (SweepState.DONE, SweepState.FAILED)
-# Sweeps' ids, as they are made for new ones: a folder that is named otherwise is not theirs.
-_SWEEP_ID = re.compile(r".+-r\d{2,3}-\d{6}-\d{6}-[0-9a-f]{4}")
+# Sweeps' ids, as this and earlier releases make them: a folder that is named otherwise is not theirs.
+_SWEEP_ID = re.compile(r".+-r(\d{2,3}|unknown)-\d{6}-\d{6}-([0-9a-f]{4}|[0-9a-f]{6})")
 # Where the store does not know a sweep, another one may that shares the home folder, and the sweep may run.
 _QUIET = timedelta(days=1)
 
@@ -153,7 +152,7 @@ def _useless(
         sweep = sweeps.get(sweep_id)
         if sweep is None and _is_gone(sweep_id, folder):
             yield Prunable(folder, _size(folder), f"{what} of a sweep that the store does not have")
-        elif sweep is not None and sweep.state in _ENDED:
+        elif sweep is not None and sweep.state.ended:
             yield Prunable(folder, _size(folder), f"{what} of a sweep that is {sweep.state}")
 
 
@@ -193,7 +192,7 @@ def _deleted_in_mlflow(home: Home, sweeps: Mapping[str, SweepRecord]) -> Iterato
         sweep = sweeps.get(sweep_id)
         folder = Path(url2pathname(urlsplit(uri).path)).resolve()
         ours = root.resolve() in folder.parents and folder.is_dir()
-        if ours and (sweep is None or sweep.state in _ENDED):
+        if ours and (sweep is None or sweep.state.ended):
             yield Prunable(folder, _size(folder), "artifacts of a run that was deleted in MLflow")
 
 

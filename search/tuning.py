@@ -25,8 +25,6 @@ os.environ.setdefault("RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
 from ray import tune
-from ray.exceptions import ActorUnavailableError
-from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from search.task import TaskSettings
@@ -162,7 +160,7 @@ class _Events(tune.Callback):  # type: ignore[misc]
         self._source.take_start(_ours(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._source.take_death(_ours(trial), _was_lost_with_its_node(trial.get_pickled_error()))
+        self._source.take_death(_ours(trial), _was_lost_with_its_node(trial))
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._source.look()
@@ -176,12 +174,11 @@ def _ours(trial: Any) -> str:
     return ours
 
 
-def _was_lost_with_its_node(error: Exception | None) -> bool:
-    # Ray says only in words that it was the node: a process that dies alone is told apart at once, and one that
-    # cannot be reached any more has its node out of reach.
-    if isinstance(error, ActorUnavailableError):
-        return True
-    return isinstance(error, RayActorError) and (error.preempted or "its node has died" in str(error))
+def _was_lost_with_its_node(trial: Any) -> bool:
+    # Ray says only in words that it was the node; and for a node that is suddenly silent, that the process cannot be
+    # reached: of one that dies alone it says that it died.
+    said = Path(trial.error_file).read_text() if trial.error_file else ""
+    return "its node has died" in said or "temporarily unavailable" in said
 
 
 class _Stop(tune.Stopper):  # type: ignore[misc]

@@ -60,7 +60,7 @@ def restore(
     """Put a backup in place as a home folder that has nothing recorded yet.
 
     All of it is checked first. A sweep that was running when the backup was
-    made is resumed like one that was killed.
+    made is paused, or queued again where a worker ran it.
 
     Example:
 
@@ -100,7 +100,8 @@ def prune(
     gone, figures of sweeps that are gone, and artifacts of runs that were
     deleted in MLflow (a run restored there comes back without them).
     Nothing recorded in the store or in MLflow is removed, and nothing of a
-    sweep that runs or can be taken up again.
+    sweep that is queued, runs or is paused. A failed sweep can still be
+    resumed: the trials that it was training start over.
 
     Examples:
 

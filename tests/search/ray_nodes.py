@@ -58,16 +58,16 @@ class RayNodes:
     """A Ray cluster; it begins with a head that has no resources.
 
     Args:
-        node_types: What its autoscaler may bring: ``{"small": {"resources": {"CPU": 1}, "max_workers": 2}}``.
+        autoscaled: How many nodes of one CPU its autoscaler may bring; 0 for a cluster without one.
     """
 
-    def __init__(self, node_types: dict[str, Any] | None = None) -> None:
+    def __init__(self, autoscaled: int = 0) -> None:
         # Short, as its sockets lie there.
         self._folder = Path(tempfile.mkdtemp(prefix="ray-"))
         head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
-        if node_types is not None:
+        if autoscaled:
             head["gcs_server_port"] = _free_port()
-            head["autoscaling_config"] = str(self._autoscaling(node_types, head["gcs_server_port"]))
+            head["autoscaling_config"] = str(self._autoscaling(autoscaled, head["gcs_server_port"]))
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SCRIPT, json.dumps(head)],
             env={
@@ -113,7 +113,7 @@ class RayNodes:
         assert answer, "the Ray cluster did not start"
         return answer
 
-    def _autoscaling(self, node_types: dict[str, Any], port: int) -> Path:
+    def _autoscaling(self, autoscaled: int, port: int) -> Path:
         import ray
 
         file = self._folder / "autoscaling.json"
@@ -128,13 +128,17 @@ class RayNodes:
             },
             "available_node_types": {
                 "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-                **{name: {"node_config": {}, **kind} for name, kind in node_types.items()},
+                "worker": {
+                    "resources": {"CPU": 1, "object_store_memory": 150 * 2**20},
+                    "node_config": {},
+                    "max_workers": autoscaled,
+                },
             },
             "head_node_type": "ray.head.default",
             "upscaling_speed": 1.0,
             "idle_timeout_minutes": 1,
-            **{name: {} for name in ("auth", "docker", "file_mounts")},
-            **{name: [] for name in _COMMANDS},
+            **{key: {} for key in ("auth", "docker", "file_mounts")},
+            **{key: [] for key in _COMMANDS},
             "file_mounts_sync_continuously": False,
         }
         file.write_text(json.dumps(config))

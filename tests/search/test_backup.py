@@ -276,8 +276,8 @@ class TestRestore:
     ) -> None:
         sweep = record_sweep()
         sweep.searched((8, 0.5), 0.8)
+        sweep.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive)
         sweep.searched((12, 0.5), None, state=TrialState.RUNNING)
-        sweep.store.set_sweep_state(sweep.id, SweepState.RUNNING)
         sync(home, sweep.id)
         copy_database = backup_module._copy_database
 
@@ -317,19 +317,29 @@ class TestRestore:
         assert_complete(resumed)
         assert len(resumed.trials) == TRIALS
 
-    def test_sweep_that_was_running_is_found_as_one_whose_process_has_died(
-        self, record_sweep: RecordSweep, home: Home, file: Path, elsewhere: Home
+    @pytest.mark.parametrize(
+        ("lease_seconds", "state"), [(None, SweepState.PAUSED), (3600.0, SweepState.QUEUED)], ids=["person", "worker"]
+    )
+    def test_sweep_that_was_running_is_as_if_its_process_had_stopped(
+        self,
+        record_sweep: RecordSweep,
+        home: Home,
+        file: Path,
+        elsewhere: Home,
+        lease_seconds: float | None,
+        state: SweepState,
     ) -> None:
-        sweep = record_sweep()
+        sweep = record_sweep(attended=lease_seconds is None)
         # By this process, which lives on and writes to the original.
-        sweep.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive)
+        sweep.store.claim_sweep(sweep.id, this_process(), is_alive=is_alive, lease_seconds=lease_seconds)
         sweep.searched((8, 0.5), None, state=TrialState.RUNNING)
         backup(home, file)
         restore(file, elsewhere)
         assert state_now(sweep.record) is SweepState.RUNNING
         with Store.open(elsewhere.store_url) as store:
-            assert state_now(store.sweep(sweep.id)) is not SweepState.RUNNING
-            store.claim_sweep(sweep.id, "elsewhere:1:0.00", is_alive=is_alive)
+            assert store.sweep(sweep.id).state is state
+            assert [trial.state for trial in store.trials(sweep.id)] == [TrialState.WAITING]
+            store.claim_sweep(sweep.id, "elsewhere:1:0.00", is_alive=is_alive, lease_seconds=lease_seconds)
 
     @pytest.mark.parametrize("name", ["emphasis.db", "mlflow.db", "figures", "artifacts", "emphasis.db-wal"])
     def test_home_that_holds_anything_recorded_is_refused_and_left_alone(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from search.cluster_resources import ClusterResources
+from search.cluster_resources import Nodes
 from search.errors import SweepWarning
 from search.orchestrator import _Session
 from search.preflight import DISK_FOR_A_SWEEP
@@ -130,6 +131,41 @@ def test_a_missing_gpu_and_too_high_a_concurrency_are_said_at_once() -> None:
         check(spec, clusters=[ray_with(CPU=2)])
     assert [error.field for error in caught.value.errors] == ["resources.gpus", "concurrency"]
     assert caught.value.errors[1].problem == "Ray has room for 2 trials of 1 CPU at once"
+
+
+NO_GPU, A_GPU, MAY_HAVE_GPUS = (
+    ClusterResources((Nodes(2),)),
+    ClusterResources((Nodes(0), Nodes(2), Nodes(4, gpus=1))),
+    ClusterResources((Nodes(2),), (Nodes(8, gpus=2, count=2),)),
+)
+
+
+@pytest.mark.parametrize(
+    ("resources", "clusters", "field", "problem"),
+    [
+        ({"cpus": 6}, [A_GPU], "resources.cpus", "no node of Ray has more than 4 CPUs"),
+        ({"cpus": 6, "gpus": 1}, [A_GPU, NO_GPU], "resources.cpus", "best suited of the 2 workers' Rays"),
+        ({"gpus": 4}, [MAY_HAVE_GPUS], "resources.gpus", "no node of Ray has more than 2 GPUs"),
+        ({"cpus": 4, "gpus": 1}, [ClusterResources((Nodes(8), Nodes(1, gpus=1)))], "resources", "has both"),
+    ],
+)
+def test_what_no_node_of_any_worker_could_ever_hold_is_refused(
+    resources: dict[str, float], clusters: list[ClusterResources], field: str, problem: str
+) -> None:
+    error = only_error(spec_of(resources=resources), clusters=clusters)
+    assert error.field == field
+    assert problem in error.problem
+
+
+def test_a_sweep_is_sound_if_one_of_the_workers_can_run_it() -> None:
+    assert check(spec_of(resources={"gpus": 1}), clusters=[NO_GPU, A_GPU, MAY_HAVE_GPUS]).warnings == ()
+
+
+def test_what_only_an_autoscaler_may_bring_is_waited_for_and_that_is_said() -> None:
+    (warning,) = check(spec_of(resources={"gpus": 1}, concurrency=4), clusters=[NO_GPU, MAY_HAVE_GPUS]).warnings
+    assert warning == "The trials will wait for 1 GPU: Ray has none now, its autoscaler may bring it."
+    error = only_error(spec_of(resources={"gpus": 1}, concurrency=5), clusters=[MAY_HAVE_GPUS])
+    assert error.problem == "Ray has room for 4 trials of 1 CPU and 1 GPU at once"
 
 
 def test_nothing_is_downloaded_before_all_else_is_sound(install_package: Callable[..., None]) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 from typer.testing import CliRunner
 from typer.testing import Result
@@ -20,19 +19,21 @@ from typer.testing import Result
 from search import prune as prune_module
 from search.cli import app
 from search.home import Home
-from search.orchestrator import _new_id
 from search.owner import is_alive
 from search.owner import this_process
 from search.prune import parse_age
 from search.prune import prunable
 from search.prune import remove
+from search.settled_rate import SettledRate
 from search.store import SweepState
+from search.store import utc_now
+from search.submission import _new_id
 from search.tracking import Projection
 from trainers.errors import InvalidInput
 
 GONE = "digits-r40-260101-120000-ab12"
-NOT_ENDED = [state for state in SweepState if state.value not in ("done", "failed", "cancelled")]
-ENDED = [state for state in SweepState if state not in NOT_ENDED]
+ENDED = (SweepState.DONE, SweepState.FAILED, SweepState.CANCELLED)
+NOT_ENDED = [state for state in SweepState if state not in ENDED]
 
 
 @pytest.fixture
@@ -71,13 +72,12 @@ def left_by(home: Home, sweep_id: str, days_old: float = 0.0) -> list[Path]:
     ]
 
 
-def ended(home: Home, sweep: RecordedSweep, state: SweepState, days_ago: float = 0.0) -> None:
-    sweep.store.set_sweep_state(sweep.id, state)
-    if days_ago:
-        assert sweep.record.finished_at is not None
-        moment = sweep.record.finished_at.replace(tzinfo=None) - timedelta(days=days_ago)
-        with closing(sqlite3.connect(home.path / "emphasis.db")) as connection, connection:
-            connection.execute("UPDATE sweeps SET finished_at = ? WHERE id = ?", (str(moment), sweep.id))
+def stands(home: Home, sweep_id: str, state: SweepState, days_ago: float = 0.0) -> None:
+    """Have a sweep in a state since so many days, however it came there."""
+    moment = utc_now().replace(tzinfo=None) - timedelta(days=days_ago)
+    with closing(sqlite3.connect(home.path / "emphasis.db")) as connection, connection:
+        values = (state.value, str(moment) if state.ended else None, sweep_id)
+        connection.execute("UPDATE sweeps SET state = ?, finished_at = ? WHERE id = ?", values)
 
 
 def paths(home: Home, older_than: timedelta | None = None) -> set[Path]:
@@ -90,7 +90,7 @@ def test_checkpoints_and_notes_of_a_sweep_that_has_ended_can_go_but_not_its_figu
 ) -> None:
     sweep = record_sweep()
     checkpoints, notes, _ = left_by(home, sweep.id)
-    ended(home, sweep, state)
+    stands(home, sweep.id, state)
     found = prunable(home)
     assert {each.path: each.bytes for each in found} == {checkpoints: 1000, notes: 1000}
     assert all(state.value in each.why for each in found)
@@ -102,7 +102,7 @@ def test_nothing_of_a_sweep_that_may_go_on_can_go(
 ) -> None:
     sweep = record_sweep(GONE)
     left_by(home, sweep.id, days_old=400)
-    sweep.store.set_sweep_state(sweep.id, state)
+    stands(home, sweep.id, state)
     assert prunable(home, timedelta(0)) == []
 
 
@@ -135,16 +135,17 @@ def test_folders_that_are_no_sweeps_are_left_alone(record_sweep: RecordSweep, ho
 
 def test_new_sweeps_have_ids_that_are_known_as_such() -> None:
     for name, rate in (("digits", 0.4), ("my data", 0.0), ("torchvision:FashionMNIST", 1.0)):
-        assert prune_module._SWEEP_ID.fullmatch(_new_id(name, rate))
+        assert prune_module._SWEEP_ID.fullmatch(_new_id(name, SettledRate(rate)))
+    assert prune_module._SWEEP_ID.fullmatch(_new_id("digits", None))
 
 
 def test_old_figures_of_a_done_sweep_can_go_but_not_what_resume_would_not_write_again(
     record_sweep: RecordSweep, home: Home
 ) -> None:
     old, recent, failed = (record_sweep(name) for name in ("old", "recent", "failed"))
-    ended(home, old, SweepState.DONE, days_ago=40)
-    ended(home, recent, SweepState.DONE, days_ago=20)
-    ended(home, failed, SweepState.FAILED, days_ago=40)
+    stands(home, old.id, SweepState.DONE, days_ago=40)
+    stands(home, recent.id, SweepState.DONE, days_ago=20)
+    stands(home, failed.id, SweepState.FAILED, days_ago=40)
     for sweep in (old, recent, failed):
         fill(home.figures(sweep.id), "leaderboard.png", "recommendation.json", "label_noise.png", "label_noise.csv")
     assert paths(home) == set()
@@ -203,11 +204,11 @@ class TestDeletedInMlflow:
         assert prunable(home) == []
 
     def test_those_of_a_sweep_that_goes_on_stay(
-        self, recorded: Callable[[str], tuple[Any, Path]], record_sweep: RecordSweep, home: Home, client: Any
+        self, recorded: Callable[[str], tuple[Any, Path]], home: Home, client: Any
     ) -> None:
         run, _ = recorded("sweep")
         client.delete_run(run.info.run_id)
-        RecordedSweep(record_sweep("other").store, "sweep").store.set_sweep_state("sweep", SweepState.RUNNING)
+        stands(home, "sweep", SweepState.PAUSED)
         assert prunable(home) == []
 
     def test_artifacts_outside_the_home_folder_stay(
@@ -236,7 +237,7 @@ class TestCommand:
     @pytest.fixture
     def leftover(self, record_sweep: RecordSweep, home: Home) -> Path:
         sweep = record_sweep()
-        ended(home, sweep, SweepState.FAILED)
+        stands(home, sweep.id, SweepState.FAILED)
         return fill(home.checkpoints(sweep.id), "a.pt", "b.pt")
 
     def test_says_what_would_go_with_sizes_and_removes_nothing_unasked(
@@ -271,7 +272,7 @@ class TestCommand:
     ) -> None:
         agreed = prunable(home)
         other = record_sweep("other")
-        ended(home, other, SweepState.DONE)
+        stands(home, other.id, SweepState.DONE)
         unseen = fill(home.checkpoints("other"))
         assert [each.path for each in remove(home, agreed).removed] == [leftover]
         assert unseen.exists()
@@ -285,7 +286,7 @@ class TestCommand:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         other = record_sweep("other")
-        ended(home, other, SweepState.DONE)
+        stands(home, other.id, SweepState.DONE)
         stuck = fill(home.checkpoints("other"))
         rmtree = prune_module.shutil.rmtree
 
