@@ -5,6 +5,7 @@ Their sweeps join a Ray that runs already.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -130,45 +131,36 @@ def alone(cluster: RayProcess, tmp_path: Path) -> Iterator[Installation]:
 
 
 def test_three_sweeps_of_three_submitters_on_two_workers_finish_with_the_right_owners(
-    installation: Installation, workers: list[DriverProcess]
+    installation: Installation, request: pytest.FixtureRequest
 ) -> None:
     store = installation.store
-    asked = {
-        installation.submit(name, rate=rate): (name, rate)
-        for name, rate in (("ada", 0.2), ("ben", 0.4), ("cleo", 0.6))
-    }
-    urgent = installation.submit("dora", priority=5)
-    living = eventually(lambda: (found := store.processes.living(ProcessKind.WORKER)) and len(found) == 2 and found)
-    assert {worker.facts["max_sweeps"] for worker in living} == {1}
+    ada, ben = installation.submit("ada", rate=0.2), installation.submit("ben", rate=0.4)
+    cleo = installation.submit("cleo", rate=0.6, priority=5)
+    workers: list[DriverProcess] = request.getfixturevalue("workers")
+    expected = {ada: ("ada", 0.2), ben: ("ben", 0.4), cleo: ("cleo", 0.6)}
 
-    for sweep_id, (name, rate) in asked.items():
+    for sweep_id, (name, rate) in expected.items():
         installation.wait_for(sweep_id, SweepState.DONE)
-        record = installation.record(sweep_id)
         eventually(lambda sweep_id=sweep_id: sweep_id not in store.behind_in_tracking())  # type: ignore[misc]
+        record = installation.record(sweep_id)
         assert (record.sweep.submitter, record.sweep.noise_rate) == (name, rate)
         assert {trial.noise_rate for trial in record.trials} == {rate}
+        assert len(record.trials) == 2
         assert_complete_once(record)
-    installation.wait_for(urgent, SweepState.DONE)
-    sweeps = [store.sweep(sweep_id) for sweep_id in (*asked, urgent)]
-    # One at a time on each worker: at most two were running at any moment.
-    begun_and_ended = [(sweep.started_at, sweep.finished_at) for sweep in sweeps]
-    for begun, _ in begun_and_ended:
-        at_once = [each for each in begun_and_ended if each[0] and each[1] and begun and each[0] <= begun < each[1]]
-        assert len(at_once) <= 2
-    # Who came last went first, but for the two that were taken up before it came.
-    order = sorted(sweeps, key=lambda sweep: (sweep.started_at is None, sweep.started_at))
-    assert [sweep.id for sweep in order].index(urgent) <= 2
-
-
-def test_a_worker_says_in_its_log_and_the_store_what_it_does(
-    installation: Installation, workers: list[DriverProcess]
-) -> None:
-    sweep_id = installation.submit()
-    installation.wait_for(sweep_id, SweepState.DONE)
-    for trial in installation.store.trials(sweep_id):
-        said = [line for worker in workers for line in worker.output.splitlines() if trial.id in line]
-        assert any('"message": "started"' in line and f'"sweep": "{sweep_id}"' in line for line in said)
-        assert any('"message": "done"' in line and '"logger": "search.sweep.trial_finished"' in line for line in said)
+        # The log has a line for each trial's start and end, with its sweep and itself.
+        said = [json.loads(line) for worker in workers for line in worker.output.splitlines() if sweep_id in line]
+        for trial in record.trials:
+            lines = [line["message"] for line in said if (line["sweep"], line.get("trial")) == (sweep_id, trial.id)]
+            assert lines == ["started", "done"]
+    # Each worker runs one at a time: the one of high priority and the one that came first, and the last after them.
+    first, second, third = sorted(expected, key=lambda sweep_id: str(store.sweep(sweep_id).started_at))
+    assert ({first, second}, third) == ({cleo, ada}, ben)
+    ended = [store.sweep(sweep_id).finished_at for sweep_id in (cleo, ada)]
+    begun = store.sweep(ben).started_at
+    assert begun is not None
+    assert any(end is not None and end <= begun for end in ended)
+    assert len({owner for sweep_id in expected for owner in installation.started_by(sweep_id)}) == 3
+    assert len(store.processes.living(ProcessKind.WORKER)) == 2
 
 
 def test_running_sweep_is_paused_resumed_and_cancelled_and_mlflow_follows(
@@ -177,27 +169,28 @@ def test_running_sweep_is_paused_resumed_and_cancelled_and_mlflow_follows(
     store = installation.store
     never_run = installation.submit()
     store.ask(never_run, Verb.PAUSE)
-    paused, cancelled = (installation.submit(trials=4, epochs=LONG) for _ in range(2))
-    for sweep_id, verb, state in (
-        (paused, Verb.PAUSE, SweepState.PAUSED),
-        (cancelled, Verb.CANCEL, SweepState.CANCELLED),
-    ):
-        installation.wait_for_finished_trial(sweep_id)
-        store.ask(sweep_id, verb)
-        installation.wait_for(sweep_id, state)
-    before = installation.record(paused).finished
-    assert store.progress(cancelled).running == 0
-    store.ask(paused, Verb.RESUME)
-    installation.wait_for(paused, SweepState.DONE)
+    sweep_id = installation.submit(trials=8, epochs=LONG)
+    installation.wait_for_finished_trial(sweep_id)
+    store.ask(sweep_id, Verb.PAUSE)
+    installation.wait_for(sweep_id, SweepState.PAUSED)
+    paused = installation.record(sweep_id)
+    assert paused.sweep.owner is None
+    assert TrialState.RUNNING not in {trial.state for trial in paused.trials}
 
+    store.ask(sweep_id, Verb.RESUME)
+    installation.wait_for_finished_trial(sweep_id, len(paused.finished) + 1)
+    store.ask(sweep_id, Verb.CANCEL)
+    installation.wait_for(sweep_id, SweepState.CANCELLED)
     # The process that ran it, or a worker: whoever is there brings MLflow up to the store.
     eventually(lambda: not store.behind_in_tracking())
-    assert_kept(before, installation.record(paused))
-    assert_complete_once(installation.record(paused))
-    assert_nothing_runs(installation.record(cancelled))
-    (run,) = installation.record(never_run).mlflow_runs()
-    assert run.data.tags["emphasis.state"] == "paused"
+    cancelled = installation.record(sweep_id)
+    assert_kept(paused.finished, cancelled)
+    assert_nothing_runs(cancelled)
+    assert len(cancelled.finished) < 8
+
     record = installation.record(never_run)
+    (run,) = record.mlflow_runs()
+    assert run.data.tags["emphasis.state"] == "paused"
     store.delete_sweep(never_run)
     eventually(lambda: not record.mlflow_runs())
 
