@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,8 +103,6 @@ class Meeting:
         self.checkpoints = str(folder)
 
     def load(self) -> Any:
-        import time
-
         (self.folder / f"{os.getpid()}.here").touch()
         end = time.monotonic() + 300
         while len(list(self.folder.glob("*.here"))) < 3 and time.monotonic() < end:
@@ -141,8 +141,11 @@ class FourTrials:
 
 
 def test_three_trials_of_a_third_of_a_gpu_run_at_once_on_one(nodes: RayNodes, tmp_path: Path) -> None:
+    from ray import cloudpickle
+
     from search.tuning import tune_trials
 
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the trials' processes cannot import it
     # The GPU is one in name only, so what is shown is how Ray places trials, and not that they train on it.
     node = nodes.add(cpus=4, gpus=1)
     spec = spec_of(resources={"gpus": "1/3"}, concurrency=3)
