@@ -96,6 +96,13 @@ def test_folders_that_workers_and_trials_share_are_in_the_same_place() -> None:
         assert len(places) == 1
 
 
+def test_worker_has_a_ray_node_in_its_container() -> None:
+    """Without one a driver cannot join a cluster, which on the one machine of the test below it always can."""
+    program, address, *command = FILE.services["worker"].command
+    assert program == "beside-ray-node"
+    assert f"--ray-address={address}" in command
+
+
 def test_gpus_are_added_to_a_service_that_there_is() -> None:
     gpu = yaml.safe_load((FOLDER / "compose.gpu.yaml").read_text())
     assert gpu["services"].keys() == {"ray-worker"}
@@ -122,7 +129,7 @@ def test_sweep_submitted_to_the_composed_service_is_run_recorded_and_recommended
         assert sweep["progress"]["done"] == sweep["progress"]["planned"]
         assert {"beta", "lambda"} <= sweep["best"]["hyperparameters"].keys()
         (recommendation,) = api.get("/recommendations", params={"dataset": "digits"}).json()
-        assert recommendation["sweep"] == sweep["id"]
+        assert recommendation["provenance"]["sweep_id"] == sweep["id"]
         run = _closed_run(mlflow, sweep)
         assert {"best.beta", "best.lambda"} <= {tag["key"] for tag in run["data"]["tags"]}
         visible = composed.visible()
@@ -157,5 +164,5 @@ def _eventually(look: Callable[[], Found], is_it: Callable[[Found], object]) -> 
     deadline = time.monotonic() + LONGEST_WAIT
     while not is_it(found := look()):
         assert time.monotonic() < deadline, found
-        threading.Event().wait(0.2)
+        threading.Event().wait(0.5)
     return found
