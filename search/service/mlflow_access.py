@@ -27,6 +27,7 @@ _READ_FAMILIES = (
     "artifacts",
     "datasets",
     "experiments",
+    "gateway-proxy",  # the list of runs asks for it; without a target it answers that there is none
     "get-trace-artifact",
     "issues",
     "logged-models",

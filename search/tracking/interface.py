@@ -19,6 +19,7 @@ _SERVER = (sys.executable, "-m", "search.tracking.server", "server", "--workers"
 
 # What a variable of the machine's could otherwise switch off, or move the pages to.
 _CLOSED = {
+    "MLFLOW_DEPLOYMENTS_TARGET": "",
     "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
     "MLFLOW_ENABLE_WORKSPACES": "false",
     "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",

@@ -68,7 +68,7 @@ def test_submitters_alone_write(method: str, path: str) -> None:
     [
         ("GET", "/ajax-api/3.0/mlflow/assistant/config"),
         ("POST", "/ajax-api/3.0/mlflow/assistant/message"),
-        ("GET", "/ajax-api/2.0/mlflow/gateway-proxy"),
+        ("POST", "/ajax-api/2.0/mlflow/gateway-proxy"),
         ("POST", "/api/3.0/mlflow/gateway/secrets/create"),
         ("POST", "/gateway/mlflow/v1/chat/completions"),
         ("GET", "/gateway/mlflow/v1/models"),
