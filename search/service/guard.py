@@ -94,7 +94,7 @@ class Guard:
             return None if record is None else Identity(record.name, record.role)
 
         def required() -> bool:
-            return not is_loopback(address) or tokens.exist()
+            return not is_loopback(address) or tokens.were_made()
 
         return cls(find, required, AllowedHosts(address, allowed_hosts), limit)
 

@@ -29,12 +29,10 @@ from starlette.types import ASGIApp
 from search.errors import StoreUnavailable
 from search.home import Home
 from search.owner import this_process
-from search.service.allowed_hosts import AllowedHosts
 from search.service.allowed_hosts import is_loopback
 from search.service.api import create_app
 from search.service.asking import MlflowPages
 from search.service.guard import Guard
-from search.service.identity import Identity
 from search.service.local import LocalService
 from search.service.login import LOGIN_PATH
 from search.service.login import OPEN_PATHS
@@ -170,16 +168,11 @@ class _Service:
     # What is served
 
     def _make_guard(self) -> Guard:
-        settings, store = self._settings, self._store
-
-        def find(hash: str) -> Identity | None:
-            record = store.tokens.find(hash)
-            return None if record is None else Identity(record.name, record.role)
-
+        settings = self._settings
         public = [urlsplit(url).hostname for url in (settings.public_url, settings.public_mlflow_url) if url]
-        hosts = AllowedHosts(settings.host, [*settings.allowed_hosts, *(name for name in public if name)])
+        names = [*settings.allowed_hosts, *(name for name in public if name)]
         limit = RateLimit(settings.rate_limit, max(1.0, _BURST_SECONDS * settings.rate_limit))
-        return Guard(find, lambda: _needs_token(settings.host, store), hosts, limit)
+        return Guard.of_service(self._store.tokens, settings.host, names, limit)
 
     def _app(self) -> ASGIApp:
         settings = self._settings
@@ -319,7 +312,7 @@ def _open_store(home: Home) -> Iterator[Store]:
 
 
 def _needs_token(host: str, store: Store) -> bool:
-    return not is_loopback(host) or store.tokens.exist()
+    return not is_loopback(host) or store.tokens.were_made()
 
 
 def _refuse_unguarded(host: str, store: Store) -> None:

@@ -74,6 +74,11 @@ class Tokens:
             good = select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))
             return bool(session.scalar(good))
 
+    def were_made(self) -> bool:
+        """Whether there has ever been a token, revoked or not: where there has, nobody goes without one."""
+        with self._database.reading() as session:
+            return bool(session.scalar(select(func.count()).select_from(Token)))
+
 
 def _record(row: Token) -> TokenRecord:
     return TokenRecord(row.name, row.role, row.created_at, row.revoked_at)

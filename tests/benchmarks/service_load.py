@@ -59,7 +59,7 @@ def served(folder: Path, store_url: str | None) -> Iterator[str]:
     if store_url is not None:
         environment["EMPHASIS_STORE_URL"] = store_url
     log = (folder / "serve.log").open("ab")
-    options = ["--port", str(port), "--mlflow-port", str(free_port()), "--no-worker", "--rate-limit", "0"]
+    options = ["--port", str(port), "--mlflow-port", str(free_port()), "--no-worker", "--rate-limit", "100000"]
     process = subprocess.Popen([*EMPHASIS, "serve", *options], env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -548,6 +548,7 @@ def test_sweeps_are_counted_by_state(store: Store) -> None:
 
 def test_a_token_is_found_by_its_hash_until_it_is_revoked(store: Store) -> None:
     assert not store.tokens.exist()
+    assert not store.tokens.were_made()
     ann = store.tokens.add("ann", Role.SUBMITTER, "a" * 64)
     store.tokens.add("bob", Role.READER, "b" * 64)
     assert store.tokens.find("a" * 64) == ann
@@ -560,6 +561,7 @@ def test_a_token_is_found_by_its_hash_until_it_is_revoked(store: Store) -> None:
     assert store.tokens.exist()
     store.tokens.revoke("bob")
     assert not store.tokens.exist()
+    assert store.tokens.were_made()  # so the service does not open itself to everybody
     assert [token.name for token in store.tokens.all()] == ["ann", "bob"]
     with pytest.raises(InvalidInput, match="had this name"):
         store.tokens.add("ann", Role.READER, "d" * 64)
