@@ -149,6 +149,12 @@ def test_continuous_space_has_no_grid() -> None:
         ({"kind": "grid", "beta": [1]}, "has no lam"),
         ({"kind": "grid", "beta": [1, 1], "lam": [1]}, r"gr\(beta=1, lam=1\).*twice"),
         ({"kind": "grid", "beta": [1], "lam": [1], "points": [{"beta": 1, "lam": 2}]}, "more than one way"),
+        ({"kind": "grid", "beta": list(range(101)), "lam": list(range(101))}, "has 10,201 cells"),
+        ({"kind": "grid", "points": [{f"x{n}": 1 for n in range(101)}]}, "at most 100"),
+        (
+            {"kind": "ranges", "supervision": "gce", "dimensions": {f"x{n}": [0, 1] for n in range(13)}},
+            "at most 12",
+        ),
         ({"kind": "grid", "points": [{"beta": math.nan}]}, "neither a finite number nor a word"),
         ({"kind": "grid", "points": [{"beta": "inf"}]}, "neither a finite number nor a word"),
         ({"kind": "grid", "points": [{"beta": [1]}]}, "neither a finite number nor a word"),

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import pickle
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -277,6 +279,22 @@ def test_digits_are_scikit_learns_images_each_used_once() -> None:
 
 def test_a_data_set_is_read_once_a_process() -> None:
     assert load_dataset("digits") is load_dataset("digits")
+
+
+def test_only_the_last_few_data_sets_stay_in_memory(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    files = [str(tmp_path / f"{number}.npz") for number in range(5)]
+    for file in files:
+        x, y = rng.normal(size=(8, 3)).astype(np.float32), np.arange(8) % 2
+        np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
+    gone = weakref.ref(load_dataset(files[0]))
+    kept = load_dataset(files[1])
+    for file in files[2:]:
+        load_dataset(file)
+        assert load_dataset(files[1]) is kept  # asked for again, it stays
+    gc.collect()
+    assert gone() is None
+    assert load_dataset(files[1]) is kept
 
 
 # --- cifar10 and cifar100 ---

@@ -602,6 +602,26 @@ def test_writers_of_several_threads_and_stores_wait_for_each_other_and_none_fail
     assert [len(store.epochs(trial.id)) for trial in trials] == [10] * 8
 
 
+# Of all sweeps
+
+
+def test_all_trials_are_counted_by_state(store: Store) -> None:
+    assert store.trial_counts() == dict.fromkeys(TrialState, 0)
+    for sweep_id in ("one", "two"):
+        add_sweep(store, sweep_id)
+        add_trial(store, sweep_id)
+    store.start_attempt("two-0000", "here", 1)
+    assert store.trial_counts() == {**dict.fromkeys(TrialState, 0), TrialState.WAITING: 1, TrialState.RUNNING: 1}
+
+
+def test_who_has_waited_longest_is_told_from_who_is_run_by_a_person(store: Store) -> None:
+    assert store.oldest_queued() is None
+    add_sweep(store, "attended", attended=True)
+    first = add_sweep(store, "first")
+    add_sweep(store, "second", priority=9)
+    assert store.oldest_queued() == first.created_at
+
+
 # MLflow's cursor
 
 
@@ -609,7 +629,9 @@ def test_tracking_is_unknown_until_saved_and_then_the_last_saved(store: Store) -
     assert store.tracking("digits-r40-a1b2") is None
     store.save_tracking(TrackingRecord("digits-r40-a1b2", "run-1"))
     store.save_tracking(TrackingRecord("digits-r40-a1b2", "run-1", epochs_recorded=4, closed=True))
-    assert store.tracking("digits-r40-a1b2") == TrackingRecord("digits-r40-a1b2", "run-1", 4, True)
+    last = TrackingRecord("digits-r40-a1b2", "run-1", 4, True)
+    assert store.tracking("digits-r40-a1b2") == last
+    assert store.tracking_of(["digits-r40-a1b2", "another"]) == {"digits-r40-a1b2": last}
 
 
 def test_every_refusal_is_one_of_ours(store: Store) -> None:

@@ -518,7 +518,7 @@ def test_sweeps_are_read_page_by_page_each_once(store: Store) -> None:
     pages, last = [], None
     while page := store.sweeps(limit=3, before=last):
         pages.append(page)
-        last = page[-1]
+        last = page[-1].created_at, page[-1].id
         add_sweep(store, f"newer-{len(pages)}")  # what comes in meanwhile moves nothing
     assert [len(page) for page in pages] == [3, 3, 1]
     assert [sweep for page in pages for sweep in page] == whole
