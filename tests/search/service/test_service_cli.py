@@ -27,6 +27,7 @@ from typer.testing import Result
 
 from search.cli import app
 from search.owner import this_process
+from search.spec import SweepSpec
 from search.store import ProcessKind
 from search.store import Store
 from search.store import SweepState
@@ -299,14 +300,12 @@ class TestSteer:
         assert done.stdout == "mine  queued\n"
         assert "emphasis worker" in done.stderr
 
-    def test_here_a_submitted_sweep_is_run_by_this_process(self, record_sweep: RecordSweep) -> None:
-        from search.spec import SweepSpec
-
+    def test_here_a_submitted_sweep_is_run_by_this_process(self, record_sweep: RecordSweep, tmp_path: Path) -> None:
         # That its data has changed is only seen by who would run it.
         record_sweep("mine", spec=SweepSpec(dataset="digits", noise_rate=0.4).to_json_dict())
-        done = emphasis("resume", "mine", "--here")
-        assert done.exit_code == 2
-        assert "is not the one that the finished trials of mine were trained on" in done.stderr
+        with DriverProcess(tmp_path, "resume", "mine", "--here") as driver:
+            assert driver.wait() == 2
+            assert "is not the one that the finished trials of mine were trained on" in driver.output
 
     def test_a_servers_sweep_is_not_run_here(self, running: Served, record_sweep: RecordSweep) -> None:
         record_sweep("mine")
