@@ -39,7 +39,13 @@ export class Actions {
     this.question = element("h2", { id: "question" });
     this.consequence = element("p", { id: "consequence" });
     this.answers = element("div", { class: "buttons" });
-    this.dialog = element("dialog", { "aria-labelledby": "question", "aria-describedby": "consequence" }, this.question, this.consequence, this.answers);
+    this.dialog = element(
+      "dialog",
+      { "aria-labelledby": "question", "aria-describedby": "consequence" },
+      this.question,
+      this.consequence,
+      this.answers,
+    );
     this.node = element("div", { class: "actions" }, this.buttons, this.dialog);
   }
 
@@ -50,7 +56,12 @@ export class Actions {
       this.buttons,
       possible,
       (action) => action.verb,
-      (action) => element("button", { type: "button", class: action.question ? "button grave" : "button", click: () => this.start(action) }, action.word),
+      (action) =>
+        element(
+          "button",
+          { type: "button", class: action.question ? "button grave" : "button", click: () => this.start(action) },
+          action.word,
+        ),
       () => {},
     );
     // The button that was pressed may be gone; who uses the keyboard should not be thrown back to the top.
@@ -64,7 +75,11 @@ export class Actions {
     this.consequence.textContent = action.consequence;
     this.answers.replaceChildren(
       element("button", { type: "button", class: "button", autofocus: true, click: close }, "Keep it"),
-      element("button", { type: "button", class: "button grave", click: () => this.carryOut(action, close()) }, action.confirm),
+      element(
+        "button",
+        { type: "button", class: "button grave", click: () => this.carryOut(action, close()) },
+        action.confirm,
+      ),
     );
     this.dialog.showModal();
     return null;

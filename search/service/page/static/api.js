@@ -37,12 +37,19 @@ export async function ask(method, path, { query, body, headers, signal } = {}) {
       method,
       signal,
       credentials: "same-origin",
-      headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      headers: {
+        Accept: "application/json",
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...headers,
+      },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Problem({ title: "No answer", detail: "The service does not answer. Check that it runs; this page goes on asking." });
+    throw new Problem({
+      title: "No answer",
+      detail: "The service does not answer. Check that it runs; this page goes on asking.",
+    });
   }
   if (answer.status === 401) {
     const here = location.pathname + location.search + location.hash;

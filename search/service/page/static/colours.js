@@ -1,6 +1,17 @@
 /** Colours for an objective: viridis, as in the figures; told apart with any colour vision. */
 
-const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+const VIRIDIS = [
+  "#440154",
+  "#482878",
+  "#3e4989",
+  "#31688e",
+  "#26828e",
+  "#1f9e89",
+  "#35b779",
+  "#6ece58",
+  "#b5de2b",
+  "#fde725",
+];
 
 /** Stops of a gradient, from the lowest to the highest. */
 export const STOPS = VIRIDIS.map((colour, at) => [at / (VIRIDIS.length - 1), colour]);

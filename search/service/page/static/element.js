@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element; attributes that are functions are listeners, true is an empty attribute, null and false are none. */
+/** An HTML element; an attribute that is a function is a listener, true is an empty one, null and false are none. */
 export function element(tag, attributes = {}, ...children) {
   return furnished(document.createElement(tag), attributes, children);
 }

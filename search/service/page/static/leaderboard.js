@@ -17,7 +17,14 @@ export class Leaderboard {
       element(
         "thead",
         {},
-        element("tr", {}, element("th", { scope: "col", class: "number" }, "#"), element("th", { scope: "col" }, "Configuration"), this.measure, element("th", { scope: "col", class: "number" }, "Test")),
+        element(
+          "tr",
+          {},
+          element("th", { scope: "col", class: "number" }, "#"),
+          element("th", { scope: "col" }, "Configuration"),
+          this.measure,
+          element("th", { scope: "col", class: "number" }, "Test"),
+        ),
       ),
       this.rows,
     );
@@ -34,7 +41,15 @@ export class Leaderboard {
       this.rows,
       items,
       (row) => `${row.mark === "baseline"} ${row.mark === "defaults"} ${row.rank}`,
-      () => element("tr", {}, element("td", { class: "number" }), element("th", { scope: "row" }), element("td", { class: "number" }), element("td", { class: "number" })),
+      () =>
+        element(
+          "tr",
+          {},
+          element("td", { class: "number" }),
+          element("th", { scope: "row" }),
+          element("td", { class: "number" }),
+          element("td", { class: "number" }),
+        ),
       renewRow,
     );
   }
@@ -53,7 +68,11 @@ function noteOf(row) {
   const repeated = row.objective.n > 1;
   const seeds = repeated ? `${row.objective.n} ${row.confirmed ? "fresh seeds" : "seeds"}` : "";
   // With one seed nothing can be told apart from anything, which is not worth saying of each.
-  const mark = { ...MARKS, recommended: row.confirmed ? "recommended" : "best so far", tie: repeated ? "tied with the best" : "" }[row.mark];
+  const mark = {
+    ...MARKS,
+    recommended: row.confirmed ? "recommended" : "best so far",
+    tie: repeated ? "tied with the best" : "",
+  }[row.mark];
   const words = [mark, seeds].filter(Boolean).join(", ");
   return words ? element("span", { class: "beneath" }, words) : null;
 }

@@ -26,7 +26,14 @@ export class LearningCurve {
     this.chart = element("div", { class: "chart" });
     this.legend = element("ul", { class: "legend", "aria-label": "Legend" });
     this.words = element("p", { class: "readout" });
-    this.node = element("section", { class: "curve", "aria-labelledby": "curve-title", hidden: true }, this.title, this.chart, this.legend, this.words);
+    this.node = element(
+      "section",
+      { class: "curve", "aria-labelledby": "curve-title", hidden: true },
+      this.title,
+      this.chart,
+      this.legend,
+      this.words,
+    );
     this.trial = null;
     this.epochs = [];
     fitted(this.chart, (width) => this.draw(width), signal);
@@ -69,7 +76,13 @@ export class LearningCurve {
       this.chart,
       drawn(
         "svg",
-        { width, height: 246, viewBox: `0 0 ${width} 246`, role: "img", "aria-label": `Accuracies over ${last} epochs; last: ${ends}.` },
+        {
+          width,
+          height: 246,
+          viewBox: `0 0 ${width} 246`,
+          role: "img",
+          "aria-label": `Accuracies over ${last} epochs; last: ${ends}.`,
+        },
         axes(frame, { scale: x, name: "epoch" }, { scale: y, name: "accuracy" }),
         lines.map((line) => drawn("path", { d: `M${line.points.map(at).join("L")}`, class: `line ${line.kind}` })),
         lines.map((line) => {
@@ -84,5 +97,9 @@ export class LearningCurve {
 }
 
 function key(kind) {
-  return drawn("svg", { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true" }, drawn("path", { d: "M1 5H25", class: `line ${kind}` }));
+  return drawn(
+    "svg",
+    { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true" },
+    drawn("path", { d: "M1 5H25", class: `line ${kind}` }),
+  );
 }

@@ -29,7 +29,11 @@ export class Log {
     this.last = 0;
     this.source = null;
     this.lines = element("ol", { class: "log", reversed: true });
-    this.node = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Log, newest first" }, this.lines);
+    this.node = element(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Log, newest first" },
+      this.lines,
+    );
     signal.addEventListener("abort", () => this.stop());
     // A browser keeps six connections a service: a tab that nobody looks at gives its own back.
     document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.follow()), { signal });

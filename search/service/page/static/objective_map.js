@@ -38,28 +38,48 @@ export class ObjectiveMap {
     if (across === undefined) {
       fill(this.chart);
       fill(this.legend);
-      fill(this.words, this.points.length ? "What is searched is no number: see the trials below." : "No trial has begun yet.");
+      fill(
+        this.words,
+        this.points.length ? "What is searched is no number: see the trials below." : "No trial has begun yet.",
+      );
       return;
     }
     const placed = this.points.filter((point) => across.of(point) !== undefined && upwards.of(point) !== undefined);
-    const frame = { left: 48, right: width - (upwards.measured ? 14 : 76), top: 30, bottom: Math.min(Math.max(0.72 * width, 300), 470) - 46 };
+    const frame = {
+      left: 48,
+      right: width - (upwards.measured ? 14 : 76),
+      top: 30,
+      bottom: Math.min(Math.max(0.72 * width, 300), 470) - 46,
+    };
     const x = scale(...across.limits, frame.left, frame.right, across.log);
     const y = scale(...upwards.limits, frame.bottom, frame.top, upwards.log);
     const tint = tints(placed, this.sweep);
     const best = placed.find((point) => isBest(point, this.sweep.best));
-    const marks = [...placed].sort((one, other) => rank(one, best) - rank(other, best)).map((point) => {
-      const place = `translate(${x.place(across.of(point)).toFixed(1)} ${y.place(upwards.of(point)).toFixed(1)})`;
-      const mark = drawn("g", { transform: place, class: "point", "data-trial": point.trial }, markOf(point, point === best, tint));
-      mark.addEventListener("pointerenter", () => this.say(point));
-      mark.addEventListener("pointerleave", () => this.say(best));
-      mark.addEventListener("click", () => this.choose(point.trial));
-      return mark;
-    });
+    const marks = [...placed]
+      .sort((one, other) => rank(one, best) - rank(other, best))
+      .map((point) => {
+        const place = `translate(${x.place(across.of(point)).toFixed(1)} ${y.place(upwards.of(point)).toFixed(1)})`;
+        const mark = drawn(
+          "g",
+          { transform: place, class: "point", "data-trial": point.trial },
+          markOf(point, point === best, tint),
+        );
+        mark.addEventListener("pointerenter", () => this.say(point));
+        mark.addEventListener("pointerleave", () => this.say(best));
+        mark.addEventListener("click", () => this.choose(point.trial));
+        return mark;
+      });
     fill(
       this.chart,
       drawn(
         "svg",
-        { width, height: frame.bottom + 46, viewBox: `0 0 ${width} ${frame.bottom + 46}`, role: "img", "aria-label": this.summary(placed, best) },
+        {
+          width,
+          height: frame.bottom + 46,
+          viewBox: `0 0 ${width} ${frame.bottom + 46}`,
+          role: "img",
+          "aria-label": this.summary(placed, best),
+        },
         axes(frame, { scale: x, name: across.name }, { scale: y, name: upwards.name }),
         upwards.measured ? baselineAcross(frame, y, this.sweep) : colourBar(frame, width, tint, this.sweep),
         drawn("g", {}, marks),
@@ -78,9 +98,12 @@ export class ObjectiveMap {
   summary(placed, best) {
     const { across, upwards } = this.axes;
     const finished = placed.filter((point) => point.objective !== null).length;
-    const what = `Map of ${this.objective()} over ${across.name} and ${upwards.name}: ${finished} configurations have finished.`;
-    const led = best ? ` Best: ${configuration(this.sweep.supervision, best.hyperparameters)}, ${share(best.objective)}.` : "";
-    return `${what}${led} The table of trials has the same numbers.`;
+    const what = `Map of ${this.objective()} over ${across.name} and ${upwards.name}`;
+    const count = `${finished} configurations have finished`;
+    const led = best
+      ? ` Best: ${configuration(this.sweep.supervision, best.hyperparameters)}, ${share(best.objective)}.`
+      : "";
+    return `${what}: ${count}.${led} The table of trials has the same numbers.`;
   }
 
   objective() {
@@ -118,7 +141,9 @@ function axesOf(sweep, points) {
   const names = [...new Set(points.flatMap((point) => Object.keys(point.hyperparameters)))];
   const numbers = names.filter((name) => {
     const values = points.map((point) => point.hyperparameters[name]).filter((value) => value !== undefined);
-    return values.every((value) => typeof value === "number") && (new Set(values).size > 1 || sweep.supervision === "gr");
+    return (
+      values.every((value) => typeof value === "number") && (new Set(values).size > 1 || sweep.supervision === "gr")
+    );
   });
   if (sweep.supervision === "gr") numbers.sort((one, other) => (other === "lambda") - (one === "lambda"));
   if (numbers.length === 0) return {};
@@ -143,7 +168,9 @@ function bounds(sweep, name) {
 }
 
 function objectiveAxis(sweep, points) {
-  const reached = [...points.map((point) => point.objective), sweep.baseline_objective].filter((value) => value !== null);
+  const reached = [...points.map((point) => point.objective), sweep.baseline_objective].filter(
+    (value) => value !== null,
+  );
   const around = limits(reached.length ? reached : [0, 1]);
   const of = (point) => point.objective ?? around[0]; // what has no result yet lies on the axis
   return { name: objectiveName(sweep.best?.objective_name || "objective"), of, measured: true, limits: around };
@@ -151,7 +178,10 @@ function objectiveAxis(sweep, points) {
 
 /** Colours: what is clearly below CCE shares the darkest, so that collapsed trials leave the others theirs. */
 function tints(points, sweep) {
-  const reached = points.map((point) => point.objective).filter((value) => value !== null).sort((one, other) => one - other);
+  const reached = points
+    .map((point) => point.objective)
+    .filter((value) => value !== null)
+    .sort((one, other) => one - other);
   if (reached.length === 0) return { low: 0, high: 1, any: false };
   const high = reached[reached.length - 1];
   const baseline = sweep.baseline_objective;
@@ -163,12 +193,19 @@ function tints(points, sweep) {
 
 function markOf(point, best, tint) {
   const parts = [drawn("circle", { r: 14, class: "reach" })];
-  if (point.objective === null && point.failed) return [...parts, drawn("path", { d: "M-5-5l10 10M5-5l-10 10", class: "failed" })];
-  if (point.objective === null && point.pruned) return [...parts, drawn("path", { d: "M0-6v6M0 0l-5 4M0 0l5 4", class: "pruned" })];
-  if (point.objective === null) return [...parts, drawn("circle", { r: 6.5, class: point.running ? "running" : "waiting" })];
+  if (point.objective === null && point.failed)
+    return [...parts, drawn("path", { d: "M-5-5l10 10M5-5l-10 10", class: "failed" })];
+  if (point.objective === null && point.pruned)
+    return [...parts, drawn("path", { d: "M0-6v6M0 0l-5 4M0 0l5 4", class: "pruned" })];
+  if (point.objective === null)
+    return [...parts, drawn("circle", { r: 6.5, class: point.running ? "running" : "waiting" })];
   const fillColour = colour((point.objective - tint.low) / (tint.high - tint.low));
   if (point.running) parts.push(drawn("circle", { r: 10.5, class: "running" }));
-  parts.push(best ? drawn("path", { d: STAR, fill: fillColour, class: "best" }) : drawn("circle", { r: 6.5, fill: fillColour, class: "done" }));
+  parts.push(
+    best
+      ? drawn("path", { d: STAR, fill: fillColour, class: "best" })
+      : drawn("circle", { r: 6.5, fill: fillColour, class: "done" }),
+  );
   return parts;
 }
 
@@ -197,7 +234,11 @@ function baselineAcross(frame, y, sweep) {
     "g",
     {},
     drawn("line", { x1: frame.left, x2: frame.right, y1: at, y2: at, class: "cce" }),
-    drawn("text", { x: frame.right, y: at - 7, "text-anchor": "end", class: "cce" }, `CCE ${share(sweep.baseline_objective)}`),
+    drawn(
+      "text",
+      { x: frame.right, y: at - 7, "text-anchor": "end", class: "cce" },
+      `CCE ${share(sweep.baseline_objective)}`,
+    ),
   );
 }
 
@@ -215,9 +256,21 @@ function colourBar(frame, width, tint, sweep) {
     drawn("defs", {}, drawn("linearGradient", { id: "viridis", x1: 0, x2: 0, y1: 1, y2: 0 }, stops)),
     drawn("rect", { x: left, y: frame.top, width: 10, height: frame.bottom - frame.top, rx: 2, fill: "url(#viridis)" }),
     place.ticks.filter(clear).map((tick) => drawn("text", { x: left + 15, y: place.place(tick) + 4 }, String(tick))),
-    marked ? drawn("line", { x1: left - 4, x2: left + 13, y1: place.place(baseline), y2: place.place(baseline), class: "cce mark" }) : "",
+    marked
+      ? drawn("line", {
+          x1: left - 4,
+          x2: left + 13,
+          y1: place.place(baseline),
+          y2: place.place(baseline),
+          class: "cce mark",
+        })
+      : "",
     marked ? drawn("text", { x: left + 15, y: place.place(baseline) + 4, class: "cce" }, "CCE") : "",
-    drawn("text", { x: width, y: frame.top - 12, "text-anchor": "end", class: "axis-name" }, objectiveName(sweep.best?.objective_name || "objective")),
+    drawn(
+      "text",
+      { x: width, y: frame.top - 12, "text-anchor": "end", class: "axis-name" },
+      objectiveName(sweep.best?.objective_name || "objective"),
+    ),
   );
 }
 
@@ -225,13 +278,36 @@ function legend(points, best) {
   const has = (test) => points.some(test);
   const entries = [
     [best, "best", drawn("path", { d: STAR, class: "best grey", transform: "scale(0.75)" })],
-    [has((point) => point.objective !== null && point !== best), "finished", drawn("circle", { r: 5.5, class: "done grey" })],
+    [
+      has((point) => point.objective !== null && point !== best),
+      "finished",
+      drawn("circle", { r: 5.5, class: "done grey" }),
+    ],
     [has((point) => point.running), "running", drawn("circle", { r: 5.5, class: "running" })],
-    [has((point) => point.objective === null && !point.running && !point.failed && !point.pruned), "waiting", drawn("circle", { r: 5.5, class: "waiting" })],
-    [has((point) => point.objective === null && point.pruned), "stopped early", drawn("path", { d: "M0-6v6M0 0l-5 4M0 0l5 4", class: "pruned" })],
-    [has((point) => point.objective === null && point.failed), "failed", drawn("path", { d: "M-5-5l10 10M5-5l-10 10", class: "failed" })],
+    [
+      has((point) => point.objective === null && !point.running && !point.failed && !point.pruned),
+      "waiting",
+      drawn("circle", { r: 5.5, class: "waiting" }),
+    ],
+    [
+      has((point) => point.objective === null && point.pruned),
+      "stopped early",
+      drawn("path", { d: "M0-6v6M0 0l-5 4M0 0l5 4", class: "pruned" }),
+    ],
+    [
+      has((point) => point.objective === null && point.failed),
+      "failed",
+      drawn("path", { d: "M-5-5l10 10M5-5l-10 10", class: "failed" }),
+    ],
   ];
   return entries
     .filter(([shown]) => shown)
-    .map(([, word, mark]) => element("li", {}, drawn("svg", { viewBox: "-9 -9 18 18", width: 18, height: 18, "aria-hidden": "true" }, mark), word));
+    .map(([, word, mark]) =>
+      element(
+        "li",
+        {},
+        drawn("svg", { viewBox: "-9 -9 18 18", width: 18, height: 18, "aria-hidden": "true" }, mark),
+        word,
+      ),
+    );
 }

@@ -15,20 +15,20 @@ export function axes(frame, across, upwards) {
   return drawn(
     "g",
     { class: "axes" },
-    across.scale.ticks.map((tick) => {
+    across.scale.ticks.flatMap((tick) => {
       const x = across.scale.place(tick);
       return [
         drawn("line", { x1: x, x2: x, y1: top, y2: bottom, class: "grid" }),
         drawn("text", { x, y: bottom + 18, "text-anchor": "middle" }, number(tick)),
       ];
-    }).flat(),
-    upwards.scale.ticks.map((tick) => {
+    }),
+    upwards.scale.ticks.flatMap((tick) => {
       const y = upwards.scale.place(tick);
       return [
         drawn("line", { x1: left, x2: right, y1: y, y2: y, class: "grid" }),
         drawn("text", { x: left - 8, y: y + 4, "text-anchor": "end" }, number(tick)),
       ];
-    }).flat(),
+    }),
     drawn("line", { x1: left, x2: right, y1: bottom, y2: bottom, class: "axis" }),
     drawn("line", { x1: left, x2: left, y1: top, y2: bottom, class: "axis" }),
     drawn("text", { x: (left + right) / 2, y: bottom + 38, "text-anchor": "middle", class: "axis-name" }, across.name),

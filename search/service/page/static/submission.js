@@ -2,7 +2,7 @@
 
 import { ask, Problem, read, sweepPath } from "./api.js";
 import { announce, element, fill, trouble } from "./element.js";
-import { ADVANCED, FIELDS, fieldOf, GROUPS, specOf, textOf, valueOf } from "./fields.js";
+import { ADVANCED, FIELDS, fieldOf, GROUPS, specOf, typedText, typedValue } from "./fields.js";
 import { prose } from "./words.js";
 
 const PAUSE = 400; // ms after the last key before the service is asked
@@ -29,7 +29,11 @@ class Form {
     this.summary = element("div", { class: "summary", role: "alert", tabindex: "-1", hidden: true });
     this.plan = element("p", { class: "plan", id: "plan" });
     this.json = element("pre", { tabindex: "0", "aria-label": "The sweep as JSON" });
-    this.button = element("button", { type: "submit", class: "button primary", "aria-describedby": "plan" }, "Submit the sweep");
+    this.button = element(
+      "button",
+      { type: "submit", class: "button primary", "aria-describedby": "plan" },
+      "Submit the sweep",
+    );
     this.advanced = element(
       "details",
       { class: "advanced" },
@@ -38,7 +42,14 @@ class Form {
     );
     this.form = element(
       "form",
-      { class: "card submission", novalidate: true, "aria-label": "New sweep", submit: (event) => this.submit(event), input: (event) => this.typed(event), change: (event) => this.left(event) },
+      {
+        class: "card submission",
+        novalidate: true,
+        "aria-label": "New sweep",
+        submit: (event) => this.submit(event),
+        input: (event) => this.typed(event),
+        change: (event) => this.left(event),
+      },
       GROUPS.map((group) => this.group(group)),
       this.advanced,
       element("div", { class: "send" }, this.button, this.plan),
@@ -47,10 +58,22 @@ class Form {
       "section",
       { class: "card", "aria-labelledby": "as-json" },
       element("h2", { id: "as-json" }, "As JSON"),
-      element("p", { class: "soft" }, "What is submitted: the body of ", element("code", {}, "POST /api/v1/sweeps"), ", or the file of ", element("code", {}, "emphasis submit"), "."),
+      element(
+        "p",
+        { class: "soft" },
+        "What is submitted: the body of ",
+        element("code", {}, "POST /api/v1/sweeps"),
+        ", or the file of ",
+        element("code", {}, "emphasis submit"),
+        ".",
+      ),
       this.json,
     );
-    view.append(element("div", { class: "heading" }, element("h1", {}, "New sweep")), this.summary, element("div", { class: "columns mostly-left" }, this.form, aside));
+    view.append(
+      element("div", { class: "heading" }, element("h1", {}, "New sweep")),
+      this.summary,
+      element("div", { class: "columns mostly-left" }, this.form, aside),
+    );
     this.form.addEventListener("focusout", (event) => this.left(event));
   }
 
@@ -71,19 +94,34 @@ class Form {
   }
 
   group({ title, fields }) {
-    return element("fieldset", {}, element("legend", {}, title), element("div", { class: "fields" }, fields.map((field) => this.field(field))));
+    return element(
+      "fieldset",
+      {},
+      element("legend", {}, title),
+      element(
+        "div",
+        { class: "fields" },
+        fields.map((field) => this.field(field)),
+      ),
+    );
   }
 
   field(field) {
     const id = idOf(field.name);
     const input = this.inputs.set(field.name, inputFor(field, id)).get(field.name);
-    const label = element("label", { for: id }, field.label, field.required ? element("span", { class: "soft" }, " (required)") : null);
+    const label = element(
+      "label",
+      { for: id },
+      field.label,
+      field.required ? element("span", { class: "soft" }, " (required)") : null,
+    );
     const hint = field.hint ? element("p", { class: "hint", id: `hint-${id}` }, field.hint) : null;
     const wrong = element("p", { class: "wrong", id: `wrong-${id}`, hidden: true });
     const names = field.names && field.kind !== "choice" ? element("datalist", { id: `names-${id}` }) : null;
     if (names) input.setAttribute("list", names.id);
     describe(input, hint, wrong);
-    const parts = field.kind === "flag" ? [element("div", { class: "flag" }, input, label), hint] : [label, input, names, hint];
+    const parts =
+      field.kind === "flag" ? [element("div", { class: "flag" }, input, label), hint] : [label, input, names, hint];
     return element("div", { class: "field" }, parts, wrong);
   }
 
@@ -112,14 +150,19 @@ class Form {
       const value = field.name.split(".").reduce((inner, step) => inner?.[step], before.spec);
       const input = this.inputs.get(field.name);
       if (field.kind === "flag") input.checked = value ?? field.value;
-      else input.value = textOf(field, value);
+      else input.value = typedText(field, value);
     }
     this.showJson();
     this.check();
   }
 
   spec() {
-    return specOf(FIELDS.filter((field) => !field.beside).map((field) => [field.name, valueOf(field, this.inputs.get(field.name))]));
+    return specOf(
+      FIELDS.filter((field) => !field.beside).map((field) => [
+        field.name,
+        typedValue(field, this.inputs.get(field.name)),
+      ]),
+    );
   }
 
   typed(event) {
@@ -180,7 +223,9 @@ class Form {
     const byField = Map.groupBy(errors, (error) => fieldOf(error.field)?.name);
     const news = [];
     for (const field of FIELDS) {
-      const texts = this.touched.has(field.name) ? (byField.get(field.name) || []).map((error) => within(field, error)) : [];
+      const texts = this.touched.has(field.name)
+        ? (byField.get(field.name) || []).map((error) => within(field, error))
+        : [];
       const text = texts.join(" ");
       const input = this.inputs.get(field.name);
       const wrong = document.getElementById(`wrong-${idOf(field.name)}`);
@@ -200,9 +245,19 @@ class Form {
     const lines = problem.errors.map((error) => {
       const field = fieldOf(error.field);
       const text = `${error.field}: ${sentence(error)}`;
-      return element("li", {}, field ? element("a", { href: `#${idOf(field.name)}`, click: (event) => this.goTo(event, field.name) }, text) : text);
+      return element(
+        "li",
+        {},
+        field
+          ? element("a", { href: `#${idOf(field.name)}`, click: (event) => this.goTo(event, field.name) }, text)
+          : text,
+      );
     });
-    fill(this.summary, element("h2", {}, lines.length ? problem.title : "Not submitted"), lines.length ? element("ul", {}, lines) : element("p", {}, problem.message));
+    fill(
+      this.summary,
+      element("h2", {}, lines.length ? problem.title : "Not submitted"),
+      lines.length ? element("ul", {}, lines) : element("p", {}, problem.message),
+    );
     this.summary.hidden = false;
     if (ADVANCED.some((group) => group.fields.some((field) => this.said.get(field.name)))) this.advanced.open = true;
     announce("");
@@ -221,9 +276,23 @@ function inputFor(field, id) {
   const shared = { id, name: field.name };
   if (field.kind === "flag") return element("input", { ...shared, type: "checkbox", checked: field.value });
   if (field.kind === "choice") {
-    return element("select", shared, field.choices.map((each) => element("option", { value: each, selected: each === field.value }, each || "default")));
+    return element(
+      "select",
+      shared,
+      field.choices.map((each) =>
+        element("option", { value: each, selected: each === field.value }, each || "default"),
+      ),
+    );
   }
-  return element("input", { ...shared, type: "text", required: field.required, inputmode: field.kind === "number" ? "decimal" : null, autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
+  return element("input", {
+    ...shared,
+    type: "text",
+    required: field.required,
+    inputmode: field.kind === "number" ? "decimal" : null,
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: "false",
+  });
 }
 
 function describe(input, hint, wrong) {
@@ -232,7 +301,11 @@ function describe(input, hint, wrong) {
 
 function planOf(checked) {
   const said = (kind) => (text) => element("span", { class: kind }, prose(text));
-  return [said("")(`${checked.trials} trials will be run.`), ...checked.notes.map(said("")), ...checked.warnings.map(said("note"))];
+  return [
+    said("")(`${checked.trials} trials will be run.`),
+    ...checked.notes.map(said("")),
+    ...checked.warnings.map(said("note")),
+  ];
 }
 
 /** What is wrong, exactly as the service says it; where inside the field, if it is not the whole. */
@@ -255,5 +328,6 @@ function nameOf(target) {
 
 // Not crypto.randomUUID, which only secure origins have.
 function newKey() {
-  return `page-${Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return `page-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -9,10 +9,24 @@ import { repeat } from "./live.js";
 import { Log } from "./log.js";
 import { ObjectiveMap } from "./objective_map.js";
 import { Trials } from "./trials.js";
-import { about, configuration, duration, gain, moment, number, objectiveName, progressBar, prose, share, stateBadge, symbol } from "./words.js";
+import {
+  about,
+  configuration,
+  duration,
+  gain,
+  moment,
+  number,
+  objectiveName,
+  progressBar,
+  prose,
+  share,
+  stateBadge,
+  symbol,
+} from "./words.js";
 
 const SECONDS = 5; // without an event: the learning curve of a running trial grows, a worker may come
-const AT_MOST_EVERY = 700; // ms, however many events there are
+const AT_MOST_EVERY = 700; // ms, however many events there are; and for each trial that is read again
+const A_TRIAL = 3; // ms
 const ENDED = ["done", "failed", "cancelled"];
 const STOPPED = [...ENDED, "paused"];
 
@@ -53,18 +67,19 @@ export function showSweep(view, id, signal) {
   const table = new Trials(choose);
 
   view.append(
-    element("nav", { class: "trail", "aria-label": "Breadcrumb" }, element("a", { href: "#/" }, "Sweeps"), " / ", element("span", { class: "id" }, id)),
+    element(
+      "nav",
+      { class: "trail", "aria-label": "Breadcrumb" },
+      element("a", { href: "#/" }, "Sweeps"),
+      " / ",
+      element("span", { class: "id" }, id),
+    ),
     element("div", { class: "heading" }, heading, actions.node),
     state,
     progress,
     found,
     links,
-    element(
-      "div",
-      { class: "columns" },
-      card("Map", map.node, curve.node),
-      card("Leader board", board.node),
-    ),
+    element("div", { class: "columns" }, card("Map", map.node, curve.node), card("Leader board", board.node)),
     element("div", { class: "columns" }, card("Trials", table.node), card("Log", log.node)),
     figures,
     element(
@@ -76,27 +91,33 @@ export function showSweep(view, id, signal) {
     ),
   );
 
-  const renew = repeat(async () => {
-    const now = await read(sweepPath(id), { signal });
-    const [all, rows] = await Promise.all([
-      readAll(sweepPath(id, "trials"), { signal, query: { limit: 500 } }),
-      read(sweepPath(id, "leaderboard"), { signal }),
-    ]);
-    tell(sweep, now);
-    [sweep, trials] = [now, all];
-    showStanding();
-    board.renew(rows);
-    map.renew(sweep, trials);
-    await Promise.all([showChosen(), showFigures()]);
-  }, SECONDS, signal);
+  const renew = repeat(
+    async () => {
+      const now = await read(sweepPath(id), { signal });
+      const [all, rows] = await Promise.all([
+        readAll(sweepPath(id, "trials"), { signal, query: { limit: 500 } }),
+        read(sweepPath(id, "leaderboard"), { signal }),
+      ]);
+      tell(sweep, now);
+      [sweep, trials] = [now, all];
+      showStanding();
+      board.renew(rows);
+      map.renew(sweep, trials);
+      await Promise.all([showChosen(), showFigures()]);
+    },
+    SECONDS,
+    signal,
+  );
 
   function followedLog() {
-    let waiting = null;
+    let waiting = false;
     const happened = () => {
-      waiting ??= setTimeout(() => {
-        waiting = null;
+      if (waiting) return;
+      waiting = true;
+      setTimeout(() => {
+        waiting = false;
         if (!signal.aborted) renew();
-      }, AT_MOST_EVERY);
+      }, AT_MOST_EVERY + A_TRIAL * trials.length);
     };
     return new Log(id, happened, signal);
   }
@@ -104,7 +125,12 @@ export function showSweep(view, id, signal) {
   function showStanding() {
     fill(heading, about(sweep));
     document.title = `${about(sweep)}: ${sweep.state} – Emphasis`;
-    fill(state, stateBadge(sweep.state), element("span", {}, standing(sweep)), sweep.notes.map((note) => element("span", { class: "note" }, prose(note))));
+    fill(
+      state,
+      stateBadge(sweep.state),
+      element("span", {}, standing(sweep)),
+      sweep.notes.map((note) => element("span", { class: "note" }, prose(note))),
+    );
     fill(progress, progressBar(sweep, true));
     fill(found, ...foundStrip(sweep));
     fill(links, ...linksOf(sweep));
@@ -137,7 +163,9 @@ function tell(before, now) {
   if (before === null) return;
   if (before.state !== now.state) announce(`The sweep is ${now.state}.`);
   else if (now.best && before.best?.objective !== now.best.objective) {
-    announce(`New best: ${configuration(now.best.supervision, now.best.hyperparameters)}, ${share(now.best.objective)}.`);
+    announce(
+      `New best: ${configuration(now.best.supervision, now.best.hyperparameters)}, ${share(now.best.objective)}.`,
+    );
   }
 }
 
@@ -154,15 +182,27 @@ function foundStrip(sweep) {
   const { best } = sweep;
   if (best === null) return [];
   const measures = [
-    ...Object.entries(best.hyperparameters).map(([name, value]) => [symbol(best.supervision, name), number(value), "big"]),
+    ...Object.entries(best.hyperparameters).map(([name, value]) => [
+      symbol(best.supervision, name),
+      number(value),
+      "big",
+    ]),
     [objectiveName(best.objective_name), share(best.objective), "big"],
   ];
   if (sweep.baseline_objective !== null) {
-    measures.push(["CCE", share(sweep.baseline_objective)], ["over CCE", gain(best.objective - sweep.baseline_objective)]);
+    measures.push(
+      ["CCE", share(sweep.baseline_objective)],
+      ["over CCE", gain(best.objective - sweep.baseline_objective)],
+    );
   }
   if (best.test_accuracy !== null) measures.push(["test accuracy", share(best.test_accuracy)]);
-  measures.push([sweep.state === "done" ? "recommended on" : "best so far on", `${best.seeds} ${best.confirmed ? "fresh seed" : "seed"}${best.seeds === 1 ? "" : "s"}`]);
-  return measures.map(([name, value, size]) => element("div", { class: size || null }, element("dt", {}, name), element("dd", {}, value)));
+  measures.push([
+    sweep.state === "done" ? "recommended on" : "best so far on",
+    `${best.seeds} ${best.confirmed ? "fresh seed" : "seed"}${best.seeds === 1 ? "" : "s"}`,
+  ]);
+  return measures.map(([name, value, size]) =>
+    element("div", { class: size || null }, element("dt", {}, name), element("dd", {}, value)),
+  );
 }
 
 function linksOf(sweep) {
@@ -173,8 +213,12 @@ function linksOf(sweep) {
     supervision: sweep.supervision,
   };
   return [
-    sweep.mlflow_url ? element("a", { href: address(sweepPath(sweep.id, "mlflow")) }, "Open in MLflow") : element("span", { class: "soft" }, "Not in MLflow yet"),
-    sweep.state === "done" ? element("a", { href: address("/recommendations", query) }, "Export the recommendation (JSON)") : null,
+    sweep.mlflow_url
+      ? element("a", { href: address(sweepPath(sweep.id, "mlflow")) }, "Open in MLflow")
+      : element("span", { class: "soft" }, "Not in MLflow yet"),
+    sweep.state === "done"
+      ? element("a", { href: address("/recommendations", query) }, "Export the recommendation (JSON)")
+      : null,
     element("a", { href: `#/new?from=${encodeURIComponent(sweep.id)}` }, "Submit another like it"),
   ];
 }
@@ -187,24 +231,32 @@ function settingsOf(sweep) {
     ["Request key", sweep.request_key],
     ["Run by", sweep.owner],
     ["Data", sweep.data_hash],
-    ...Object.entries(sweep.versions).filter(([, value]) => typeof value === "string").map(([name, value]) => [name, value]),
+    ...Object.entries(sweep.versions)
+      .filter(([, value]) => typeof value === "string")
+      .map(([name, value]) => [name, value]),
   ];
-  return facts.filter(([, value]) => value).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  return facts
+    .filter(([, value]) => value)
+    .map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
 }
 
 function leading(trials, sweep) {
   const finished = trials.filter((trial) => trial.objective !== null && trial.supervision === sweep.supervision);
-  const found = finished.find((trial) => Object.entries(sweep.best?.hyperparameters || {}).every(([name, value]) => trial.hyperparameters[name] === value));
+  const found = finished.find((trial) =>
+    Object.entries(sweep.best?.hyperparameters || {}).every(([name, value]) => trial.hyperparameters[name] === value),
+  );
   return found || finished[0] || trials.find((trial) => trial.attempts > 0);
 }
 
 function gallery(id, names) {
   const at = (name) => address(sweepPath(id, "figures", name));
-  const pictures = names.filter((name) => name.endsWith(".png")).map((name) => {
-    const title = name.replace(".png", "").replaceAll("_", " ");
-    const image = element("img", { src: at(name), alt: `Figure: ${title}`, loading: "lazy" });
-    return element("figure", {}, element("a", { href: at(name) }, image), element("figcaption", {}, title));
-  });
+  const pictures = names
+    .filter((name) => name.endsWith(".png"))
+    .map((name) => {
+      const title = name.replace(".png", "").replaceAll("_", " ");
+      const image = element("img", { src: at(name), alt: `Figure: ${title}`, loading: "lazy" });
+      return element("figure", {}, element("a", { href: at(name) }, image), element("figcaption", {}, title));
+    });
   const files = names.filter((name) => !name.endsWith(".png")).map((name) => element("a", { href: at(name) }, name));
   return [element("div", { class: "gallery" }, pictures), element("p", { class: "links" }, files)];
 }

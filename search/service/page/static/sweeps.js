@@ -39,7 +39,15 @@ export function showSweeps(view, given, signal) {
     "table",
     { class: "sweeps", role: "table" },
     element("caption", { class: "unseen" }, "Sweeps, newest first"),
-    element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, COLUMNS.map((name) => element("th", { scope: "col", role: "columnheader" }, name)))),
+    element(
+      "thead",
+      { role: "rowgroup" },
+      element(
+        "tr",
+        { role: "row" },
+        COLUMNS.map((name) => element("th", { scope: "col", role: "columnheader" }, name)),
+      ),
+    ),
     rows,
   );
   const nothing = element("div", { class: "nothing", hidden: true });
@@ -53,7 +61,12 @@ export function showSweeps(view, given, signal) {
     ),
     element(
       "form",
-      { class: "filters", role: "search", "aria-label": "Filter the sweeps", submit: (event) => event.preventDefault() },
+      {
+        class: "filters",
+        role: "search",
+        "aria-label": "Filter the sweeps",
+        submit: (event) => event.preventDefault(),
+      },
       element("label", { for: "filter-state" }, "State"),
       state,
       element("label", { for: "filter-dataset" }, "Dataset"),
@@ -66,16 +79,20 @@ export function showSweeps(view, given, signal) {
   const states = new Map();
   let cursor = given.get("cursor");
 
-  const renew = repeat(async () => {
-    const query = { state: state.value, dataset: dataset.value.trim(), cursor, limit: A_PAGE };
-    const page = await read("/sweeps", { query, signal });
-    inStep(rows, page.items, (sweep) => sweep.id, newRow, renewRow);
-    table.hidden = page.items.length === 0;
-    nothing.hidden = !table.hidden;
-    if (table.hidden) fill(nothing, ...emptiness(query));
-    fill(pages, ...pageLinks(page));
-    tellChanges(page.items, states);
-  }, SECONDS, signal);
+  const renew = repeat(
+    async () => {
+      const query = { state: state.value, dataset: dataset.value.trim(), cursor, limit: A_PAGE };
+      const page = await read("/sweeps", { query, signal });
+      inStep(rows, page.items, (sweep) => sweep.id, newRow, renewRow);
+      table.hidden = page.items.length === 0;
+      nothing.hidden = !table.hidden;
+      if (table.hidden) fill(nothing, ...emptiness(query));
+      fill(pages, ...pageLinks(page));
+      tellChanges(page.items, states);
+    },
+    SECONDS,
+    signal,
+  );
 
   function filter() {
     cursor = null;
@@ -116,10 +133,17 @@ function renewRow(row, sweep) {
   const [about_, state, progress, best, over, submitted] = row.children;
   const beneath = [sweep.backbone, sweep.supervision, element("span", { class: "id" }, sweep.id)];
   fill(about_.lastElementChild, ...joined(beneath));
-  fill(state, stateBadge(sweep.state), sweep.notes.map((note) => element("span", { class: "beneath" }, prose(note))));
+  fill(
+    state,
+    stateBadge(sweep.state),
+    sweep.notes.map((note) => element("span", { class: "beneath" }, prose(note))),
+  );
   fill(progress, progressBar(sweep));
   fill(best, ...bestCell(sweep.best));
-  fill(over, sweep.best && sweep.baseline_objective !== null ? gain(sweep.best.objective - sweep.baseline_objective) : "–");
+  fill(
+    over,
+    sweep.best && sweep.baseline_objective !== null ? gain(sweep.best.objective - sweep.baseline_objective) : "–",
+  );
   fill(submitted, moment(sweep.created_at), element("span", { class: "beneath" }, `by ${sweep.submitter}`));
 }
 
@@ -143,7 +167,12 @@ function emptiness(query) {
   return [
     element("p", {}, "Nothing was submitted yet."),
     element("p", {}, element("a", { class: "button primary", href: "#/new" }, "Submit the first sweep")),
-    element("p", { class: "soft" }, "Or in a shell: ", element("code", {}, "emphasis submit --dataset digits --noise-rate 0.4")),
+    element(
+      "p",
+      { class: "soft" },
+      "Or in a shell: ",
+      element("code", {}, "emphasis submit --dataset digits --noise-rate 0.4"),
+    ),
   ];
 }
 

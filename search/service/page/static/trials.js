@@ -3,7 +3,16 @@
 import { element, fill, inStep } from "./element.js";
 import { configuration, duration, share } from "./words.js";
 
-const COLUMNS = [["Trial", "number"], ["Configuration"], ["Phase"], ["State"], ["Objective", "number"], ["Test", "number"], ["Time", "number"], ["Curve"]];
+const COLUMNS = [
+  ["Trial", "number"],
+  ["Configuration"],
+  ["Phase"],
+  ["State"],
+  ["Objective", "number"],
+  ["Test", "number"],
+  ["Time", "number"],
+  ["Curve"],
+];
 const AT_ONCE = 200;
 
 /** The table; `renew` gives it all trials. */
@@ -19,7 +28,15 @@ export class Trials {
       "table",
       {},
       element("caption", { class: "unseen" }, "Trials, newest first"),
-      element("thead", {}, element("tr", {}, COLUMNS.map(([name, kind]) => element("th", { scope: "col", class: kind }, name)))),
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          COLUMNS.map(([name, kind]) => element("th", { scope: "col", class: kind }, name)),
+        ),
+      ),
       this.rows,
     );
     this.node = element(
@@ -34,7 +51,13 @@ export class Trials {
     this.trials = trials;
     this.chosen = chosen;
     const newest = [...trials].reverse().slice(0, this.shown);
-    inStep(this.rows, newest, (trial) => trial.number, (trial) => this.newRow(trial), (row, trial) => renewRow(row, trial, chosen));
+    inStep(
+      this.rows,
+      newest,
+      (trial) => trial.number,
+      (trial) => this.newRow(trial),
+      (row, trial) => renewRow(row, trial, chosen),
+    );
     this.more.hidden = trials.length <= this.shown;
     this.more.textContent = `Show ${trials.length - this.shown} older trials`;
   }
@@ -45,9 +68,24 @@ export class Trials {
   }
 
   newRow(trial) {
-    const button = element("button", { type: "button", class: "small", "aria-label": `Show the curve of trial ${trial.number}`, click: () => this.choose(trial.number) }, "show");
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-label": `Show the curve of trial ${trial.number}`,
+        click: () => this.choose(trial.number),
+      },
+      "show",
+    );
     const cells = COLUMNS.slice(1, -1).map(([, kind]) => element("td", { class: kind }));
-    return element("tr", {}, element("th", { scope: "row", class: "number" }, String(trial.number)), cells, element("td", {}, button));
+    return element(
+      "tr",
+      {},
+      element("th", { scope: "row", class: "number" }, String(trial.number)),
+      cells,
+      element("td", {}, button),
+    );
   }
 }
 

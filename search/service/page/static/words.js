@@ -27,7 +27,9 @@ export function symbol(supervision, name) {
 
 /** A configuration: `β = 12, λ = 0.5`, `gce, q = 0.7`, `cce`. */
 export function configuration(supervision, hyperparameters) {
-  const values = Object.entries(hyperparameters).map(([name, value]) => `${symbol(supervision, name)} = ${number(value)}`);
+  const values = Object.entries(hyperparameters).map(
+    ([name, value]) => `${symbol(supervision, name)} = ${number(value)}`,
+  );
   return (supervision === "gr" && values.length ? values : [supervision, ...values]).join(", ");
 }
 
@@ -58,7 +60,9 @@ export function moment(iso) {
 export function clock(iso) {
   const at = new Date(iso);
   const today = at.toDateString() === new Date().toDateString();
-  const text = today ? at.toLocaleTimeString() : at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const text = today
+    ? at.toLocaleTimeString()
+    : at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
   return element("time", { datetime: iso, title: at.toLocaleString() }, text);
 }
 
@@ -69,7 +73,11 @@ export function duration(seconds) {
 }
 
 function ago(seconds) {
-  const units = [["day", 86400], ["hour", 3600], ["minute", 60]];
+  const units = [
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+  ];
   const [unit, length] = units.find(([, each]) => seconds >= each) || ["second", 1];
   if (unit === "second") return "just now";
   return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-Math.floor(seconds / length), unit);
