@@ -2,7 +2,7 @@
 
 import { Actions } from "./actions.js";
 import { address, read, readAll, sweepPath } from "./api.js";
-import { announce, element, fill } from "./element.js";
+import { announce, element, fill, trouble } from "./element.js";
 import { Leaderboard } from "./leaderboard.js";
 import { LearningCurve } from "./learning_curve.js";
 import { repeat } from "./live.js";
@@ -58,7 +58,7 @@ export function showSweep(view, id, signal) {
   });
   const choose = (trialNumber) => {
     chosen = trialNumber;
-    showChosen();
+    showChosen().catch((problem) => signal.aborted || trouble(problem.message));
   };
   const log = followedLog();
   const map = new ObjectiveMap(choose, signal);
@@ -79,8 +79,14 @@ export function showSweep(view, id, signal) {
     progress,
     found,
     links,
-    element("div", { class: "columns" }, card("Map", map.node, curve.node), card("Leader board", board.node)),
-    element("div", { class: "columns" }, card("Trials", table.node), card("Log", log.node)),
+    element(
+      "div",
+      { class: "columns stacked" },
+      card("Map", map.node, curve.node),
+      card("Leader board", board.node),
+      card("Log", log.node),
+    ),
+    card("Trials", table.node),
     figures,
     element(
       "details",
@@ -114,10 +120,13 @@ export function showSweep(view, id, signal) {
     const happened = () => {
       if (waiting) return;
       waiting = true;
-      setTimeout(() => {
-        waiting = false;
-        if (!signal.aborted) renew();
-      }, AT_MOST_EVERY + A_TRIAL * trials.length);
+      setTimeout(
+        () => {
+          waiting = false;
+          if (!signal.aborted) renew();
+        },
+        AT_MOST_EVERY + A_TRIAL * trials.length,
+      );
     };
     return new Log(id, happened, signal);
   }

@@ -13,7 +13,7 @@ const COLUMNS = [
   ["Time", "number"],
   ["Curve"],
 ];
-const AT_ONCE = 200;
+const AT_ONCE = 50; // each has a button that the keyboard stops at
 
 /** The table; `renew` gives it all trials. */
 export class Trials {
@@ -39,12 +39,13 @@ export class Trials {
       ),
       this.rows,
     );
-    this.node = element(
+    this.scroll = element(
       "div",
-      {},
-      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" }, this.table),
-      this.more,
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" },
+      this.table,
     );
+    this.nothing = element("p", { class: "soft" }, "No trial has begun yet.");
+    this.node = element("div", {}, this.scroll, this.nothing, this.more);
   }
 
   renew(trials, chosen) {
@@ -58,6 +59,8 @@ export class Trials {
       (trial) => this.newRow(trial),
       (row, trial) => renewRow(row, trial, chosen),
     );
+    this.scroll.hidden = trials.length === 0;
+    this.nothing.hidden = trials.length > 0;
     this.more.hidden = trials.length <= this.shown;
     this.more.textContent = `Show ${trials.length - this.shown} older trials`;
   }

@@ -85,7 +85,7 @@ function ago(seconds) {
 
 // Drawn in a 12 by 12 square; a state is told by its shape and word, its colour only helps.
 const SHAPES = {
-  queued: "M6 2.200v4l2.600 1.600",
+  queued: "M6 1.500a4.500 4.500 0 1 0 .01 0zM6 3.700v2.500l1.700 1",
   running: "M4 2.500l5.500 3.500l-5.500 3.500z",
   pausing: "M4.200 3v6M7.800 3v6",
   paused: "M4.200 3v6M7.800 3v6",
