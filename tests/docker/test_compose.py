@@ -124,13 +124,13 @@ def test_sweep_submitted_to_the_composed_service_is_run_recorded_and_recommended
             client.headers["Authorization"] = f"Bearer {token}"
         submitted = api.post("/sweeps", json=SWEEP)
         assert submitted.status_code == 201, submitted.text
-        sweep = _ended(api, submitted.json()["id"])
+        sweep = _ended(composed, api, submitted.json()["id"])
         assert sweep["state"] == "done", sweep["message"]
         assert sweep["progress"]["done"] == sweep["progress"]["planned"]
         assert {"beta", "lambda"} <= sweep["best"]["hyperparameters"].keys()
         (recommendation,) = api.get("/recommendations", params={"dataset": "digits"}).json()
         assert recommendation["provenance"]["sweep_id"] == sweep["id"]
-        run = _closed_run(mlflow, sweep)
+        run = _closed_run(composed, mlflow, sweep)
         assert {"best.beta", "best.lambda"} <= {tag["key"] for tag in run["data"]["tags"]}
         visible = composed.visible()
         composed.stop()
@@ -143,16 +143,17 @@ def test_sweep_submitted_to_the_composed_service_is_run_recorded_and_recommended
         assert {name for name, status in composed.stopped.items() if status < 0} == set(), composed.stopped
 
 
-def _ended(api: httpx.Client, sweep_id: str) -> dict[str, Any]:
+def _ended(composed: ComposeProcesses, api: httpx.Client, sweep_id: str) -> dict[str, Any]:
     """The sweep once it has ended and MLflow has its page."""
-    return _eventually(lambda: api.get(f"/sweeps/{sweep_id}").json(), lambda sweep: sweep["finished_at"])
+    return _eventually(composed, lambda: api.get(f"/sweeps/{sweep_id}").json(), lambda sweep: sweep["finished_at"])
 
 
-def _closed_run(mlflow: httpx.Client, sweep: dict[str, Any]) -> dict[str, Any]:
+def _closed_run(composed: ComposeProcesses, mlflow: httpx.Client, sweep: dict[str, Any]) -> dict[str, Any]:
     """The sweep's run in MLflow, found by the link that the API gives, once it is complete."""
-    assert sweep["mlflow_url"].startswith(f"{str(mlflow.base_url).rstrip('/')}/#/experiments/")
+    assert sweep["mlflow_url"].startswith(f"{str(mlflow.base_url).rstrip('/')}/#/runs/")
     asked = {"run_id": sweep["mlflow_url"].rpartition("/")[2]}
     found = _eventually(
+        composed,
         lambda: mlflow.get("/api/2.0/mlflow/runs/get", params=asked).json()["run"],
         lambda run: run["info"]["status"] != "RUNNING",
     )
@@ -160,9 +161,10 @@ def _closed_run(mlflow: httpx.Client, sweep: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _eventually(look: Callable[[], Found], is_it: Callable[[Found], object]) -> Found:
+def _eventually(composed: ComposeProcesses, look: Callable[[], Found], is_it: Callable[[Found], object]) -> Found:
     deadline = time.monotonic() + LONGEST_WAIT
     while not is_it(found := look()):
         assert time.monotonic() < deadline, found
+        composed.restart_what_ended()
         threading.Event().wait(0.5)
     return found
