@@ -132,17 +132,21 @@ def _join_ray(address: str) -> None:
     if address.startswith("ray://"):
         remedy = "On a machine that is a node of the cluster, give its head's host:port, e.g. 10.0.0.1:6379."
         raise InvalidInput(FieldError("ray_address", address, "is for Ray Client, which cannot run a sweep", remedy))
+    remedy = (
+        "Check that the cluster runs and can be reached from here; if it asks for a token, set "
+        "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."
+    )
+    unavailable = RayUnavailable(FieldError("ray_address", address, "no Ray answers there", remedy))
+    # Ray itself would wait many minutes for one that is not there.
+    if ":" in address and not _answers(address):
+        raise unavailable
     import ray
 
     _quieten()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
-        remedy = (
-            "Check that the cluster runs and can be reached from here; if it asks for a token, set "
-            "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."
-        )
-        raise RayUnavailable(FieldError("ray_address", address, "no Ray answers there", remedy)) from error
+        raise unavailable from error
 
 
 def _start_ray() -> list[psutil.Process]:

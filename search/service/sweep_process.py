@@ -29,7 +29,9 @@ from search.service.logs import set_up_logging
 from search.service.logs import take_over
 from search.status import SweepStatus
 from search.store import Store
+from search.store import SweepState
 from trainers.errors import EmphasisError
+from trainers.errors import InvalidInput
 
 _log = logging.getLogger("search.service.sweep_process")
 
@@ -40,8 +42,9 @@ class Ending(IntEnum):
     DONE = 0
     FAILED = 10
     INTERRUPTED = 11
-    CANCELLED = 12
-    LOST_RACE = 13
+    PAUSED = 12
+    CANCELLED = 13
+    LOST_RACE = 14
 
 
 def sweep_command(
@@ -107,13 +110,16 @@ def _run(store: Store, asked: argparse.Namespace) -> Ending:
         ending = Ending.INTERRUPTED
     except SweepFailed:
         ending = Ending.FAILED
-    except (SweepBusy, IllegalMove) as error:
+    except (SweepBusy, IllegalMove, InvalidInput) as error:
+        # Another has it, or it is paused, cancelled or deleted by now.
         _log.info("not run: %s", error)
         return Ending.LOST_RACE
     else:
         ending = Ending.DONE
-    with suppress(StoreUnavailable):
+    with suppress(StoreUnavailable, InvalidInput):  # it may have been deleted since
         progress.show_events()  # the last of them says why
+        if ending is Ending.INTERRUPTED and store.sweep(asked.sweep).state is SweepState.PAUSED:
+            return Ending.PAUSED
     return ending
 
 

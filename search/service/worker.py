@@ -208,7 +208,7 @@ class Worker:
         others: list[ProcessRecord] | None = None
         while (sweep := store.next_queued(self._cannot_run | taken)) is not None:
             others = _living(store) if others is None else others
-            if any(other.facts["starting"].get(sweep.id) == sweep.fence for other in others):
+            if any(other.facts.get("starting", {}).get(sweep.id) == sweep.fence for other in others):
                 taken.add(sweep.id)
             elif errors := _too_large(sweep, resources):
                 self._cannot_run.add(sweep.id)

@@ -41,9 +41,9 @@ def spec_of(**fields: Any) -> SweepSpec:
     return SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, **fields})
 
 
-def two_trials(epochs: int) -> tuple[str, ...]:
-    arguments = ("run", "--dataset", "digits", "--noise-rate", "0.4", "--trials", "2", "--confirm-seeds", "0")
-    return (*arguments, "--max-retries", "0", "--epochs", str(epochs))
+def sweep_of(trials: int, epochs: int) -> tuple[str, ...]:
+    arguments = ("run", "--dataset", "digits", "--noise-rate", "0.4", "--confirm-seeds", "0", "--max-retries", "0")
+    return (*arguments, "--trials", str(trials), "--epochs", str(epochs))
 
 
 def wait_until_trained(home: Home, trials: int, attempt: int) -> None:
@@ -65,7 +65,7 @@ def wait_until_trained(home: Home, trials: int, attempt: int) -> None:
 def test_a_sweep_outlives_its_nodes(nodes: RayNodes, tmp_path: Path) -> None:
     home = Home(tmp_path)
     first, second = nodes.add(cpus=1), nodes.add(cpus=1)
-    arguments = (*two_trials(epochs=120), "--ray-address", nodes.address)
+    arguments = (*sweep_of(trials=2, epochs=120), "--ray-address", nodes.address)
     # Ray Tune would soon warn of what it waits for.
     impatient = {"TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0"}
     with DriverProcess(tmp_path, *arguments, environment=impatient) as driver:
@@ -197,7 +197,7 @@ def test_ray_client_cannot_run_a_sweep_and_is_refused() -> None:
 
 def test_what_an_autoscaler_brings_is_waited_for_in_words(tmp_path: Path) -> None:
     with RayNodes(autoscaled=2) as cluster:
-        with DriverProcess(tmp_path, *two_trials(epochs=2), environment={"RAY_ADDRESS": cluster.address}) as driver:
+        with DriverProcess(tmp_path, *sweep_of(trials=1, epochs=2), environment={"RAY_ADDRESS": cluster.address}) as driver:
             driver.wait_for(f"waiting for {ONE_CPU}, its autoscaler may bring it")
             assert driver.wait() == 0, driver.output
         with ray_cluster(cluster.address) as ray:

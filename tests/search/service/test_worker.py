@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from sweep_record import assert_complete
 from sweep_record import assert_kept
 from sweep_record import assert_nothing_runs
 
+from search.errors import SweepInterrupted
 from search.home import Home
+from search.orchestrator import run_queued_sweep
 from search.service.local import LocalService
 from search.store import AttemptState
 from search.store import ProcessKind
@@ -252,6 +255,30 @@ def test_sweep_goes_on_after_its_worker_was_stopped_and_after_the_next_was_kille
         each.reason for tries in finished.attempts.values() for each in tries if each.state is AttemptState.LOST
     }
     assert lost <= {"its worker was stopped", "the process that ran it was killed"}
+
+
+@pytest.fixture
+def no_cluster() -> str:
+    """The address of a Ray cluster that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_worker_takes_up_nothing_while_its_cluster_does_not_answer(alone: Installation, no_cluster: str) -> None:
+    sweep_id = alone.submit()
+    with DriverProcess(alone.home.path, "worker", "--ray-address", no_cluster) as worker:
+        worker.wait_for(f"no sweep is taken up while the Ray cluster at {no_cluster} does not answer")
+        assert alone.store.sweep(sweep_id).fence == 0
+
+
+def test_sweep_whose_cluster_goes_away_meanwhile_waits_for_it_in_the_queue(
+    alone: Installation, no_cluster: str
+) -> None:
+    sweep_id = alone.submit()
+    with pytest.raises(SweepInterrupted, match="no Ray answers there"):
+        run_queued_sweep(sweep_id, lease_seconds=60, home=alone.home, ray_address=no_cluster)
+    sweep = alone.store.sweep(sweep_id)
+    assert (sweep.state, sweep.owner, sweep.deaths) == (SweepState.QUEUED, None, 0)
 
 
 def test_worker_waits_for_a_store_that_does_not_answer(tmp_path: Path) -> None:
