@@ -197,7 +197,8 @@ def test_ray_client_cannot_run_a_sweep_and_is_refused() -> None:
 
 def test_what_an_autoscaler_brings_is_waited_for_in_words(tmp_path: Path) -> None:
     with RayNodes(autoscaled=2) as cluster:
-        with DriverProcess(tmp_path, *sweep_of(trials=1, epochs=2), environment={"RAY_ADDRESS": cluster.address}) as driver:
+        here = {"RAY_ADDRESS": cluster.address}
+        with DriverProcess(tmp_path, *sweep_of(trials=1, epochs=2), environment=here) as driver:
             driver.wait_for(f"waiting for {ONE_CPU}, its autoscaler may bring it")
             assert driver.wait() == 0, driver.output
         with ray_cluster(cluster.address) as ray:
