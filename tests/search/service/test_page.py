@@ -393,7 +393,11 @@ def test_what_is_refused_meanwhile_is_said(
     page.route("**/api/v1/sweeps/steered", lambda route: route.fulfill(body=before, content_type="application/json"))
     service.store.ask(sweep.id, Verb.CANCEL)  # and the page does not hear of it
     pause.click()
-    expect(page.get_by_role("alert")).to_contain_text("It was cancelled, which is final")
+    refusal = page.get_by_role("alert")
+    expect(refusal).to_contain_text("It was cancelled, which is final")
+    with page.expect_response("**/api/v1/sweeps/steered/leaderboard"):
+        pass  # it goes on reading, which does not take the reason away
+    expect(refusal).to_contain_text("It was cancelled, which is final")
 
 
 def test_finished_sweep_has_figures_and_its_export(

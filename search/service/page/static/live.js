@@ -17,6 +17,7 @@ export function repeat(task, seconds, signal) {
   let timer = null;
   let busy = false;
   let again = false;
+  let failed = false;
 
   async function turn() {
     clearTimeout(timer);
@@ -28,11 +29,13 @@ export function repeat(task, seconds, signal) {
     let wait = seconds;
     try {
       await task();
-      trouble("");
+      if (failed) trouble(""); // only what was said here: why a button was refused stays to be read
+      failed = false;
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Problem)) throw error;
       trouble(error.message);
+      failed = true;
       wait = AFTER_TROUBLE;
       if (error.status === 404) return; // what is not there will not come back
     } finally {
