@@ -63,7 +63,7 @@ def test_no_request_is_answered_with_a_500_or_in_an_undeclared_way(
             assert client.post("/api/v1/sweeps", json={"dataset": "digits", "noise_rate": 0.4}).status_code == 201
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)]
         command += ["run", f"{api.url}/api/v1/openapi.json", "--header", authorization, "--checks", CHECKS]
-        command += ["--max-examples", "10", "--generation-deterministic"]
+        command += ["--max-examples", "8", "--generation-deterministic"]
         command += ["--workers", "2", "--warnings", "off", "--no-color"]
         environment = {**os.environ, "COLUMNS": "200"}
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
