@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
+from driver_process import eventually
 from recorded_sweeps import EPOCHS
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
@@ -554,8 +555,14 @@ def test_a_mistake_in_the_service_is_a_problem_too_and_tells_nothing(
     monkeypatch.setattr(type(api.service), "sweeps", fail)
     answer = ada.get("/api/v1/sweeps")
     assert "password" not in json.dumps(problem(answer, 500, "internal"))
-    ours = [record.__dict__ for record in caplog.records if record.name == "emphasis.api"]
-    assert [(each["route"], each["status"]) for each in ours] == [("/api/v1/sweeps", 500)]
+
+    def logged() -> list[tuple[str, int]]:
+        ours = [record.__dict__ for record in caplog.records if record.name == "emphasis.api"]
+        return [(each["route"], each["status"]) for each in ours]
+
+    # The server's thread writes the line once the answer is on its way.
+    eventually(logged)
+    assert logged() == [("/api/v1/sweeps", 500)]
     assert any(record.exc_info and "a password" in str(record.exc_info[1]) for record in caplog.records)
 
 
