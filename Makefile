@@ -7,13 +7,16 @@ SET_UP := $(VENV)/.set-up
 # Files, not tests, are dealt out: one file's tests share a Ray or a database. More workers than cores gain nothing.
 PYTEST ?= -n 2 --dist loadfile
 
-.PHONY: demo test lint set-up constraints
+.PHONY: demo test test-long lint set-up constraints
 
 demo: $(SET_UP)  ## search digits at noise rate 0.4 and print what was found; recorded in .demo
 	$(BIN)/emphasis --home .demo run --dataset digits --noise-rate 0.4
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST)
+
+test-long: $(SET_UP)  ## whole systems: the composed service, Ray clusters that lose and gain nodes
+	$(BIN)/python -m pytest -m long
 
 lint: $(SET_UP)
 	$(BIN)/ruff check .

