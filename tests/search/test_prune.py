@@ -27,7 +27,7 @@ from search.prune import remove
 from search.settled_rate import SettledRate
 from search.store import SweepState
 from search.store import utc_now
-from search.submission import _new_id
+from search.submission import new_id
 from search.tracking import Projection
 from trainers.errors import InvalidInput
 
@@ -135,8 +135,8 @@ def test_folders_that_are_no_sweeps_are_left_alone(record_sweep: RecordSweep, ho
 
 def test_new_sweeps_have_ids_that_are_known_as_such() -> None:
     for name, rate in (("digits", 0.4), ("my data", 0.0), ("torchvision:FashionMNIST", 1.0)):
-        assert prune_module._SWEEP_ID.fullmatch(_new_id(name, SettledRate(rate)))
-    assert prune_module._SWEEP_ID.fullmatch(_new_id("digits", None))
+        assert prune_module._SWEEP_ID.fullmatch(new_id(name, SettledRate(rate)))
+    assert prune_module._SWEEP_ID.fullmatch(new_id("digits", None))
 
 
 def test_old_figures_of_a_done_sweep_can_go_but_not_what_resume_would_not_write_again(
