@@ -326,7 +326,8 @@ class _Session:
         free = shutil.disk_usage(self.home.path).free
         address = self._ray_address or os.environ.get("RAY_ADDRESS")
         if address and not self._alone:
-            found = check(spec, free_disk_bytes=free)  # to join the cluster takes seconds; it is checked once joined
+            # It was accepted when it was submitted: a node that has gone since is waited for.
+            found = check(spec, free_disk_bytes=free)
         elif address:
             with ray_cluster(address, may_grow_to=self._may_grow_to) as cluster:
                 found = check(spec, clusters=[cluster.resources()], free_disk_bytes=free)
@@ -383,7 +384,8 @@ class _Session:
                 interruption.listen()
                 lookout.find_loss = cluster.loss
                 resources = cluster.resources()
-                check(run.spec, clusters=[resources])
+                if self._alone:
+                    check(run.spec, clusters=[resources])
                 run.concurrency = min(trials_at_once(run.spec, resources), max_trials or sys.maxsize)
                 run.plan = SweepPlan(
                     run.store, sweep.id, run.spec, run.prepared.task.dataset.num_classes, run.concurrency

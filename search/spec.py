@@ -328,7 +328,7 @@ class SweepSpec(_Section):
         resources: Of one trial.
         seed: Of the sampler, noise, initialisation and everything else drawn.
         max_failure_rate: The sweep stops when more than this share of its trials fail, in (0, 1].
-        max_retries: How often a trial is started again after its process died.
+        max_retries: How often a trial is started again after its process died; lost nodes do not count.
     """
 
     dataset: Annotated[str, Field(min_length=1), AfterValidator(_nameable)]
