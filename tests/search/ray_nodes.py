@@ -36,10 +36,11 @@ cluster, nodes = Cluster(), []
 nodes.append(add(**json.loads(sys.argv[1])))
 print(cluster.address, flush=True)
 for line in sys.stdin:
-    if line.startswith("remove"):
-        cluster.remove_node(nodes[int(line.split()[1])], allow_graceful=False)
-    else:
+    if line.startswith("{"):
         nodes.append(add(**json.loads(line)))
+    else:
+        verb, node = line.split()
+        cluster.remove_node(nodes[int(node)], allow_graceful=verb == "remove")
     print(len(nodes) - 1, flush=True)
 # The autoscaler's nodes would outlive it.
 left = psutil.Process().children(recursive=True)
@@ -98,8 +99,12 @@ class RayNodes:
         return int(self._ask(json.dumps({"num_cpus": cpus, "num_gpus": gpus})))
 
     def remove(self, node: int) -> None:
-        """End all processes of a node at once, as when its machine is switched off."""
+        """Take a node away, as an autoscaler or its owner does: Ray is told."""
         self._ask(f"remove {node}")
+
+    def kill(self, node: int) -> None:
+        """End all processes of a node at once, as when its machine is switched off: Ray notices seconds later."""
+        self._ask(f"kill {node}")
 
     def _ask(self, line: str) -> str:
         assert self._process.stdin is not None

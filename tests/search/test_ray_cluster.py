@@ -72,7 +72,7 @@ def test_a_sweep_outlives_its_nodes(nodes: RayNodes, tmp_path: Path) -> None:
     with DriverProcess(tmp_path, *arguments, environment=impatient) as driver:
         driver.wait_for("| searching |")
         wait_until_trained(home, trials=2, attempt=1)
-        nodes.remove(second)
+        nodes.kill(second)
         # The other node takes over, then goes too, and there is none until a new one comes.
         wait_until_trained(home, trials=1, attempt=2)
         nodes.remove(first)
@@ -174,7 +174,7 @@ def test_a_cluster_is_looked_at_node_by_node_and_says_what_it_may_have(nodes: Ra
 
     added = [nodes.add(cpus=1), nodes.add(cpus=1)]
     with ray_cluster(nodes.address) as cluster:
-        # Of a node that was switched off Ray hears nothing, and believes in it for some seconds.
+        # Ray may take seconds to notice that an earlier test's nodes have gone.
         found = ClusterResources((Nodes(0), Nodes(1, count=2)))
         eventually(lambda: cluster.resources() == found)
         with pytest.raises(InvalidInput, match="no node of Ray has more than 1 CPU"):
