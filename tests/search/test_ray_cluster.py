@@ -66,7 +66,7 @@ def wait_until_trained(home: Home, trials: int, attempt: int) -> None:
 def test_a_sweep_outlives_its_nodes(nodes: RayNodes, tmp_path: Path) -> None:
     home = Home(tmp_path)
     first, second = nodes.add(cpus=1), nodes.add(cpus=1)
-    arguments = (*sweep_of(trials=2, epochs=120), "--ray-address", nodes.address)
+    arguments = (*sweep_of(trials=2, epochs=80), "--ray-address", nodes.address)
     # Ray Tune would soon warn of what it waits for.
     impatient = {"TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0"}
     with DriverProcess(tmp_path, *arguments, environment=impatient) as driver:
