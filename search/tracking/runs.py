@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search.tracking.best_view import view_tags
+from search.tracking.database import ensure_database
 from search.tracking.environment import prepare_environment
 from search.tracking.interface import is_server
 from search.tracking.run_content import EPOCH_METRIC
@@ -69,8 +70,7 @@ class MlflowRuns:
 
     def __init__(self, tracking_uri: str, artifact_root: Path | None = None) -> None:
         prepare_environment()
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        ensure_database(tracking_uri)
         from mlflow.tracking import MlflowClient
 
         self.client: Any = MlflowClient(tracking_uri=tracking_uri)

@@ -9,9 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from search.tracking.database import ensure_database
+
 
 def main() -> None:
-    """Run MLflow's command line."""
+    """Run MLflow's command line, on a database that is whole."""
+    ensure_database(os.environ.get("MLFLOW_BACKEND_STORE_URI", ""))
     import mlflow.server
     from mlflow.cli import cli
 

@@ -325,6 +325,25 @@ def test_record_lost_in_mlflow_is_rebuilt_from_the_store(
     assert record.parent(sweep.id).data.params["best.beta"] == "12"
 
 
+def test_process_killed_while_it_makes_mlflows_database_leaves_none_that_cannot_be_used(tmp_path: Path) -> None:
+    database = tmp_path / "home" / "mlflow.db"
+    script = "import sys; from search.tracking.runs import MlflowRuns; MlflowRuns(sys.argv[1])"
+    maker = subprocess.Popen([sys.executable, "-c", script, f"sqlite:///{database}"], stderr=subprocess.DEVNULL)
+    begun = threading.Event()
+    deadline = time.monotonic() + PATIENCE
+    while not [file for file in tmp_path.rglob("mlflow.db") if file.stat().st_size]:
+        assert maker.poll() is None
+        assert time.monotonic() < deadline
+        begun.wait(0.01)
+    maker.kill()
+    maker.wait()
+    assert not database.exists()
+
+    runs = MlflowRuns(f"sqlite:///{database}")
+    assert runs.of_sweep(runs.experiment("emphasis/digits"), "s1") == []
+    assert [file.name for file in database.parent.iterdir()] == ["mlflow.db"]
+
+
 def test_run_made_twice_by_a_late_answer_is_kept_once(
     sweep: Sweep, store: Store, projection: Projection, database: str, tmp_path: Path
 ) -> None:
