@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# One thread a process, those that tests start among them: two that wait for each other on a busy machine took 20 times
+# as long. Read by torch and NumPy when they are imported.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 _UNPACKER = Path(__file__).resolve().parents[2] / "shared" / "data" / "unpack_cifar.py"
 

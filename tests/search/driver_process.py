@@ -10,25 +10,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from typing import TypeVar
 
 import psutil
+from mlflow_tables import give_tables
+from warm_process import start_emphasis
 
 Found = TypeVar("Found")
 
 # Ray and torch take seconds to start, and minutes where many others want the same two cores.
 LONGEST_WAIT = 400.0
-
-# As a terminal starts it: where the tests themselves run in a script's background, Ctrl-C is ignored.
-_EMPHASIS = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from search.cli import main
-main()
-"""
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -55,16 +50,13 @@ class DriverProcess:
     """
 
     def __init__(self, home: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _EMPHASIS, *arguments],
-            env={**os.environ, "EMPHASIS_HOME": str(home), **(environment or {})},
-            cwd=_REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # As a terminal has it: Ctrl-C reaches the whole group, Ray's processes too.
-            start_new_session=True,
-        )
+        give_tables(home / "mlflow.db")
+        reader, writer = Pipe(duplex=False)
+        variables = {**os.environ, "EMPHASIS_HOME": str(home), **(environment or {})}
+        self._process = start_emphasis(arguments, variables, writer, _REPOSITORY)
+        writer.close()
+        self._output = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
+        reader.close()
         self._said: list[str] = []
         self._news = threading.Condition()
         self._ended = False
@@ -82,6 +74,11 @@ class DriverProcess:
                 process.kill()
 
     @property
+    def _pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """What it has said so far."""
         with self._news:
@@ -95,20 +92,22 @@ class DriverProcess:
 
     def wait(self) -> int:
         """Wait for its end; its exit status."""
-        status = self._process.wait(LONGEST_WAIT)
+        self._process.join(LONGEST_WAIT)
+        status = self._process.exitcode
+        assert status is not None, f"has not ended within {LONGEST_WAIT:.0f} s:\n{self.output}"
         self._reader.join(LONGEST_WAIT)
         return status
 
     def processes(self) -> list[psutil.Process]:
         """Ray's servers and workers, where this driver started them."""
         try:
-            return psutil.Process(self._process.pid).children(recursive=True)
+            return psutil.Process(self._pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
 
     def interrupt(self) -> None:
         """Ctrl-C, as a terminal sends it."""
-        os.killpg(self._process.pid, signal.SIGINT)
+        os.killpg(self._pid, signal.SIGINT)
 
     def terminate(self) -> None:
         """SIGTERM, as a scheduler or `kill` sends it."""
@@ -118,15 +117,14 @@ class DriverProcess:
         """SIGKILL the driver, and only it; the processes that it leaves behind."""
         left = self.processes()
         self._process.kill()
-        self._process.wait()
+        self._process.join()
         return left
 
     def _has_said(self, text: str) -> bool:
         return any(text in line for line in self._said)
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._output:
             with self._news:
                 self._said.append(line)
                 self._news.notify_all()

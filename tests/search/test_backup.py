@@ -19,6 +19,7 @@ import pytest
 from driver_process import DriverProcess
 from driver_process import RayProcess
 from driver_process import joining
+from mlflow_tables import give_tables
 from recorded_sweeps import EPOCHS
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
@@ -105,6 +106,7 @@ def sound(_one_backup: Path, file: Path) -> Path:
 
 def sync(home: Home, sweep_id: str) -> None:
     """Bring MLflow up to the store, as the recorder of a sweep does."""
+    give_tables(home.path / "mlflow.db")
     with Store.open(home.store_url) as store:
         summary = partial(summarise, store, home)
         Projection(store, home.tracking_uri, home.artifact_root, summary).sync_sweep(sweep_id)
@@ -298,6 +300,7 @@ class TestRestore:
         assert len(runs) == 3
         assert {run.data.metrics["learning_rate"] for run in runs if "emphasis.trial_id" in run.data.tags} == {0.1}
 
+    @pytest.mark.long
     def test_sweep_backed_up_while_it_runs_ends_here_and_is_completed_there(
         self, home: Home, file: Path, elsewhere: Home, cluster: RayProcess
     ) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 from typer.testing import Result
@@ -24,11 +23,6 @@ from trainers.recipes import training_task
 Emphasis = Callable[..., Result]
 Probabilities = NDArray[np.float64]
 CIFAR_N = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar_n" / "CIFAR-10_human.pt"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from search.store import Phase
 
 _PLUGIN = Path(__file__).resolve().parents[1] / "plugin"
 TINY = ("--noise-rate", "0.3", "--trials", "3", "--confirm-top", "1", "--confirm-seeds", "2", "--epochs", "2")
+TINY = (*TINY, "--concurrency", "1")
 
 
 def exported(home: Path, *arguments: str) -> dict[str, object]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow_tables import give_tables
 from recorded_sweeps import RecordSweep
 from typer.testing import CliRunner
 from typer.testing import Result
@@ -162,6 +163,7 @@ class TestDeletedInMlflow:
     def client(self, home: Home) -> Any:
         from mlflow.tracking import MlflowClient
 
+        give_tables(home.path / "mlflow.db")
         return MlflowClient(tracking_uri=home.tracking_uri)
 
     @pytest.fixture

@@ -82,7 +82,7 @@ def test_killed_driver_leaves_no_process_and_its_sweep_resumes_without_repeating
     tmp_path: Path, cluster: RayProcess
 ) -> None:
     with DriverProcess(tmp_path, "run", *SMALL, *LONG) as driver:
-        driver.wait_for(f"| 3/{TRIALS} trials")
+        driver.wait_for(f"| 3/{TRIALS} trials, 1 running")
         left = driver.kill()
     killed = Record(Home(tmp_path))
 
@@ -105,7 +105,9 @@ def test_killed_driver_leaves_no_process_and_its_sweep_resumes_without_repeating
     assert not psutil.wait_procs(left, timeout=240)[1]
 
 
-@pytest.mark.parametrize("killed", ["raylet", "gcs_server", "all"])
+@pytest.mark.parametrize(
+    "killed", ["gcs_server", *(pytest.param(name, marks=pytest.mark.long) for name in ("raylet", "all"))]
+)
 def test_when_ray_is_killed_the_driver_says_how_to_resume_and_resume_completes(
     tmp_path: Path, cluster: RayProcess, killed: str
 ) -> None:

@@ -42,7 +42,8 @@ class Whole:
 @pytest.fixture(scope="module")
 def whole(cluster: RayProcess, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     home = tmp_path_factory.mktemp("home")
-    with DriverProcess(home, "run", *SMALL, "--epochs", "3", environment=joining(cluster)) as driver:
+    arguments = ("run", *SMALL, "--epochs", "3", "--concurrency", "2")
+    with DriverProcess(home, *arguments, environment=joining(cluster)) as driver:
         assert driver.wait() == 0, driver.output
         return Whole(Record(Home(home)), driver.output)
 
@@ -177,7 +178,7 @@ def kill_trial(home: Home, cluster: RayProcess, number: int, attempt: int) -> No
 
 
 def test_a_sweep_of_which_every_trial_diverges_stops_with_the_reasons(tmp_path: Path, cluster: RayProcess) -> None:
-    arguments = ("run", *SMALL, "--epochs", "3", "--learning-rate", "1e30", "--concurrency", "1")
+    arguments = ("run", *SMALL, "--epochs", "3", "--learning-rate", "1e30")
     with DriverProcess(tmp_path, *arguments, environment=joining(cluster)) as driver:
         status = driver.wait()
         output = driver.output
@@ -197,7 +198,7 @@ def test_a_sweep_is_recorded_on_postgresql_and_done_even_where_no_figures_can_be
 ) -> None:
     (tmp_path / "figures").touch()  # in the way of their folder
     environment = joining(cluster, EMPHASIS_STORE_URL=postgresql_url)
-    arguments = ("run", *SMALL, "--epochs", "3", "--concurrency", "1")
+    arguments = ("run", *SMALL, "--epochs", "3")
     with DriverProcess(tmp_path, *arguments, environment=environment) as driver:
         assert driver.wait() == 0, driver.output
         output = driver.output

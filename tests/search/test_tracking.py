@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow_tables import give_tables
 from recorded_sweeps import RecordSweep
 
 from search.store import Accuracies
@@ -678,6 +679,7 @@ class MlflowServer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        give_tables(self.folder / "mlflow.db")
         database = f"sqlite:///{self.folder / 'mlflow.db'}"
         command, environment = ui_command(database, self.folder / "artifacts", port=self.port)
         self.process = subprocess.Popen(

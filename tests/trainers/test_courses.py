@@ -32,7 +32,7 @@ from trainers.training import TrainingTask
 from trainers.training import epochs_of
 from trainers.training import train
 
-NEEDS_VALUES: dict[str, dict[str, Any]] = {"gr": {"beta": 12.0, "lam": 0.5}}
+VALUES: dict[str, dict[str, Any]] = {"gr": {"beta": 12.0, "lam": 0.5}, "masking": {"pretraining_steps": 100}}
 # Word for word a second way to be supervised, or moments that the defaults have only in a longer training.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "forward, estimated": ("forward", {"matrix": "estimated"}),
@@ -64,7 +64,7 @@ def untimed(result: LaneResult) -> list[EpochReport]:
 
 
 def every_supervision() -> dict[str, Supervision]:
-    made = {name: make_supervision(name, **NEEDS_VALUES.get(name, {})) for name in supervision_names()}
+    made = {name: make_supervision(name, **VALUES.get(name, {})) for name in supervision_names()}
     return {**made, **{words: make_supervision(name, **values) for words, (name, values) in VARIANTS.items()}}
 
 

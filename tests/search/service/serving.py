@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 from driver_process import eventually
+from mlflow_tables import give_tables
 from starlette.types import ASGIApp
 
 from search.tracking.interface import gated_command
@@ -50,6 +51,7 @@ class GatedMlflow:
         self._socket_folder = tempfile.TemporaryDirectory(prefix="emphasis-mlflow-")
         self._socket = Path(self._socket_folder.name) / "socket"
         self.address = f"unix:{self._socket}"
+        give_tables(folder / "mlflow.db")
         command, environment = gated_command(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", self.address)
         self._process = subprocess.Popen(
             command,
