@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from search.service import catalogue_routes
 from search.service import health_routes
+from search.service import identity_routes
 from search.service import sweep_routes
 from search.service.access_log import AccessLog
 from search.service.answers import answer_errors
@@ -53,8 +54,9 @@ def create_app(
     )
     app.state.service, app.state.mlflow = service, mlflow or MlflowPages()
     app.state.metrics = Metrics(service.store)
-    for routes in (sweep_routes.router.routes, catalogue_routes.router.routes, health_routes.router.routes, pages):
-        app.router.routes.extend(routes)
+    for ours in (sweep_routes, catalogue_routes, identity_routes, health_routes):
+        app.router.routes.extend(ours.router.routes)
+    app.router.routes.extend(pages)
     answer_errors(app)
     describe(app)
     # The one added last is asked first: what the guard refuses is logged too.

@@ -50,6 +50,9 @@ def _identity(request: Request) -> Identity:
     return identity
 
 
+Asker = Annotated[Identity, Depends(_identity)]
+"""Who asks."""
+
 Reading = Annotated[LocalService, Depends(_reading)]
 """The service, for whoever may read."""
 

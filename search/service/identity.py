@@ -20,6 +20,11 @@ class Identity:
     role: Role
 
     @property
+    def logged_in(self) -> bool:
+        """Whether a token said so."""
+        return self != LOCAL
+
+    @property
     def may_submit(self) -> bool:
         """Whether they may change anything."""
         return self.role is Role.SUBMITTER

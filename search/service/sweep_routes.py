@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter
 from fastapi import Depends
@@ -35,6 +36,7 @@ from search.service.views import SweepPage
 from search.service.views import TrialPage
 from search.store import SweepState
 from search.store import Verb
+from trainers.errors import InvalidInput
 
 router = APIRouter(prefix="/api/v1/sweeps", tags=["sweeps"])
 
@@ -334,6 +336,11 @@ def figure(
     response_description="Its page.",
     responses={**declared(404, 422), 302: {"headers": _LOCATION}},
 )
-def mlflow(asked: Reading, sweep_id: SweepId) -> RedirectResponse:
-    """Lead to the sweep's page in MLflow, once MLflow has it."""
-    return RedirectResponse(asked.mlflow_page(sweep_id), status_code=302)
+def mlflow(asked: Reading, sweep_id: SweepId, request: Request) -> RedirectResponse:
+    """Lead to the sweep's page in MLflow, once MLflow has it; a browser until then to the sweep's page here."""
+    try:
+        return RedirectResponse(asked.mlflow_page(sweep_id), status_code=302)
+    except InvalidInput:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise
+    return RedirectResponse(f"../../../../#/sweeps/{quote(sweep_id, safe='')}", status_code=302)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from search.store import Phase
 from search.store import ProcessKind
+from search.store import Role
 from search.store import SweepState
 from search.store import TrialState
 
@@ -257,6 +258,14 @@ class SupervisionView(NamedView):
     """A supervision that a spec may name."""
 
     hyperparameters: list[HyperparameterView]
+
+
+class IdentityView(View):
+    """Who asks, and what they may do."""
+
+    name: str
+    role: Role
+    logged_in: bool
 
 
 class HealthView(View):

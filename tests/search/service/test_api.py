@@ -383,6 +383,8 @@ def test_the_page_in_mlflow_is_on_the_host_that_was_asked(
     record_sweep("sweep")
     with served(store, tmp_path, mlflow=MlflowPages(port=5000)) as api, api.client("ada") as ada:
         problem(ada.get("/api/v1/sweeps/sweep/mlflow"), 404, "not-found")
+        browser = ada.get("/api/v1/sweeps/sweep/mlflow", headers={"Accept": "text/html,*/*"})
+        assert (browser.status_code, str(browser.next_request.url)) == (302, f"{api.url}/#/sweeps/sweep")  # type: ignore[union-attr]
         assert ada.get("/api/v1/sweeps/sweep").json()["mlflow_url"] is None
         store.save_tracking(TrackingRecord("sweep", "0123abcd"))
         answer = ada.get("/api/v1/sweeps/sweep/mlflow")
@@ -391,6 +393,15 @@ def test_the_page_in_mlflow_is_on_the_host_that_was_asked(
         assert ada.get("/api/v1/sweeps/sweep").json()["mlflow_url"] == page
         told = ada.get("/api/v1/sweeps/sweep", headers={"Host": "localhost:8080"}).json()
         assert told["mlflow_url"] == "http://localhost:5000/#/runs/0123abcd"
+
+
+def test_everybody_can_ask_who_they_are(api: Served, ada: httpx.Client, store: Store, tmp_path: Path) -> None:
+    assert ada.get("/api/v1/me").json() == {"name": "ada", "role": "submitter", "logged_in": True}
+    with api.client("ben", Role.READER) as ben:
+        assert ben.get("/api/v1/me").json() == {"name": "ben", "role": "reader", "logged_in": True}
+    with served(store, tmp_path, required=False) as service:
+        told = httpx.get(f"{service.url}/api/v1/me").json()
+        assert told == {"name": "local", "role": "submitter", "logged_in": False}
 
 
 # The log

@@ -545,7 +545,7 @@ def test_missing_sweep_is_said(service: Served, open_page: OpenPage) -> None:
 
 
 def test_who_is_not_logged_in_is_asked_for_a_token_and_comes_back(
-    store: Store, tmp_path: Path, record_sweep: RecordSweep, open_page: OpenPage
+    store: Store, tmp_path: Path, record_sweep: RecordSweep, open_page: OpenPage, picture: Picture
 ) -> None:
     sweep = record_sweep("secret", attended=False)
 
@@ -562,12 +562,24 @@ def test_who_is_not_logged_in_is_asked_for_a_token_and_comes_back(
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("digits")
 
-        page.get_by_role("button", name="Pause").click()
-        expect(page.get_by_role("alert")).to_contain_text("A reader's token changes nothing")
-        store.tokens.revoke("ada")
-        page.get_by_role("button", name="Pause").click()
-        page.wait_for_url(re.compile(r"/login\?next=%2F%23%2Fsweeps%2Fsecret"))
+        # Who may only read is not offered what would be refused.
+        expect(page.get_by_text("ada (reads only)")).to_be_visible()
+        expect(page.get_by_role("button")).to_have_text(["Log out"])
+        expect(page.get_by_role("link", name="New sweep")).to_have_count(0)
+        picture(page, "reader")
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url(re.compile("/login"))
+
+        page.goto(at(service, f"sweeps/{sweep.id}"))
         page.get_by_label("Token").fill(service.token("bea"))
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("bea", exact=True)).to_be_visible()
+        pause = page.get_by_role("button", name="Pause")
+        expect(pause).to_be_visible()
+        store.tokens.revoke("bea")
+        pause.click()
+        page.wait_for_url(re.compile(r"/login\?next=%2F%23%2Fsweeps%2Fsecret"))
+        page.get_by_label("Token").fill(service.token("cleo"))
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("digits")
         page.close()

@@ -1,5 +1,6 @@
 /** Which view is shown: the address after `#` says. */
 
+import { showAccount } from "./account.js";
 import { announce, trouble } from "./element.js";
 import { showForm } from "./submission.js";
 import { showSweep } from "./sweep.js";
@@ -42,4 +43,5 @@ function mark(current) {
 }
 
 window.addEventListener("hashchange", show);
+showAccount();
 show();
