@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SET_UP := $(VENV)/.set-up
-# Files, not tests, are dealt out: one file's tests share a Ray or a database. More workers than cores gain nothing.
-PYTEST ?= -n 2 --dist loadfile
+# Files, not tests, are dealt out, in the order that tests/conftest.py gives them: one file's tests share a Ray or a
+# database. More workers than cores gain nothing.
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-long lint set-up constraints
 

@@ -21,6 +21,12 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 _UNPACKER = Path(__file__).resolve().parents[2] / "shared" / "data" / "unpack_cifar.py"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that run whole sweeps, so that no core is left alone with one of them at the end."""
+    whole = {item.path for item in items if {"cluster", "nodes"} & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path not in whole)
+
+
 @pytest.fixture(scope="session")
 def cifar10_dir() -> Path:
     """Folder with the official CIFAR-10 python files, unpacked once a machine; read it, never write to it."""
