@@ -27,7 +27,6 @@ from search.service.views import TrialView
 from search.store import Accuracies
 from search.store import EpochRecord
 from search.store import EventRecord
-from search.store import Phase
 from search.store import ProcessKind
 from search.store import ProcessRecord
 from search.store import Progress
@@ -136,11 +135,12 @@ class SweepViews:
 
     def _outcomes(self, sweeps: Sequence[SweepRecord], progress: dict[str, Progress]) -> dict[str, _Outcome]:
         done = {sweep.id for sweep in sweeps if sweep.state is SweepState.DONE}
-        leading = self._store.best_so_far_of(
-            sweep.id for sweep in sweeps if sweep.id not in done and progress[sweep.id].done
-        )
+        under_way = [sweep.id for sweep in sweeps if sweep.id not in done and progress[sweep.id].done]
+        leading, baselines = self._store.best_so_far_of(under_way), self._store.baselines_of(under_way)
         return {
-            sweep.id: self._final_outcome(sweep.id) if sweep.id in done else self._so_far(sweep, leading.get(sweep.id))
+            sweep.id: self._final_outcome(sweep.id)
+            if sweep.id in done
+            else _so_far(sweep, leading.get(sweep.id), baselines.get(sweep.id))
             for sweep in sweeps
         }
 
@@ -163,25 +163,6 @@ class SweepViews:
         )
         return _Outcome(best, found.baseline.objective.mean if found.baseline else None)
 
-    def _so_far(self, sweep: SweepRecord, leading: TrialRecord | None) -> _Outcome:
-        if leading is None or leading.objective is None:
-            return _Outcome(None, None)
-        baseline = [
-            trial.objective
-            for trial in self._store.trials(sweep.id, phase=Phase.BASELINE)
-            if trial.supervision == "cce" and trial.objective is not None
-        ]
-        best = BestView(
-            supervision=leading.supervision,
-            hyperparameters=_written(leading.hyperparameters),
-            objective=leading.objective,
-            objective_name=SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).metric,
-            test_accuracy=_finite(leading.final.test) if leading.final else None,
-            seeds=1,
-            confirmed=False,
-        )
-        return _Outcome(best, sum(baseline) / len(baseline) if baseline else None)
-
     def _planned_trials(self, sweep_id: str) -> int:
         # Imported here since reading a spec needs torch.
         from search.spec import SweepSpec
@@ -190,6 +171,21 @@ class SweepViews:
             return SweepSpec.recorded(self._store.sweep(sweep_id).spec).number_of_trials().total
         except ValueError:  # a spec of another version: only what was added is known
             return 0
+
+
+def _so_far(sweep: SweepRecord, leading: TrialRecord | None, baseline: float | None) -> _Outcome:
+    if leading is None or leading.objective is None:
+        return _Outcome(None, None)
+    best = BestView(
+        supervision=leading.supervision,
+        hyperparameters=_written(leading.hyperparameters),
+        objective=leading.objective,
+        objective_name=SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).metric,
+        test_accuracy=_finite(leading.final.test) if leading.final else None,
+        seeds=1,
+        confirmed=False,
+    )
+    return _Outcome(best, baseline)
 
 
 def trial_view(trial: TrialRecord) -> TrialView:

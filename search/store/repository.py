@@ -17,12 +17,14 @@ from dataclasses import asdict
 from dataclasses import fields
 from datetime import datetime
 from datetime import timedelta
+from statistics import fmean
 from types import TracebackType
 from typing import Any
 from typing import Self
 
 from sqlalchemy import Select
 from sqlalchemy import and_
+from sqlalchemy import bindparam
 from sqlalchemy import delete
 from sqlalchemy import func
 from sqlalchemy import or_
@@ -860,10 +862,25 @@ class Store:
         with self._reading() as session:
             # One look into the index each costs less than ranking all trials of all these sweeps.
             for sweep_id in dict.fromkeys(sweep_ids):
-                found = session.execute(_best_so_far(sweep_id)).one_or_none()
+                found = session.execute(_BEST_SO_FAR, {"sweep_id": sweep_id}).one_or_none()
                 if found is not None:
                     best[sweep_id] = _trial_record(*found)
         return best
+
+    def baselines_of(self, sweep_ids: Iterable[str]) -> dict[str, float]:
+        """Mean objective that CCE has reached beside each of many sweeps so far; those without one are left out."""
+        reached: dict[str, list[float]] = {}
+        with self._reading() as session:
+            for some in _in_turn(list(dict.fromkeys(sweep_ids))):
+                query = (
+                    select(Trial.sweep_id, Trial.objective)
+                    .where(Trial.sweep_id.in_(some), Trial.phase == Phase.BASELINE, Trial.supervision == "cce")
+                    .order_by(Trial.sweep_id, Trial.number)
+                )
+                for sweep_id, objective in session.execute(query):
+                    if objective is not None:
+                        reached.setdefault(sweep_id, []).append(objective)
+        return {sweep_id: fmean(objectives) for sweep_id, objectives in reached.items()}
 
     def epochs(self, trial_id: str) -> list[EpochRecord]:
         """What a trial reported so far, by epoch."""
@@ -886,10 +903,10 @@ class Store:
         wanted = list(dict.fromkeys(sweep_ids))
         counts: dict[str, dict[str, int]] = {sweep_id: {} for sweep_id in wanted}
         with self._reading() as session:
-            for start in range(0, len(wanted), _IDS_PER_QUERY):
+            for some in _in_turn(wanted):
                 query = (
                     select(Trial.sweep_id, Trial.state, func.count())
-                    .where(Trial.sweep_id.in_(wanted[start : start + _IDS_PER_QUERY]))
+                    .where(Trial.sweep_id.in_(some))
                     .group_by(Trial.sweep_id, Trial.state)
                 )
                 for sweep_id, state, count in session.execute(query):
@@ -1153,22 +1170,6 @@ def _release_trials(session: Session, sweep_id: str, reason: str) -> Sequence[Tr
     return rows
 
 
-def _best_so_far(sweep_id: str) -> Select[Trial, int]:
-    return (
-        _trials_with_attempts()
-        .where(
-            Trial.sweep_id == sweep_id,
-            Trial.state == TrialState.DONE,
-            Trial.phase == Phase.SEARCH,
-            # A grid may hold cells of other supervisions, CCE for one: beside the search, not of it.
-            Trial.supervision == select(Sweep.supervision).where(Sweep.id == sweep_id).scalar_subquery(),
-            Trial.objective.is_not(None),
-        )
-        .order_by(Trial.objective.desc(), Trial.number)
-        .limit(1)
-    )
-
-
 def _locked_trial(session: Session, trial_id: str) -> Trial:
     row = session.scalars(
         select(Trial).where(Trial.id == trial_id).with_for_update(key_share=True)
@@ -1181,11 +1182,11 @@ def _locked_trial(session: Session, trial_id: str) -> Trial:
 def _end_running_attempts(
     session: Session, trial_ids: Sequence[str], state: AttemptState, reason: str | None, moment: datetime
 ) -> None:
-    for start in range(0, len(trial_ids), _IDS_PER_QUERY):
+    for some in _in_turn(trial_ids):
         session.execute(
             update(Attempt)
             .where(
-                Attempt.trial_id.in_(trial_ids[start : start + _IDS_PER_QUERY]),
+                Attempt.trial_id.in_(some),
                 Attempt.state == AttemptState.RUNNING,
             )
             .values(state=state, reason=reason, finished_at=moment)
@@ -1199,6 +1200,28 @@ def _attempt_count(session: Session, trial_id: str) -> int:
 def _trials_with_attempts() -> Select[Trial, int]:
     attempts = select(func.count()).select_from(Attempt).where(Attempt.trial_id == Trial.id).scalar_subquery()
     return select(Trial, attempts)
+
+
+# Built once: a list of sweeps asks it of each.
+_BEST_SO_FAR = (
+    _trials_with_attempts()
+    .where(
+        Trial.sweep_id == bindparam("sweep_id"),
+        Trial.state == TrialState.DONE,
+        Trial.phase == Phase.SEARCH,
+        # A grid may hold cells of other supervisions, CCE for one: beside the search, not of it.
+        Trial.supervision == select(Sweep.supervision).where(Sweep.id == bindparam("sweep_id")).scalar_subquery(),
+        Trial.objective.is_not(None),
+    )
+    .order_by(Trial.objective.desc(), Trial.number)
+    .limit(1)
+)
+
+
+def _in_turn(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as one query may name."""
+    for start in range(0, len(ids), _IDS_PER_QUERY):
+        yield ids[start : start + _IDS_PER_QUERY]
 
 
 def _insert_or_replace(session: Session, model: type[Epoch | Tracking], rows: list[dict[str, Any]]) -> None:

@@ -224,6 +224,7 @@ def test_process_that_comes_back_from_a_long_pause_writes_nothing_any_more(
     assert_complete_once(record)
 
 
+@pytest.mark.long
 def test_sweep_goes_on_after_its_worker_was_stopped_and_after_the_next_was_killed(alone: Installation) -> None:
     sweep_id = alone.submit(trials=6, epochs=LONG)
     with alone.worker() as worker:

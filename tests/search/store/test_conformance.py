@@ -541,6 +541,21 @@ def test_progress_counts_the_trials_of_each_state(store: Store) -> None:
     assert store.progress_of([]) == {}
 
 
+def test_baselines_are_the_means_that_cce_has_reached_beside_each_sweep(store: Store) -> None:
+    add_sweep(store)
+    add_sweep(store, "empty")
+    for configuration, supervision, objective in ((0, "cce", 0.6), (1, "cce", 0.7), (2, "cce", None), (3, "gce", 0.9)):
+        trial = add_trial(store, configuration=configuration, phase=Phase.BASELINE, supervision=supervision)
+        store.start_attempt(trial.id, "machine", 1)
+        if objective is not None:
+            store.finish_trial(trial.id, TrialState.DONE, objective=objective)
+    searched = add_trial(store, configuration=4, supervision="cce")
+    store.start_attempt(searched.id, "machine", 1)
+    store.finish_trial(searched.id, TrialState.DONE, objective=0.99)
+
+    assert store.baselines_of(["empty", "digits-r40-a1b2"]) == {"digits-r40-a1b2": pytest.approx(0.65)}
+
+
 def test_best_so_far_is_the_earliest_search_trial_with_the_highest_finite_objective(store: Store) -> None:
     add_sweep(store)
     assert store.best_so_far("digits-r40-a1b2") is None
