@@ -11,7 +11,6 @@ from typing import Any
 from typing import Self
 
 from search.errors import LeaseLost
-from trainers.errors import EmphasisError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_HEARTBEATS = 2.0
@@ -126,5 +125,5 @@ class Lookout:
             return self._heartbeat()
         except LeaseLost as error:
             return error.reason
-        except EmphasisError:
-            return None  # what the sweep itself writes next will say so
+        except Exception:
+            return None  # what the sweep itself writes next will say so; who stops beating loses the lease

@@ -587,7 +587,10 @@ def recommendations(
         group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source)
         if group in found:
             continue
-        recommendation = choose(sweep, store.trials(sweep.id))
+        try:
+            recommendation = choose(sweep, store.trials(sweep.id))
+        except InvalidInput:  # it was deleted meanwhile
+            continue
         if recommendation is not None:
             found[group] = recommendation
     if not found:

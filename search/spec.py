@@ -856,6 +856,8 @@ def _read_one(data: Mapping[str, Any], rate_field: str) -> Reading:
 
 def _set_aside(remaining: dict[str, Any], path: tuple[int | str, ...]) -> str:
     """Take the field at a path out of the data, or put a placeholder if it is required; return its name."""
+    if not path:
+        return ""
     top = str(path[0])
     section = remaining.get(top)
     if top in _SECTIONS and len(path) > 1 and isinstance(section, Mapping):

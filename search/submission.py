@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Mapping
 from datetime import UTC
 from datetime import datetime
+from typing import Any
 
 from search.resolve import resolved
 from search.settled_rate import SettledRate
@@ -30,6 +32,7 @@ def record_sweep(
     priority: int = 0,
     submitter: str = "local",
     request_key: str | None = None,
+    request: Mapping[str, Any] | None = None,
 ) -> SweepRecord:
     """Record a sweep as queued, with every default of its spec written out.
 
@@ -43,7 +46,8 @@ def record_sweep(
         attended: Whether this process runs it, so that workers leave it alone.
         priority: Higher is run first.
         submitter: Name of the token it comes with.
-        request_key: As for `Store.create_sweep`.
+        request_key: As for `Store.create_sweep`, as is ``request``.
+        request: What was asked for under it.
     """
     if rate is None and spec.noise_rate != UNKNOWN:
         rate = settle_noise_rate(spec, prepared)
@@ -62,6 +66,7 @@ def record_sweep(
         priority=priority,
         submitter=submitter,
         request_key=request_key,
+        request=request,
     )
 
 

@@ -88,6 +88,8 @@ Hyperparameters = Annotated[dict[str, Given], Field(max_length=MOST_VALUES), Aft
 Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 """Closed range [low, high] with 0 <= low <= high; a range of one value keeps that hyper-parameter fixed."""
 
+_MOST_KAPPA, _MOST_LAM = 700.0, 1e6
+
 _LAM = AliasChoices("lam", "lambda")
 
 
@@ -284,6 +286,15 @@ class KappaSpace(ContinuousSpace):
     supervision: Literal["gr"] = "gr"
     lam: Range = Field(default=(0.0, 3.0), validation_alias=_LAM)
     kappa: Range = (0.0, 6.0)
+
+    @model_validator(mode="after")
+    def _finite(self) -> KappaSpace:
+        if self.kappa[1] > _MOST_KAPPA:
+            problem = "ends where the largest weight, e^kappa, is no number any more"
+            raise refusal("kappa", self.kappa, problem, f"End it at {_MOST_KAPPA:g} at the most; good ones are 3 to 5.")
+        if self.lam[1] > _MOST_LAM:
+            raise refusal("lam", self.lam, "ends beyond any use", f"End it at {_MOST_LAM:g} at the most.")
+        return self
 
     def axes(self) -> dict[str, Dimension]:
         """Return the ranges of lam and kappa."""

@@ -142,6 +142,15 @@ def serve(
             "--public-mlflow-url", metavar="URL", help="Where users find MLflow, behind a proxy.", show_default=False
         ),
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy",
+            metavar="ADDRESS",
+            help="Proxy, or network of them, that says truly for whom it asks (X-Forwarded-For, -Proto); repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     rate_limit: Annotated[
         float, typer.Option("--rate-limit", metavar="N", min=0.1, help="Requests a second of one token, for long.")
     ] = 50.0,
@@ -188,6 +197,7 @@ def serve(
             public_url=public_url,
             public_mlflow_url=public_mlflow_url,
             rate_limit=rate_limit,
+            trusted_proxies=tuple(trusted_proxy or ()),
         ),
         on_ready=lambda addresses: _show(ctx, addresses, with_worker),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 from typing import Any
 
@@ -18,6 +19,7 @@ from search.service.answers import declared
 from search.service.answers import not_found
 from search.service.asking import Reading
 from search.service.asking import Submitting
+from search.service.asking import in_turn
 from search.service.json_body import json_object
 from search.service.problems import Refused
 from search.service.sweep_routes import Text
@@ -69,9 +71,9 @@ def recommendations(
     response_description="It can be submitted; this is what it comes to.",
     responses={**declared(400, 413, 415, 422), 200: examples.of(examples.CHECKED)},
 )
-def validate(asked: Submitting, fields: Annotated[dict[str, Any], Depends(json_object)]) -> Checked:
+async def validate(asked: Submitting, fields: Annotated[dict[str, Any], Depends(json_object)]) -> Checked:
     """Check a sweep's fields, data and resources as a submission does. Nothing is recorded or downloaded."""
-    return asked.check(fields)
+    return await in_turn(partial(asked.check, fields))
 
 
 @router.get(

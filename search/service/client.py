@@ -231,13 +231,13 @@ class Client:
                 with self._transport.stream(f"{_path(sweep_id)}/events", {"follow": follow}, headers) as response:
                     if response.status_code == httpx.codes.NO_CONTENT:
                         return
+                    patience = Patience(_AWAY_SECONDS)  # it is there, whatever cuts the stream, and however often
                     for sent in server_sent_events(response.iter_lines()):
                         if sent.name == _END:
                             return
                         event = self._told(EventView, sent.data)
                         after = event.number
                         yield event
-                        patience = Patience(_AWAY_SECONDS)
                 lost = ServerUnavailable(self.location, "ended the stream of events", "Follow the sweep again.")
             except ServerUnavailable as error:
                 lost = error

@@ -21,6 +21,8 @@ END = "end"
 
 _POLL_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 15.0
+# Who listens then asks again: a token that was revoked meanwhile is noticed.
+_LONGEST_SECONDS = 300.0
 
 
 async def followed_log(service: LocalService, sweep_id: str, first: EventPage, follow: bool) -> AsyncIterator[str]:
@@ -33,8 +35,8 @@ async def followed_log(service: LocalService, sweep_id: str, first: EventPage, f
         follow: Whether to wait for what comes later.
     """
     page = first
-    heard = time.monotonic()
-    while True:
+    began = heard = time.monotonic()
+    while time.monotonic() - began < _LONGEST_SECONDS:
         for event in page.items:
             yield f"id: {event.number}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
         if page.ended or not (follow or page.items):

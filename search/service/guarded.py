@@ -6,7 +6,8 @@ from collections.abc import Callable
 from collections.abc import Collection
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter
+from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -21,6 +22,8 @@ from search.service.problems import Problem
 from search.service.problems import Refused
 from search.service.problems import response
 from search.service.request_target import request_target
+
+_THREADS = 10
 
 
 class Guarded:
@@ -47,6 +50,8 @@ class Guarded:
         self._app, self._guard = app, guard
         self._open_paths, self._login_path = frozenset(open_paths), login_path
         self._answer = answer
+        # Threads of its own: whoever keeps all the others busy keeps nobody from being told so.
+        self._threads = CapacityLimiter(_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer why not."""
@@ -64,9 +69,9 @@ class Guarded:
         try:
             # The store is asked, which may be a database elsewhere.
             if scope["path"] in self._open_paths:
-                await run_in_threadpool(self._guard.hear, call)
+                await to_thread.run_sync(self._guard.hear, call, limiter=self._threads)
             else:
-                identity = await run_in_threadpool(self._guard.identify, call)
+                identity = await to_thread.run_sync(self._guard.identify, call, limiter=self._threads)
                 scope.setdefault("state", {})["identity"] = identity
         except Refused as refused:
             wants_page = call.method in ("GET", "HEAD") and "text/html" in call.headers.get("accept", "")

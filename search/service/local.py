@@ -167,6 +167,11 @@ class LocalService:
         """
         check_priority(priority)
         check_request_key(request_key)
+        if request_key is not None:
+            # What was accepted once stays so, whatever has become of data, workers and disk since.
+            known = self.store.requested(self._submitter, request_key, fields, priority)
+            if known is not None:
+                return Submitted(self._told(known), created=False)
         submission = self._checked(fields, fetch=True)
         # Imported here since they need torch, which takes seconds, and reading sweeps does not.
         from search.settled_rate import settle_noise_rate
@@ -188,6 +193,7 @@ class LocalService:
             priority=priority,
             submitter=self._submitter,
             request_key=request_key,
+            request=fields,
         )
         notes = (*submission.warnings, *submission.notes)
         return Submitted(self._told(sweep, notes), created=sweep.id == new)

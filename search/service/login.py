@@ -90,13 +90,15 @@ _SECURITY = {
 }
 
 
-def login_routes(guard: Guard) -> list[Route]:
+def login_routes(guard: Guard, tls: bool = False) -> list[Route]:
     """Return the routes of the log-in page, and of the log-out that a form may post to.
 
     They are to be open paths of the guard (:data:`OPEN_PATHS`). The query ``next`` names the path to go on to.
 
     Args:
         guard: Knows whose a token is.
+        tls: Whether browsers come through a proxy that speaks TLS, however it passes them on: the cookie is then for
+            TLS only.
     """
 
     async def show(request: Request) -> Response:
@@ -114,7 +116,7 @@ def login_routes(guard: Guard) -> list[Route]:
             token,
             max_age=_MONTH,
             httponly=True,
-            secure=request.url.scheme == "https",
+            secure=tls or request.url.scheme == "https",
             # Not strict: a link in a message to a run would then ask for the token again.
             samesite="lax",
         )
@@ -122,7 +124,7 @@ def login_routes(guard: Guard) -> list[Route]:
 
     async def log_out(request: Request) -> Response:
         answer = _go_to(LOGIN_PATH)
-        answer.delete_cookie(COOKIE, httponly=True, secure=request.url.scheme == "https", samesite="lax")
+        answer.delete_cookie(COOKIE, httponly=True, secure=tls or request.url.scheme == "https", samesite="lax")
         return answer
 
     return [

@@ -71,7 +71,7 @@ _MLFLOW_CODES = {
 }
 
 
-def gateway(upstream: str, guard: Guard, token: str | None = None) -> ASGIApp:
+def gateway(upstream: str, guard: Guard, token: str | None = None, tls: bool = False) -> ASGIApp:
     """Return the application that stands before an MLflow server.
 
     It serves the log-in page on its own address, because a browser's cookie belongs to the name it was opened under.
@@ -80,6 +80,7 @@ def gateway(upstream: str, guard: Guard, token: str | None = None) -> ASGIApp:
         upstream: Address of the MLflow server, ``http://HOST:PORT`` or ``unix:PATH`` of its socket.
         guard: Decides who a request is from.
         token: The bearer token that the MLflow server asks for, if it asks for one.
+        tls: As for `login_routes`.
     """
     proxy = _Proxy(upstream, token)
 
@@ -88,7 +89,7 @@ def gateway(upstream: str, guard: Guard, token: str | None = None) -> ASGIApp:
         yield
         await proxy.close()
 
-    app = Starlette(routes=[*login_routes(guard), Mount("/", proxy)], lifespan=open_while_serving)
+    app = Starlette(routes=[*login_routes(guard, tls), Mount("/", proxy)], lifespan=open_while_serving)
     return Guarded(app, guard, OPEN_PATHS, LOGIN_PATH, _answer)
 
 

@@ -77,6 +77,8 @@ class ServeSettings:
         public_url: Where users find the API, if not at host and port.
         public_mlflow_url: Where users find MLflow's pages, if not at host and port.
         rate_limit: Requests a second that one token may make for ever.
+        trusted_proxies: Addresses or networks of proxies whose word is taken for whom they ask, and whether by TLS;
+            those on this machine are always trusted.
     """
 
     home: Home
@@ -89,6 +91,7 @@ class ServeSettings:
     public_url: str | None = None
     public_mlflow_url: str | None = None
     rate_limit: float = 50.0
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,10 @@ def serve(settings: ServeSettings, on_ready: Callable[[Addresses], None]) -> Non
             asyncio.run(_Service(settings, store, api, pages).run(on_ready))
 
 
+def _is_tls(url: str | None) -> bool:
+    return url is not None and urlsplit(url).scheme == "https"
+
+
 class _Service:
     def __init__(self, settings: ServeSettings, store: Store, api: socket.socket, pages: socket.socket) -> None:
         self._settings, self._store = settings, store
@@ -148,7 +155,8 @@ class _Service:
             loop.add_signal_handler(number, self._on_signal)
         async with AsyncExitStack() as stack:
             upstream = await stack.enter_async_context(self._mlflow())
-            door = gateway(upstream, self._guard, os.environ.get(_CREDENTIAL))
+            tls = _is_tls(self._settings.public_mlflow_url)
+            door = gateway(upstream, self._guard, os.environ.get(_CREDENTIAL), tls)
             servers = [
                 await stack.enter_async_context(self._serving(app, listener))
                 for app, listener in zip((self._app(), door), self._sockets, strict=True)
@@ -183,7 +191,7 @@ class _Service:
             service,
             self._guard,
             mlflow=self._mlflow_pages,
-            pages=[*page_routes(), *login_routes(self._guard)],
+            pages=[*page_routes(), *login_routes(self._guard, _is_tls(settings.public_url))],
             open_paths=OPEN_PATHS,
             login_path=LOGIN_PATH,
         )
@@ -191,7 +199,12 @@ class _Service:
     @asynccontextmanager
     async def _serving(self, app: ASGIApp, listener: socket.socket) -> AsyncIterator[uvicorn.Server]:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_LONGEST_ANSWER
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            forwarded_allow_ips=["127.0.0.1", "::1", *self._settings.trusted_proxies],
+            timeout_graceful_shutdown=_LONGEST_ANSWER,
         )
         server = _Uvicorn(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -254,7 +267,7 @@ class _Service:
             while True:
                 try:
                     await asyncio.to_thread(self._store.processes.say, name, ProcessKind.SERVER, facts)
-                except StoreUnavailable as error:
+                except Exception as error:  # whatever it was: who stops saying so counts as dead
                     _log.warning("%s", error)
                 await asyncio.sleep(_SECONDS_BETWEEN_SIGNS_OF_LIFE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Annotated
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +24,7 @@ from search.service import examples
 from search.service.answers import declared
 from search.service.asking import Reading
 from search.service.asking import Submitting
+from search.service.asking import in_turn
 from search.service.bounds import LONGEST_KEY
 from search.service.bounds import MOST_ITEMS
 from search.service.bounds import MOST_PRIORITY
@@ -87,7 +90,7 @@ _LOCATION = {"Location": {"description": "Where the sweep is read.", "schema": {
         },
     },
 )
-def submit(
+async def submit(
     asked: Submitting,
     fields: Annotated[dict[str, Any], Depends(json_object)],
     response: Response,
@@ -110,7 +113,7 @@ def submit(
 
     The body is a SweepSpec with one noise rate, as `emphasis run` takes it in a file.
     """
-    found = asked.submission(fields, priority=priority, request_key=request_key)
+    found = await in_turn(partial(asked.submission, fields, priority=priority, request_key=request_key))
     response.status_code = 201 if found.created else 200
     response.headers["Location"] = f"{router.prefix}/{found.sweep.id}"
     return found.sweep
@@ -269,7 +272,7 @@ async def events(
     is accepted and text/event-stream is not, the answer is one page.
     """
     # An id that is not ours says nothing.
-    if last_event_id is not None and last_event_id.isdecimal() and int(last_event_id) <= _LARGEST:
+    if last_event_id is not None and re.fullmatch("[0-9]{1,10}", last_event_id) and int(last_event_id) <= _LARGEST:
         after = int(last_event_id)
     accepts = request.headers.get("accept", "")
     as_page = "application/json" in accepts and MEDIA_TYPE not in accepts

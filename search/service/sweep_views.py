@@ -34,6 +34,7 @@ from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
+from trainers.errors import InvalidInput
 
 if TYPE_CHECKING:
     from search.leaderboard import LeaderboardRow
@@ -138,11 +139,17 @@ class SweepViews:
         under_way = [sweep.id for sweep in sweeps if sweep.id not in done and progress[sweep.id].done]
         leading, baselines = self._store.best_so_far_of(under_way), self._store.baselines_of(under_way)
         return {
-            sweep.id: self._final_outcome(sweep.id)
+            sweep.id: self._final(sweep.id)
             if sweep.id in done
             else _so_far(sweep, leading.get(sweep.id), baselines.get(sweep.id))
             for sweep in sweeps
         }
+
+    def _final(self, sweep_id: str) -> _Outcome:
+        try:
+            return self._final_outcome(sweep_id)
+        except InvalidInput:  # it was deleted meanwhile
+            return _Outcome(None, None)
 
     def _recommended(self, sweep_id: str) -> _Outcome:
         # Imported here since it needs scipy and Optuna, which take seconds.
@@ -169,7 +176,7 @@ class SweepViews:
 
         try:
             return SweepSpec.recorded(self._store.sweep(sweep_id).spec).number_of_trials().total
-        except ValueError:  # a spec of another version: only what was added is known
+        except (ValueError, InvalidInput):  # a spec of another version, or deleted meanwhile: what was added is known
             return 0
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from search.errors import StoreUnavailable
@@ -33,6 +34,12 @@ from trainers.errors import InvalidInput
 
 #: How long a writer waits for another one before it gives up.
 BUSY_SECONDS = 30.0
+
+# Enough for every thread of a server; who finds none free within this time is told.
+_POOL = {"pool_size": 20, "max_overflow": 30, "pool_timeout": 20.0}
+# A server that has gone without a word is noticed well within a lease, in seconds and (the last) milliseconds.
+_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_PATIENCE = {**_PATIENCE, "tcp_user_timeout": 25_000}
 
 #: Name of the PostgreSQL advisory lock under which a database is migrated: "EMPHASIS" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"EMPHASIS", "big")
@@ -98,6 +105,9 @@ class Database:
     def _explained(self, opening: bool = False) -> Iterator[None]:
         try:
             yield
+        except PoolTimeout as error:
+            remedy = "Too many ask at once, or the database hangs: try again in a moment."
+            raise StoreUnavailable(f"The store {self.location} had no free connection: {error}. {remedy}") from None
         except DBAPIError as error:
             # Once open, a violated constraint or a wrong value is a mistake in the code: shown as it is.
             if not (opening or isinstance(error, OperationalError) or error.connection_invalidated):
@@ -182,7 +192,8 @@ def _engine(url: URL) -> Engine:
     dumps = functools.partial(json.dumps, allow_nan=False)
     if url.get_backend_name() == "postgresql":
         # A connection that a restarted server has forgotten is replaced instead of failing a trial.
-        return create_engine(url, json_serializer=dumps, pool_pre_ping=True)
+        patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+        return create_engine(url, json_serializer=dumps, pool_pre_ping=True, connect_args=patience, **_POOL)
     path = Path(str(url.database))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +201,7 @@ def _engine(url: URL) -> Engine:
         raise StoreUnavailable(
             f"The folder of the store cannot be made: {error}. Use a folder that can be written."
         ) from None
-    engine = create_engine(url, json_serializer=dumps, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(url, json_serializer=dumps, connect_args={"timeout": BUSY_SECONDS}, **_POOL)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:

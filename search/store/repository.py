@@ -167,6 +167,7 @@ class Store:
         priority: int = 0,
         submitter: str = "local",
         request_key: str | None = None,
+        request: Mapping[str, Any] | None = None,
         attended: bool = False,
     ) -> SweepRecord:
         """Record a new sweep as queued.
@@ -184,6 +185,7 @@ class Store:
             priority: Higher is run first.
             submitter: Name of the token it was submitted with.
             request_key: With the same key of the same submitter the sweep that exists is returned.
+            request: What was asked for under the key, as it was given; by default the spec.
             attended: Whether a person runs it in their own process; workers then leave it alone.
 
         Raises:
@@ -191,18 +193,16 @@ class Store:
             RequestKeyUsed: Another spec was submitted under the key.
         """
         plain = _plain_json("spec", spec)
-        request_hash = hashlib.sha256(json.dumps([plain, priority], sort_keys=True).encode()).hexdigest()
+        request_hash = _request_hash(plain if request is None else request, priority)
         with self._writing() as session:
             if request_key is not None:
-                same_key = select(Sweep).where(Sweep.submitter == submitter, Sweep.request_key == request_key)
                 # Of several that submit under one key at once, the first is waited for.
                 if not self._database.is_sqlite:
                     digest = hashlib.sha256(f"{submitter}\n{request_key}".encode()).digest()
                     lock = int.from_bytes(digest[:8], "big", signed=True)
                     session.execute(select(func.pg_advisory_xact_lock(lock)))
-                if (existing := session.scalars(same_key).one_or_none()) is not None:
-                    if existing.request_hash != request_hash:
-                        raise RequestKeyUsed(request_key, existing.id)
+                existing = _requested(session, submitter, request_key, request_hash)
+                if existing is not None:
                     return _sweep_record(existing)
             if session.get(Sweep, id) is not None:
                 raise InvalidInput(
@@ -232,6 +232,18 @@ class Store:
             session.flush()
             _add_event(session, id, "submitted", f"submitted by {submitter}")
             return _sweep_record(row)
+
+    def requested(
+        self, submitter: str, request_key: str, request: Mapping[str, Any], priority: int = 0
+    ) -> SweepRecord | None:
+        """The sweep that was asked for under a key, if one was; see `create_sweep`.
+
+        Raises:
+            RequestKeyUsed: Something else was submitted under the key.
+        """
+        with self._reading() as session:
+            found = _requested(session, submitter, request_key, _request_hash(request, priority))
+            return None if found is None else _sweep_record(found)
 
     def settle(
         self, sweep_id: str, *, spec: Mapping[str, Any], noise_rate: float, facts: Mapping[str, Any]
@@ -1168,6 +1180,18 @@ def _release_trials(session: Session, sweep_id: str, reason: str) -> Sequence[Tr
         _add_event(session, sweep_id, "trial_released", reason, row.id)
     session.flush()
     return rows
+
+
+def _request_hash(request: Mapping[str, Any], priority: int) -> str:
+    return hashlib.sha256(json.dumps([request, priority], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _requested(session: Session, submitter: str, request_key: str, request_hash: str) -> Sweep | None:
+    same_key = select(Sweep).where(Sweep.submitter == submitter, Sweep.request_key == request_key)
+    found = session.scalars(same_key).one_or_none()
+    if found is not None and found.request_hash != request_hash:
+        raise RequestKeyUsed(request_key, found.id)
+    return found
 
 
 def _locked_trial(session: Session, trial_id: str) -> Trial:

@@ -40,7 +40,8 @@ _PATHS = "Or give the path of a .npz file, of a .csv or .parquet table of images
 # for comes last. Only the last few are kept, since a service is asked for many.
 _loaded: dict[tuple[str, Path | None], tuple[tuple[object, ...], Dataset]] = {}
 _MOST_LOADED = 4
-_loading = threading.Lock()
+_looking = threading.Lock()
+_loading: dict[tuple[str, Path | None], threading.Lock] = {}
 
 
 def dataset_names() -> list[str]:
@@ -139,17 +140,21 @@ def load_dataset(
     source = dataset_source(name)
     folder = _folder(data_dir)
     key = (name, folder and folder.absolute())
-    with _loading:
+    with _looking:
+        loading = _loading.setdefault(key, threading.Lock())
+    with loading:  # what takes minutes to decode keeps nobody from another data set
         version = source.version(folder) if isinstance(source, FileSource) else ()
-        known = _loaded.pop(key, None)
+        known = _loaded.get(key)
         if known is None or known[0] != version:
             if isinstance(source, FileSource):
                 known = (version, source.load(folder, download, on_progress))
             else:
                 known = (version, source.load(folder, download))
-        _loaded[key] = known
-        while len(_loaded) > _MOST_LOADED:
-            del _loaded[next(iter(_loaded))]
+        with _looking:
+            _loaded.pop(key, None)
+            _loaded[key] = known
+            while len(_loaded) > _MOST_LOADED:
+                del _loaded[next(iter(_loaded))]
         return known[1]
 
 
