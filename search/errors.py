@@ -167,6 +167,10 @@ class RayUnavailable(InvalidInput):
     """No Ray answers at the address that was given; it may again later."""
 
 
+class NotInstalledHere(InvalidInput):
+    """A queued sweep is of another release, or names what is not installed here; another machine may well run it."""
+
+
 class StoreUnavailable(EmphasisError):
     """The store could not be opened or did not answer; the message never holds a password."""
 

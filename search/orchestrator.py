@@ -27,6 +27,7 @@ from search.cluster import Cluster
 from search.cluster import ray_cluster
 from search.cluster_resources import Nodes
 from search.errors import LeaseLost
+from search.errors import NotInstalledHere
 from search.errors import RayUnavailable
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
@@ -78,10 +79,12 @@ from search.tracking import ParentSummary
 from search.tracking import Recorder
 from search.versions import versions
 from search.waiting import Waiting
+from trainers.datasets import dataset_source
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.models import find_backbone
 
 OnStatus = Callable[[SweepStatus], None]
 OnStuck = Callable[[EmphasisError], None]
@@ -228,6 +231,7 @@ def run_queued_sweep(
         on_stuck: As for `run_sweep`.
 
     Raises:
+        NotInstalledHere: Its spec cannot be read here; it was not claimed.
         SweepBusy: Another process has claimed it.
         IllegalMove: It is no longer queued.
         SweepFailed: It cannot give a result; a spec that this machine cannot run is such a failure.
@@ -236,9 +240,9 @@ def run_queued_sweep(
     """
     with _Session(home, ray_address, on_stuck, may_grow_to, alone=False) as session:
         sweep = session.store.sweep(sweep_id)
+        spec = _spec_read_here(sweep)
 
         def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
-            spec = spec_of(sweep)
             run.tell("reading the data")
             prepared = session.check(spec)
             check_unchanged(sweep, spec, prepared)
@@ -251,6 +255,18 @@ def run_queued_sweep(
 def spec_of(sweep: SweepRecord, **given: Any) -> SweepSpec:
     """A recorded sweep's spec, with other values of some fields where given."""
     (spec,) = parse_specs({**sweep.spec, **given})
+    return spec
+
+
+def _spec_read_here(sweep: SweepRecord) -> SweepSpec:
+    """A queued sweep's spec, where all that it names is installed."""
+    try:
+        spec = spec_of(sweep)
+        dataset_source(spec.dataset)
+        if spec.backbone is not None:
+            find_backbone(spec.backbone)
+    except InvalidInput as error:
+        raise NotInstalledHere(*error.errors) from error
     return spec
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from enum import IntEnum
 from search.cluster_resources import Nodes
 from search.cluster_resources import parse_may_grow_to
 from search.errors import IllegalMove
+from search.errors import NotInstalledHere
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
 from search.errors import SweepCancelled
@@ -45,6 +47,7 @@ class Ending(IntEnum):
     PAUSED = 12
     CANCELLED = 13
     LOST_RACE = 14
+    LEFT_TO_OTHERS = 15
 
 
 def sweep_command(
@@ -110,6 +113,9 @@ def _run(store: Store, asked: argparse.Namespace) -> Ending:
         ending = Ending.INTERRUPTED
     except SweepFailed:
         ending = Ending.FAILED
+    except NotInstalledHere as error:
+        _log.warning("left to other workers than %s: %s", socket.gethostname(), error)
+        return Ending.LEFT_TO_OTHERS
     except (SweepBusy, IllegalMove, InvalidInput) as error:
         # Another has it, or it is paused, cancelled or deleted by now.
         _log.info("not run: %s", error)

@@ -106,7 +106,8 @@ class Worker:
         if settings.ray_address is not None:
             self._cluster = ClusterProbe(settings.ray_address, settings.may_grow_to)
         self._resources = this_machine() if self._cluster is None else None
-        self._cannot_run: set[str] = set()
+        self._cannot_run: set[str] = set()  # with the resources there are
+        self._cannot_read: set[str] = set()
         self._signals = 0
         self._clock = _Clock()
         self._store_rest, self._sweep_rest = _Rest(), _Rest()
@@ -206,7 +207,7 @@ class Worker:
         """The sweep to run next: the first that waits, fits this worker, and that no other is just starting."""
         taken = set(self._running)
         others: list[ProcessRecord] | None = None
-        while (sweep := store.next_queued(self._cannot_run | taken)) is not None:
+        while (sweep := store.next_queued(self._cannot_run | self._cannot_read | taken)) is not None:
             others = _living(store) if others is None else others
             if any(other.facts.get("starting", {}).get(sweep.id) == sweep.fence for other in others):
                 taken.add(sweep.id)
@@ -252,6 +253,8 @@ class Worker:
                 self._sweep_rest.begin()
                 _log.info("%s", Ending(status).name.lower(), extra=about)
             else:
+                if status == Ending.LEFT_TO_OTHERS:
+                    self._cannot_read.add(running.sweep.id)
                 self._sweep_rest.forget()
                 _log.info("%s", Ending(status).name.lower().replace("_", " "), extra=about)
         return has_ended

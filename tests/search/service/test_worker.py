@@ -21,11 +21,13 @@ from driver_process import DriverProcess
 from driver_process import RayProcess
 from driver_process import eventually
 from driver_process import joining
+from recorded_sweeps import RecordSweep
 from sweep_record import Record
 from sweep_record import assert_complete
 from sweep_record import assert_kept
 from sweep_record import assert_nothing_runs
 
+from search.errors import NotInstalledHere
 from search.errors import SweepInterrupted
 from search.home import Home
 from search.orchestrator import run_queued_sweep
@@ -40,6 +42,7 @@ from search.store import Verb
 
 # About a second of training each on a quiet machine.
 LONG = 60
+PLAIN = {"dataset": "digits", "noise_rate": 0.4, "supervision": "gr"}
 
 
 @dataclass
@@ -293,6 +296,31 @@ def test_worker_waits_for_a_store_that_does_not_answer(tmp_path: Path) -> None:
         worker.terminate()
         assert worker.wait() == 0
     assert worker.output.splitlines()[-1].endswith("worker stopped")
+
+
+def test_sweep_that_names_what_is_not_installed_is_left_to_other_workers(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    record_sweep("s1", supervision="of_a_plugin", spec=PLAIN | {"supervision": "of_a_plugin"}, attended=False)
+    with DriverProcess(tmp_path, "worker", "--log-format", "json") as worker:
+        worker.wait_for('"left to others"')
+        worker.terminate()
+        assert worker.wait() == 0
+    sweep = store.sweep("s1")
+    assert (sweep.state, sweep.fence, sweep.deaths) == (SweepState.QUEUED, 0, 0)
+    (said,) = [event for event in store.events("s1") if event.kind == "log"]
+    assert "supervision = 'of_a_plugin': no such supervision" in said.message
+    assert worker.output.count("taking up") == 1
+
+
+@pytest.mark.parametrize("missing", [{"dataset": "of_a_plugin"}, {"backbone": "of_a_plugin"}, {"of_a_release": 1}])
+def test_no_process_claims_a_sweep_whose_spec_it_cannot_read(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path, missing: dict[str, object]
+) -> None:
+    record_sweep("s1", spec=PLAIN | missing, attended=False)
+    with pytest.raises(NotInstalledHere, match=next(iter(missing))):
+        run_queued_sweep("s1", lease_seconds=60, home=Home(tmp_path))
+    assert store.sweep("s1").fence == 0
 
 
 def test_second_signal_kills_what_runs(alone: Installation) -> None:
