@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search.store import Store
 from search.tracking.interface import without_password
+from search.tracking.interface import without_password_of
 from search.tracking.projection import Projection
 from search.tracking.projection import Summarise
 
@@ -38,7 +39,7 @@ class Recorder:
     ) -> None:
         self.projection = Projection(store, tracking_uri, artifact_root, summarise)
         self._store = store
-        self._address = without_password(tracking_uri)
+        self._uri, self._address = tracking_uri, without_password(tracking_uri)
         self._interval = interval
         self._first_retry = first_retry
         self._longest_retry = longest_retry
@@ -148,7 +149,8 @@ class Recorder:
                         self.projection.sync_sweep(sweep_id, folder)
                 except Exception as problem:  # whatever it is, the sweep goes on; the record is tried again
                     failed[sweep_id] = folders
-                    error = f"{type(problem).__name__} from MLflow at {self._address}: {problem}"
+                    said = without_password_of(self._uri, str(problem))  # MLflow quotes the whole address
+                    error = f"{type(problem).__name__} from MLflow at {self._address}: {said}"
             with self._changed:
                 for sweep_id, folders in failed.items():
                     self._pending[sweep_id] = [*folders, *self._pending.get(sweep_id, [])]

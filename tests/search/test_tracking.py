@@ -651,6 +651,17 @@ def test_failing_report_does_not_keep_the_trials_from_being_recorded(
     assert Record(database).statuses(sweep.id) == {"FINISHED"}
 
 
+def test_why_mlflow_does_not_answer_is_said_without_its_password(sweep: Sweep, store: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    recorder = Recorder(store, f"http://bob:se%20cret@127.0.0.1:{port}", interval=0)
+    recorder.notify(sweep.id)
+    until(lambda: recorder.last_error is not None)
+    recorder.close(timeout=0)
+    assert f"http://bob:***@127.0.0.1:{port}/api" in str(recorder.last_error)
+    assert "cret" not in str(recorder.last_error)
+
+
 def test_catch_up_records_what_an_earlier_process_could_not(
     sweep: Sweep, store: Store, database: str, tmp_path: Path
 ) -> None:
@@ -778,8 +789,9 @@ def test_values_survive_http_to_the_last_bit(
 
 
 def test_ui_needs_a_database_because_a_server_has_pages_of_its_own() -> None:
-    with pytest.raises(InvalidInput, match="in a browser"):
-        ui_command("http://tracking.example:5000")
+    with pytest.raises(InvalidInput, match="in a browser") as refused:
+        ui_command("http://bob:se%20cret@tracking.example:5000")
+    assert "cret" not in str(refused.value)
 
 
 def test_ui_listens_on_this_machine_only_and_shows_no_password_in_the_list_of_processes() -> None:
