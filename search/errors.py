@@ -11,7 +11,7 @@ class SweepBusy(EmphasisError):
 
     Args:
         sweep_id: The sweep that was asked for.
-        owner: Who holds it, ``host:pid:createtime``.
+        owner: Who holds it, ``host:pid:createtime:machine``.
     """
 
     def __init__(self, sweep_id: str, owner: str) -> None:

@@ -398,7 +398,7 @@ class Store:
 
         Args:
             sweep_id: Full id of the sweep.
-            owner: Who claims it, ``host:pid:createtime``.
+            owner: Who claims it, ``host:pid:createtime:machine``.
             is_alive: Called with another recorded owner and its last heartbeat; whether that owner lives. It
                 runs while the sweep is locked, so it must be quick and must not use the store.
             lease_seconds: How long a worker's lease lasts without being renewed; a worker may only claim what is

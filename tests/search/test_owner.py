@@ -45,8 +45,16 @@ def test_another_process_lives_until_it_is_killed(child: tuple[subprocess.Popen[
 
 
 def test_process_that_was_given_a_dead_ones_pid_is_not_it() -> None:
-    host, pid, created = this_process().rsplit(":", 2)
+    host, pid, created, machine = this_process().split(":")
+    assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}:{machine}", utc_now())
     assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}", utc_now())
+    assert is_alive(f"{host}:{pid}:{created}", LONG_AGO)  # as earlier releases named it
+
+
+def test_process_of_another_machine_of_the_same_name_is_not_looked_for_here() -> None:
+    host, pid, created, _ = this_process().split(":")
+    assert not is_alive(f"{host}:{pid}:{created}:elsewher", LONG_AGO)
+    assert is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}:elsewher", utc_now())
 
 
 def test_process_of_another_machine_lives_while_its_heartbeat_is_fresh() -> None:
