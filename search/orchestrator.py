@@ -46,6 +46,7 @@ from search.machine import trials_at_once
 from search.naming import equations
 from search.objective import SearchObjective
 from search.owner import is_alive
+from search.owner import is_elsewhere
 from search.owner import this_process
 from search.plan import Pause
 from search.plan import SweepPlan
@@ -192,9 +193,11 @@ def resume_sweep(
     """
     with _Session(home, ray_address, on_stuck, may_grow_to) as session:
         sweep = session.store.sweep(sweep_id)
+        session.store.release_lost(is_alive, sweep_id=sweep.id)  # its user asks for it, wherever it ran
+        sweep = session.store.sweep(sweep.id)
         spec = spec_of(sweep, **({} if max_failure_rate is None else {"max_failure_rate": max_failure_rate}))
         if sweep.owner is not None:
-            raise SweepBusy(sweep.id, sweep.owner)  # lost ones were released just now
+            raise SweepBusy(sweep.id, sweep.owner)
         if sweep.state is SweepState.DONE:
             return session.complete(sweep, on_status)
         prepared = session.check(spec)
@@ -329,7 +332,7 @@ class _Session:
         if self._alone:
             # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither. Among
             # workers it is the worker who sees to that.
-            self.store.release_lost(is_alive)
+            self.store.release_lost(is_alive, may_sleep=is_elsewhere)
             self.recorder.catch_up()
         return self
 

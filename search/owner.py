@@ -55,6 +55,19 @@ def is_alive(owner: str, heartbeat_at: datetime) -> bool:
         return False
 
 
+def is_elsewhere(owner: str) -> bool:
+    """Whether an owner is of another machine, where it may be asleep for all that can be told here.
+
+    Args:
+        owner: As `this_process` named it.
+    """
+    process = _parse(owner)
+    if process is None or process.is_here:
+        return process is None
+    was_here = process.host == socket.gethostname() and process.created < psutil.boot_time()
+    return not was_here  # before this machine was booted anew
+
+
 def state_now(sweep: SweepRecord) -> SweepState:
     """The state of a sweep as it is: one whose owner died without a word does not run."""
     if sweep.owner is None:

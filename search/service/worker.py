@@ -27,6 +27,7 @@ from search.home import Home
 from search.machine import cores
 from search.machine import this_machine
 from search.owner import is_alive
+from search.owner import is_elsewhere
 from search.owner import this_process
 from search.service.cluster_probe import ClusterProbe
 from search.service.fate_sharing import sharing_fate
@@ -168,7 +169,7 @@ class Worker:
             self._say(store)
         if self._clock.is_time("life", _SECONDS_BETWEEN_SIGNS_OF_LIFE) or has_ended:
             self._say(store)
-            for lost in store.release_lost(is_alive):
+            for lost in store.release_lost(is_alive, may_sleep=is_elsewhere):
                 _log.warning("%s: %s", lost.state, lost.message, extra={"sweep": lost.id})
         if self._clock.is_time("record", _SECONDS_BETWEEN_RECORDINGS):
             self._record(store, recorder)

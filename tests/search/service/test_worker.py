@@ -298,10 +298,11 @@ def test_worker_waits_for_a_store_that_does_not_answer(tmp_path: Path) -> None:
     assert worker.output.splitlines()[-1].endswith("worker stopped")
 
 
-def test_sweep_that_names_what_is_not_installed_is_left_to_other_workers(
+def test_sweep_that_is_not_for_this_worker_is_left_to_others(
     store: Store, record_sweep: RecordSweep, tmp_path: Path
 ) -> None:
     record_sweep("s1", supervision="of_a_plugin", spec=PLAIN | {"supervision": "of_a_plugin"}, attended=False)
+    record_sweep("of_a_laptop").fell_asleep()
     with DriverProcess(tmp_path, "worker", "--log-format", "json") as worker:
         worker.wait_for('"left to others"')
         worker.terminate()
@@ -311,6 +312,7 @@ def test_sweep_that_names_what_is_not_installed_is_left_to_other_workers(
     (said,) = [event for event in store.events("s1") if event.kind == "log"]
     assert "supervision = 'of_a_plugin': no such supervision" in said.message
     assert worker.output.count("taking up") == 1
+    assert store.sweep("of_a_laptop").owner == "laptop:1:1.0"  # nobody but its user may wake it
 
 
 @pytest.mark.parametrize("missing", [{"dataset": "of_a_plugin"}, {"backbone": "of_a_plugin"}, {"of_a_release": 1}])
