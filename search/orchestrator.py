@@ -87,6 +87,7 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.models import find_backbone
 
+OnClaimed = Callable[[Store], None]
 OnStatus = Callable[[SweepStatus], None]
 OnStuck = Callable[[EmphasisError], None]
 OnMessage = Callable[[str], None]
@@ -218,6 +219,7 @@ def run_queued_sweep(
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
     may_grow_to: Nodes | None = None,
+    on_claimed: OnClaimed | None = None,
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
 ) -> SweepOutcome:
@@ -230,6 +232,7 @@ def run_queued_sweep(
         home: As for `run_sweep`.
         ray_address: As for `run_sweep`.
         may_grow_to: As for `run_sweep`.
+        on_claimed: Called with the store that refuses every write once this process has lost the sweep.
         on_status: As for `run_sweep`.
         on_stuck: As for `run_sweep`.
 
@@ -246,6 +249,8 @@ def run_queued_sweep(
         spec = _spec_read_here(sweep)
 
         def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
+            if on_claimed is not None:
+                on_claimed(run.store)
             run.tell("reading the data")
             prepared = session.check(spec)
             check_unchanged(sweep, spec, prepared)

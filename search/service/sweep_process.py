@@ -25,6 +25,7 @@ from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.home import Home
 from search.service.logs import LogFormat
+from search.service.logs import SweepLog
 from search.service.logs import copied_to_sweep
 from search.service.logs import log_event
 from search.service.logs import set_up_logging
@@ -81,14 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> Ending:
     asked = parser.parse_args(arguments)
     set_up_logging(asked.log_format, sweep=asked.sweep)
     try:
-        with Store.open(Home.resolve(asked.home).store_url) as store, copied_to_sweep(store, asked.sweep):
-            return _run(store, asked)
+        with Store.open(Home.resolve(asked.home).store_url) as store, copied_to_sweep(store, asked.sweep) as log:
+            return _run(store, asked, log)
     except StoreUnavailable as error:
         _log.error("the store does not answer: %s", error)
         return Ending.INTERRUPTED
 
 
-def _run(store: Store, asked: argparse.Namespace) -> Ending:
+def _run(store: Store, asked: argparse.Namespace, log: SweepLog) -> Ending:
     # Ray sets up lines of its own when it is imported.
     import ray  # noqa: F401
 
@@ -104,6 +105,7 @@ def _run(store: Store, asked: argparse.Namespace) -> Ending:
             home=asked.home,
             ray_address=asked.ray_address,
             may_grow_to=asked.may_grow_to,
+            on_claimed=log.write_to,
             on_status=progress.show,
             on_stuck=_say_stuck,
         )

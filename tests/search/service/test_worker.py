@@ -27,7 +27,9 @@ from sweep_record import assert_complete
 from sweep_record import assert_kept
 from sweep_record import assert_nothing_runs
 
+from search.errors import LeaseLost
 from search.errors import NotInstalledHere
+from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.home import Home
 from search.orchestrator import run_queued_sweep
@@ -323,6 +325,17 @@ def test_no_process_claims_a_sweep_whose_spec_it_cannot_read(
     with pytest.raises(NotInstalledHere, match=next(iter(missing))):
         run_queued_sweep("s1", lease_seconds=60, home=Home(tmp_path))
     assert store.sweep("s1").fence == 0
+
+
+def test_process_is_told_of_the_store_that_refuses_it_once_it_has_lost_the_sweep(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    record_sweep("s1", spec=PLAIN, attended=False)
+    given: list[Store] = []
+    with pytest.raises(SweepFailed, match="is not the one that the finished trials"):
+        run_queued_sweep("s1", lease_seconds=60, home=Home(tmp_path), on_claimed=given.append)
+    with pytest.raises(LeaseLost):
+        given[0].add_event("s1", "too late")
 
 
 def test_second_signal_kills_what_runs(alone: Installation) -> None:
