@@ -33,6 +33,8 @@ from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.home import Home
 from search.orchestrator import run_queued_sweep
+from search.service import cluster_probe
+from search.service.cluster_probe import ClusterProbe
 from search.service.local import LocalService
 from search.store import AttemptState
 from search.store import ProcessKind
@@ -267,6 +269,34 @@ def no_cluster() -> str:
     """The address of a Ray cluster that is not there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_why_a_cluster_does_not_answer_is_logged_once(
+    no_cluster: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster_probe, "_SECONDS_UNTIL_NEXT_TRY", 0.0)
+    probe = ClusterProbe(no_cluster, None)
+
+    def look() -> None:
+        tried_at = probe._next_at
+        eventually(lambda: probe.look() or probe._next_at != tried_at)
+
+    look()
+    look()
+    (said,) = caplog.messages
+    assert said.startswith(f"no sweep is taken up while the Ray cluster at {no_cluster} does not answer: ray_address")
+    assert "no Ray answers there" in said
+    # What the process that asks says of an error that nobody foresaw, or where it dies, is another text.
+    monkeypatch.setattr(cluster_probe, "_LONGEST_LOOK", 0.0)
+    look()
+    assert caplog.messages[1].endswith("ended with status -9")
+
+
+@pytest.mark.parametrize("command", ["worker", "serve"])
+def test_address_at_which_no_sweep_can_ever_run_is_refused_at_once(command: str, tmp_path: Path) -> None:
+    with DriverProcess(tmp_path, command, "--ray-address", "ray://head:10001") as process:
+        assert process.wait() == 2
+        assert "is for Ray Client, which cannot run a sweep" in " ".join(process.output.split())
 
 
 @pytest.mark.long
