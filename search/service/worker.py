@@ -245,7 +245,9 @@ class Worker:
             has_ended = True
             del self._running[running.sweep.id]
             about: dict[str, Any] = {"sweep": running.sweep.id, "child": running.process.pid}
-            if status not in list(Ending):
+            if status == -signal.SIGTERM and self._signals:
+                _log.info("stopped while it was starting", extra=about)
+            elif status not in list(Ending):
                 how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
                 about["next_sweep_seconds"] = self._sweep_rest.begin()
                 _log.error("its process died: %s", how, extra=about)

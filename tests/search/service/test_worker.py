@@ -368,6 +368,19 @@ def test_process_is_told_of_the_store_that_refuses_it_once_it_has_lost_the_sweep
         given[0].add_event("s1", "too late")
 
 
+def test_sweep_whose_process_is_only_starting_when_the_worker_stops_did_not_die(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    record_sweep("s1", spec=PLAIN, attended=False)
+    with DriverProcess(tmp_path, "worker") as worker:
+        worker.wait_for("taking up")
+        worker.terminate()
+        assert worker.wait() == 0
+    assert "stopped while it was starting" in worker.output
+    assert "its process died" not in worker.output
+    assert (store.sweep("s1").fence, store.sweep("s1").deaths) == (0, 0)
+
+
 def test_second_signal_kills_what_runs(alone: Installation) -> None:
     sweep_id = alone.submit(trials=4, epochs=LONG)
     with alone.worker() as worker:
