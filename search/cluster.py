@@ -128,10 +128,19 @@ def _joined(may_grow_to: Nodes | None) -> Cluster:
     return Cluster(address=address, may_have=(may_grow_to,) if may_grow_to else nodes_it_may_have(address))
 
 
-def _join_ray(address: str) -> None:
-    if address.startswith("ray://"):
+def refuse_ray_client(address: str | None) -> None:
+    """Refuse an address that no sweep can ever run at.
+
+    Raises:
+        InvalidInput: It is one of Ray Client.
+    """
+    if address is not None and address.startswith("ray://"):
         remedy = "On a machine that is a node of the cluster, give its head's host:port, e.g. 10.0.0.1:6379."
         raise InvalidInput(FieldError("ray_address", address, "is for Ray Client, which cannot run a sweep", remedy))
+
+
+def _join_ray(address: str) -> None:
+    refuse_ray_client(address)
     remedy = (
         "Check that the cluster runs and can be reached from here; if it asks for a token, set "
         "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."

@@ -11,7 +11,7 @@ class SweepBusy(EmphasisError):
 
     Args:
         sweep_id: The sweep that was asked for.
-        owner: Who holds it, ``host:pid:createtime``.
+        owner: Who holds it, ``host:pid:createtime:machine``.
     """
 
     def __init__(self, sweep_id: str, owner: str) -> None:
@@ -165,6 +165,10 @@ class SweepWarning(UserWarning):
 
 class RayUnavailable(InvalidInput):
     """No Ray answers at the address that was given; it may again later."""
+
+
+class NotInstalledHere(InvalidInput):
+    """A queued sweep is of another release, or names what is not installed here; another machine may well run it."""
 
 
 class StoreUnavailable(EmphasisError):

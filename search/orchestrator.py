@@ -27,6 +27,7 @@ from search.cluster import Cluster
 from search.cluster import ray_cluster
 from search.cluster_resources import Nodes
 from search.errors import LeaseLost
+from search.errors import NotInstalledHere
 from search.errors import RayUnavailable
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
@@ -45,6 +46,7 @@ from search.machine import trials_at_once
 from search.naming import equations
 from search.objective import SearchObjective
 from search.owner import is_alive
+from search.owner import is_elsewhere
 from search.owner import this_process
 from search.plan import Pause
 from search.plan import SweepPlan
@@ -78,11 +80,14 @@ from search.tracking import ParentSummary
 from search.tracking import Recorder
 from search.versions import versions
 from search.waiting import Waiting
+from trainers.datasets import dataset_source
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.models import find_backbone
 
+OnClaimed = Callable[[Store], None]
 OnStatus = Callable[[SweepStatus], None]
 OnStuck = Callable[[EmphasisError], None]
 OnMessage = Callable[[str], None]
@@ -189,9 +194,11 @@ def resume_sweep(
     """
     with _Session(home, ray_address, on_stuck, may_grow_to) as session:
         sweep = session.store.sweep(sweep_id)
+        session.store.release_lost(is_alive, sweep_id=sweep.id)  # its user asks for it, wherever it ran
+        sweep = session.store.sweep(sweep.id)
         spec = spec_of(sweep, **({} if max_failure_rate is None else {"max_failure_rate": max_failure_rate}))
         if sweep.owner is not None:
-            raise SweepBusy(sweep.id, sweep.owner)  # lost ones were released just now
+            raise SweepBusy(sweep.id, sweep.owner)
         if sweep.state is SweepState.DONE:
             return session.complete(sweep, on_status)
         prepared = session.check(spec)
@@ -212,6 +219,7 @@ def run_queued_sweep(
     home: Home | str | Path | None = None,
     ray_address: str | None = None,
     may_grow_to: Nodes | None = None,
+    on_claimed: OnClaimed | None = None,
     on_status: OnStatus | None = None,
     on_stuck: OnStuck | None = None,
 ) -> SweepOutcome:
@@ -224,10 +232,12 @@ def run_queued_sweep(
         home: As for `run_sweep`.
         ray_address: As for `run_sweep`.
         may_grow_to: As for `run_sweep`.
+        on_claimed: Called with the store that refuses every write once this process has lost the sweep.
         on_status: As for `run_sweep`.
         on_stuck: As for `run_sweep`.
 
     Raises:
+        NotInstalledHere: Its spec cannot be read here; it was not claimed.
         SweepBusy: Another process has claimed it.
         IllegalMove: It is no longer queued.
         SweepFailed: It cannot give a result; a spec that this machine cannot run is such a failure.
@@ -236,9 +246,11 @@ def run_queued_sweep(
     """
     with _Session(home, ray_address, on_stuck, may_grow_to, alone=False) as session:
         sweep = session.store.sweep(sweep_id)
+        spec = _spec_read_here(sweep)
 
         def prepare(run: _SweepRun) -> tuple[SweepSpec, PreparedTask]:
-            spec = spec_of(sweep)
+            if on_claimed is not None:
+                on_claimed(run.store)
             run.tell("reading the data")
             prepared = session.check(spec)
             check_unchanged(sweep, spec, prepared)
@@ -251,6 +263,18 @@ def run_queued_sweep(
 def spec_of(sweep: SweepRecord, **given: Any) -> SweepSpec:
     """A recorded sweep's spec, with other values of some fields where given."""
     (spec,) = parse_specs({**sweep.spec, **given})
+    return spec
+
+
+def _spec_read_here(sweep: SweepRecord) -> SweepSpec:
+    """A queued sweep's spec, where all that it names is installed."""
+    try:
+        spec = spec_of(sweep)
+        dataset_source(spec.dataset)
+        if spec.backbone is not None:
+            find_backbone(spec.backbone)
+    except InvalidInput as error:
+        raise NotInstalledHere(*error.errors) from error
     return spec
 
 
@@ -313,7 +337,7 @@ class _Session:
         if self._alone:
             # Other sweeps whose process was killed: nothing of them is to be left running, in MLflow neither. Among
             # workers it is the worker who sees to that.
-            self.store.release_lost(is_alive)
+            self.store.release_lost(is_alive, may_sleep=is_elsewhere)
             self.recorder.catch_up()
         return self
 

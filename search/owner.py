@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 
 import psutil
 
@@ -23,9 +26,12 @@ _SAME_START_SECONDS = 2.0
 
 
 def this_process() -> str:
-    """Name the present process as an owner: ``host:pid:createtime``, the last in seconds since 1970."""
+    """Name the present process as an owner: ``host:pid:createtime:machine``.
+
+    The time is in seconds since 1970; the machine tells apart what may bear one host name.
+    """
     pid = os.getpid()
-    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}"
+    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}:{_machine()}"
 
 
 def is_alive(owner: str, heartbeat_at: datetime) -> bool:
@@ -39,7 +45,7 @@ def is_alive(owner: str, heartbeat_at: datetime) -> bool:
         heartbeat_at: When it last said that it lives (UTC).
     """
     process = _parse(owner)
-    if process is None or process.host != socket.gethostname():
+    if process is None or not process.is_here:
         return (utc_now() - heartbeat_at).total_seconds() <= SILENT_SECONDS
     try:
         found = psutil.Process(process.pid)
@@ -47,6 +53,19 @@ def is_alive(owner: str, heartbeat_at: datetime) -> bool:
         return same and found.status() != psutil.STATUS_ZOMBIE  # a zombie's work is over
     except psutil.NoSuchProcess:
         return False
+
+
+def is_elsewhere(owner: str) -> bool:
+    """Whether an owner is of another machine, where it may be asleep for all that can be told here.
+
+    Args:
+        owner: As `this_process` named it.
+    """
+    process = _parse(owner)
+    if process is None or process.is_here:
+        return process is None
+    was_here = process.host == socket.gethostname() and process.created < psutil.boot_time()
+    return not was_here  # before this machine was booted anew
 
 
 def state_now(sweep: SweepRecord) -> SweepState:
@@ -65,11 +84,26 @@ class _Process:
     host: str
     pid: int
     created: float
+    machine: str | None = None  # earlier releases did not name it
+
+    @property
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname() and self.machine in (None, _machine())
+
+
+@cache
+def _machine() -> str:
+    """What gives out pids: this machine since it was booted, and the container on it."""
+    try:
+        seen = Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux: the host name has to do
+        seen = ""
+    return hashlib.sha256(seen.encode()).hexdigest()[:8]
 
 
 def _parse(owner: str) -> _Process | None:
     try:
-        host, pid, created = owner.rsplit(":", 2)
-        return _Process(host, int(pid), float(created))
-    except ValueError:
+        host, pid, created, *machine = owner.split(":")
+        return _Process(host, int(pid), float(created), *machine)
+    except (ValueError, TypeError):
         return None

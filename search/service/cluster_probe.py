@@ -15,6 +15,7 @@ from search.cluster_resources import ClusterResources
 from search.cluster_resources import Nodes
 from search.cluster_resources import parse_may_grow_to
 from search.service.fate_sharing import sharing_fate
+from trainers.errors import EmphasisError
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class ClusterProbe:
         self._began_at = self._next_at = 0.0
         self.resources: ClusterResources | None = None
         """What the cluster has; None while it does not answer."""
+        self._problem: str | None = None
 
     def look(self) -> bool:
         """Go on looking; whether what is known has changed."""
@@ -50,7 +52,7 @@ class ClusterProbe:
                 self._process.kill()
             return False
         said, _ = self._process.communicate()
-        before, self.resources = self.resources, self._read(said)
+        before, self.resources = self.resources, self._read(said, self._process.returncode)
         self._process = None
         wait = _SECONDS_UNTIL_NEXT_TRY if self.resources is None else _SECONDS_BETWEEN_LOOKS
         self._next_at = time.monotonic() + wait
@@ -69,24 +71,35 @@ class ClusterProbe:
             process_group=0,
         )
 
-    def _read(self, said: str) -> ClusterResources | None:
+    def _read(self, said: str, status: int) -> ClusterResources | None:
+        before, self._problem = self._problem, None
         try:
-            return ClusterResources.from_json(json.loads(said.splitlines()[-1]))
+            answer = json.loads(said.splitlines()[-1])
+            if "error" not in answer:
+                return ClusterResources.from_json(answer)
+            self._problem = str(answer["error"])
         except (LookupError, ValueError, TypeError):
+            self._problem = f"the process that asked it ended with status {status}"
+        if self._problem != before:
             _log.warning(
-                "no sweep is taken up while the Ray cluster at %s does not answer",
+                "no sweep is taken up while the Ray cluster at %s does not answer: %s",
                 self._address,
+                self._problem,
                 extra={"next_try_seconds": _SECONDS_UNTIL_NEXT_TRY},
             )
-            return None
+        return None
 
 
 def main(address: str, may_grow_to: str | None = None) -> None:
-    """Print what a cluster has."""
+    """Print what a cluster has, or why it does not say."""
     from search.cluster import ray_cluster
 
-    with ray_cluster(address, may_grow_to=parse_may_grow_to(may_grow_to) if may_grow_to else None) as cluster:
-        print(json.dumps(cluster.resources().to_json()), flush=True)
+    try:
+        with ray_cluster(address, may_grow_to=parse_may_grow_to(may_grow_to) if may_grow_to else None) as cluster:
+            answer = cluster.resources().to_json()
+    except Exception as error:  # Ray's own say in many ways that a version or a token is wrong
+        answer = {"error": str(error) if isinstance(error, EmphasisError) else f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def take_over(*names: str) -> None:
 
 
 @contextmanager
-def copied_to_sweep(store: Store, sweep_id: str) -> Iterator[None]:
+def copied_to_sweep(store: Store, sweep_id: str) -> Iterator[SweepLog]:
     """Have what this process warns of in the log of its sweep too, for the time of the block.
 
     Args:
@@ -115,28 +115,39 @@ def copied_to_sweep(store: Store, sweep_id: str) -> Iterator[None]:
     """
     lines: queue.Queue[logging.LogRecord] = queue.Queue()
     # From a thread of its own: whoever warns may be in the middle of writing to the store.
-    listener = logging.handlers.QueueListener(lines, _SweepLog(store, sweep_id))
+    log = SweepLog(store, sweep_id)
+    listener = logging.handlers.QueueListener(lines, log)
     handler = logging.handlers.QueueHandler(lines)
     handler.setLevel(logging.WARNING)
     handler.addFilter(lambda record: not record.name.startswith(_EVENTS))  # they come from there
     logging.getLogger().addHandler(handler)
     listener.start()
     try:
-        yield
+        yield log
     finally:
         logging.getLogger().removeHandler(handler)
         listener.stop()
 
 
-class _SweepLog(logging.Handler):
-    """Adds records to a sweep's events, each text once."""
+class SweepLog(logging.Handler):
+    """Adds records to a sweep's events, each text once.
+
+    Args:
+        store: Where the sweep is recorded.
+        sweep_id: Full id of the sweep.
+    """
 
     def __init__(self, store: Store, sweep_id: str) -> None:
         super().__init__()
         self._store, self._sweep_id = store, sweep_id
         self._said: set[str] = set()
 
+    def write_to(self, store: Store) -> None:
+        """Write to another store from now on: the fenced one, once the sweep is claimed."""
+        self._store = store
+
     def emit(self, record: logging.LogRecord) -> None:
+        """Add a record."""
         message = record.getMessage()
         if message in self._said or len(self._said) >= _MOST_COPIED:
             return

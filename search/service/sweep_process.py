@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from enum import IntEnum
 from search.cluster_resources import Nodes
 from search.cluster_resources import parse_may_grow_to
 from search.errors import IllegalMove
+from search.errors import NotInstalledHere
 from search.errors import StoreUnavailable
 from search.errors import SweepBusy
 from search.errors import SweepCancelled
@@ -23,6 +25,7 @@ from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.home import Home
 from search.service.logs import LogFormat
+from search.service.logs import SweepLog
 from search.service.logs import copied_to_sweep
 from search.service.logs import log_event
 from search.service.logs import set_up_logging
@@ -45,6 +48,7 @@ class Ending(IntEnum):
     PAUSED = 12
     CANCELLED = 13
     LOST_RACE = 14
+    LEFT_TO_OTHERS = 15
 
 
 def sweep_command(
@@ -78,14 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> Ending:
     asked = parser.parse_args(arguments)
     set_up_logging(asked.log_format, sweep=asked.sweep)
     try:
-        with Store.open(Home.resolve(asked.home).store_url) as store, copied_to_sweep(store, asked.sweep):
-            return _run(store, asked)
+        with Store.open(Home.resolve(asked.home).store_url) as store, copied_to_sweep(store, asked.sweep) as log:
+            return _run(store, asked, log)
     except StoreUnavailable as error:
         _log.error("the store does not answer: %s", error)
         return Ending.INTERRUPTED
 
 
-def _run(store: Store, asked: argparse.Namespace) -> Ending:
+def _run(store: Store, asked: argparse.Namespace, log: SweepLog) -> Ending:
     # Ray sets up lines of its own when it is imported.
     import ray  # noqa: F401
 
@@ -101,6 +105,7 @@ def _run(store: Store, asked: argparse.Namespace) -> Ending:
             home=asked.home,
             ray_address=asked.ray_address,
             may_grow_to=asked.may_grow_to,
+            on_claimed=log.write_to,
             on_status=progress.show,
             on_stuck=_say_stuck,
         )
@@ -110,6 +115,9 @@ def _run(store: Store, asked: argparse.Namespace) -> Ending:
         ending = Ending.INTERRUPTED
     except SweepFailed:
         ending = Ending.FAILED
+    except NotInstalledHere as error:
+        _log.warning("left to other workers than %s: %s", socket.gethostname(), error)
+        return Ending.LEFT_TO_OTHERS
     except (SweepBusy, IllegalMove, InvalidInput) as error:
         # Another has it, or it is paused, cancelled or deleted by now.
         _log.info("not run: %s", error)

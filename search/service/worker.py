@@ -27,6 +27,7 @@ from search.home import Home
 from search.machine import cores
 from search.machine import this_machine
 from search.owner import is_alive
+from search.owner import is_elsewhere
 from search.owner import this_process
 from search.service.cluster_probe import ClusterProbe
 from search.service.fate_sharing import sharing_fate
@@ -106,7 +107,8 @@ class Worker:
         if settings.ray_address is not None:
             self._cluster = ClusterProbe(settings.ray_address, settings.may_grow_to)
         self._resources = this_machine() if self._cluster is None else None
-        self._cannot_run: set[str] = set()
+        self._cannot_run: set[str] = set()  # with the resources there are
+        self._cannot_read: set[str] = set()
         self._signals = 0
         self._clock = _Clock()
         self._store_rest, self._sweep_rest = _Rest(), _Rest()
@@ -167,7 +169,7 @@ class Worker:
             self._say(store)
         if self._clock.is_time("life", _SECONDS_BETWEEN_SIGNS_OF_LIFE) or has_ended:
             self._say(store)
-            for lost in store.release_lost(is_alive):
+            for lost in store.release_lost(is_alive, may_sleep=is_elsewhere):
                 _log.warning("%s: %s", lost.state, lost.message, extra={"sweep": lost.id})
         if self._clock.is_time("record", _SECONDS_BETWEEN_RECORDINGS):
             self._record(store, recorder)
@@ -206,7 +208,7 @@ class Worker:
         """The sweep to run next: the first that waits, fits this worker, and that no other is just starting."""
         taken = set(self._running)
         others: list[ProcessRecord] | None = None
-        while (sweep := store.next_queued(self._cannot_run | taken)) is not None:
+        while (sweep := store.next_queued(self._cannot_run | self._cannot_read | taken)) is not None:
             others = _living(store) if others is None else others
             if any(other.facts.get("starting", {}).get(sweep.id) == sweep.fence for other in others):
                 taken.add(sweep.id)
@@ -243,7 +245,9 @@ class Worker:
             has_ended = True
             del self._running[running.sweep.id]
             about: dict[str, Any] = {"sweep": running.sweep.id, "child": running.process.pid}
-            if status not in list(Ending):
+            if status == -signal.SIGTERM and self._signals:
+                _log.info("stopped while it was starting", extra=about)
+            elif status not in list(Ending):
                 how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
                 about["next_sweep_seconds"] = self._sweep_rest.begin()
                 _log.error("its process died: %s", how, extra=about)
@@ -252,6 +256,8 @@ class Worker:
                 self._sweep_rest.begin()
                 _log.info("%s", Ending(status).name.lower(), extra=about)
             else:
+                if status == Ending.LEFT_TO_OTHERS:
+                    self._cannot_read.add(running.sweep.id)
                 self._sweep_rest.forget()
                 _log.info("%s", Ending(status).name.lower().replace("_", " "), extra=about)
         return has_ended

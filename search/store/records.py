@@ -91,7 +91,7 @@ class Lease:
 
     Args:
         sweep_id: The sweep.
-        owner: Who has it, ``host:pid:createtime``.
+        owner: Who has it, ``host:pid:createtime:machine``.
         fence: Its number: higher for every claim of the sweep, so that an older holder is told from the present one.
     """
 
@@ -139,7 +139,7 @@ class SweepRecord:
         created_at: When it was submitted (UTC).
         started_at: When it was first claimed (UTC).
         finished_at: When it became done or failed (UTC).
-        owner: ``host:pid:createtime`` of the process that runs it, None while nobody does.
+        owner: ``host:pid:createtime:machine`` of the process that runs it, None while nobody does.
         heartbeat_at: When the owner last said that it lives (UTC).
         priority: Higher is run first; 0 by default.
         submitter: Name of the token it was submitted with; ``local`` without one.
@@ -365,7 +365,7 @@ class ProcessRecord:
     """A worker or a server, as it last described itself.
 
     Args:
-        name: ``host:pid:createtime``.
+        name: ``host:pid:createtime:machine``.
         kind: What it does.
         facts: Of a worker: its resources and bounds; of a server: its addresses.
         started_at: UTC.

@@ -412,7 +412,7 @@ class Store:
 
         Args:
             sweep_id: Full id of the sweep.
-            owner: Who claims it, ``host:pid:createtime``.
+            owner: Who claims it, ``host:pid:createtime:machine``.
             is_alive: Called with another recorded owner and its last heartbeat; whether that owner lives. It
                 runs while the sweep is locked, so it must be quick and must not use the store.
             lease_seconds: How long a worker's lease lasts without being renewed; a worker may only claim what is
@@ -498,28 +498,36 @@ class Store:
             session.flush()
             return _sweep_record(row)
 
-    def release_lost(self, is_alive: IsAlive) -> list[SweepRecord]:
+    def release_lost(
+        self, is_alive: IsAlive, *, may_sleep: Callable[[str], bool] | None = None, sweep_id: str | None = None
+    ) -> list[SweepRecord]:
         """Release every sweep whose owner has died or let its lease run out.
 
         Args:
             is_alive: As for `claim_sweep`.
+            may_sleep: Called with the owner of a sweep that a person runs; whether it keeps the sweep however long it
+                is silent, until the sweep is asked to stop.
+            sweep_id: Full id of the only sweep to look at.
 
         Returns:
             The sweeps that were released, as they are now.
         """
         owned = select(Sweep.id).where(Sweep.owner.is_not(None))
+        owned = owned if sweep_id is None else owned.where(Sweep.id == sweep_id)
         with self._reading() as session:
             ids = list(session.scalars(owned))
         released = []
-        for sweep_id in ids:
+        for each in ids:
             with self._writing() as session:
-                row = session.scalars(_locking(sweep_id)).one_or_none()
+                row = session.scalars(_locking(each)).one_or_none()
                 if row is None or row.owner is None or _is_held(row, self._database.moment(session), is_alive):
                     continue
-                # Where only the lease ran out, the process may well have been asleep.
+                if may_sleep is not None and row.attended and row.state is SweepState.RUNNING and may_sleep(row.owner):
+                    continue
+                # Where it was only silent, the process may well have been asleep.
                 died = not is_alive(row.owner, utc_now())
-                what = "was killed" if died else "let its lease run out"
-                reason = f"the process that ran it {what}"
+                silent = "has long been silent" if row.lease_expires_at is None else "let its lease run out"
+                reason = f"the process that ran it {'was killed' if died else silent}"
                 self._release(session, row, reason, died)
                 session.flush()
                 released.append(_sweep_record(row))

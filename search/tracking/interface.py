@@ -41,6 +41,18 @@ def without_password(uri: str) -> str:
         return uri
 
 
+def without_password_of(uri: str, text: str) -> str:
+    """Return a text, which may quote a URI, as it may be shown: with ``***`` for the URI's password."""
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError):
+        return text
+    options = [str(value) for name, value in url.query.items() if "password" in name]
+    for secret in (urlsplit(uri).password, url.password, *options):  # as it is written, and as it is meant
+        text = text.replace(str(secret), "***") if secret else text
+    return text
+
+
 def ui_command(
     tracking_uri: str, artifact_root: Path | None = None, host: str = "127.0.0.1", port: int = 5000
 ) -> tuple[list[str], dict[str, str]]:
@@ -104,12 +116,13 @@ def gated_command(tracking_uri: str, artifact_root: Path, address: str) -> tuple
 
 def _refuse_server(tracking_uri: str) -> None:
     if is_server(tracking_uri):
+        shown = without_password(tracking_uri)
         raise InvalidInput(
             FieldError(
                 "tracking_uri",
-                tracking_uri,
+                shown,
                 "the sweeps are recorded by an MLflow server, which has its own pages",
-                f"Open {tracking_uri} in a browser.",
+                f"Open {shown} in a browser.",
             )
         )
 

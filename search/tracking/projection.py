@@ -128,6 +128,9 @@ class Projection:
             self._sync_trial(trial, sweep, ledger, parent)
         if not parent.deleted:
             self._sync_parent_end(sweep, ledger, parent, artifacts)
+        elif stopped:
+            # Deleted in MLflow: there is nothing more to say of it.
+            self._store.save_tracking(TrackingRecord(sweep.id, parent.run_id, 0, closed=True))
         if stopped:
             del self._ledgers[sweep_id]
             self._check_still_stopped(sweep)

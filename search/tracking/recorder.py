@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from search.store import Store
 from search.tracking.interface import without_password
+from search.tracking.interface import without_password_of
 from search.tracking.projection import Projection
 from search.tracking.projection import Summarise
+
+
+@dataclass(slots=True)
+class _Failure:
+    """Why a sweep could not be recorded, how many times in a row, and when it is tried again."""
+
+    error: str = ""
+    times: int = 0
+    retry_at: float = 0.0
 
 
 class Recorder:
@@ -21,8 +32,8 @@ class Recorder:
         artifact_root: Folder for figures and files where the database is our own; not used with a server.
         summarise: Gives what a stopped sweep found, from its id.
         interval: Least time between two passes, in seconds; news in between is recorded together.
-        first_retry: Wait after a failed pass, in seconds; doubled after every further one.
-        longest_retry: Longest wait between two passes, in seconds.
+        first_retry: Wait after a sweep could not be recorded, in seconds; doubled after every further time.
+        longest_retry: Longest wait until it is tried again, in seconds.
     """
 
     def __init__(
@@ -38,7 +49,7 @@ class Recorder:
     ) -> None:
         self.projection = Projection(store, tracking_uri, artifact_root, summarise)
         self._store = store
-        self._address = without_password(tracking_uri)
+        self._uri, self._address = tracking_uri, without_password(tracking_uri)
         self._interval = interval
         self._first_retry = first_retry
         self._longest_retry = longest_retry
@@ -48,8 +59,7 @@ class Recorder:
         self._waiters = 0
         self._closing = False
         self._abandoned = False
-        self._failures = 0
-        self._last_error: str | None = None
+        self._failed: dict[str, _Failure] = {}  # by sweep: one that cannot be recorded must not delay the others
         self._thread: threading.Thread | None = None
 
     @property
@@ -60,9 +70,9 @@ class Recorder:
 
     @property
     def last_error(self) -> str | None:
-        """Why the last pass failed; None when it did not."""
+        """Why a sweep could not be recorded when that was last tried; None where all could be."""
         with self._changed:
-            return self._last_error
+            return next((failure.error for failure in self._failed.values()), None)
 
     def notify(self, sweep_id: str) -> None:
         """Say that the store has news of a sweep. Returns at once; never raises."""
@@ -92,7 +102,8 @@ class Recorder:
         """
         with self._changed:
             self._waiters += 1
-            self._failures = 0
+            for failure in self._failed.values():
+                failure.times = 0
             self._changed.notify_all()
             try:
                 return self._changed.wait_for(lambda: not self._pending and not self._working_on, timeout)
@@ -136,38 +147,45 @@ class Recorder:
                 self._rest(started)
                 if self._closing and (self._abandoned or not self._pending):
                     return
-                batch, self._pending = self._pending, {}
+                now = time.monotonic()
+                everything = self._waiters or self._closing
+                due = [each for each in self._pending if everything or self._due(each, started) <= now]
+                batch = {each: self._pending.pop(each) for each in due}
                 self._working_on = set(batch)
             started = time.monotonic()
-            failed: dict[str, list[Path]] = {}
-            error = None
+            errors: dict[str, str] = {}
             for sweep_id, folders in batch.items():
                 try:
                     uploads: list[Path | None] = [*folders] or [None]
                     for folder in uploads:
                         self.projection.sync_sweep(sweep_id, folder)
                 except Exception as problem:  # whatever it is, the sweep goes on; the record is tried again
-                    failed[sweep_id] = folders
-                    error = f"{type(problem).__name__} from MLflow at {self._address}: {problem}"
+                    said = without_password_of(self._uri, str(problem))  # MLflow quotes the whole address
+                    errors[sweep_id] = f"{type(problem).__name__} from MLflow at {self._address}: {said}"
             with self._changed:
-                for sweep_id, folders in failed.items():
-                    self._pending[sweep_id] = [*folders, *self._pending.get(sweep_id, [])]
-                self._failures = self._failures + 1 if failed else 0
-                self._last_error = error
+                for sweep_id, folders in batch.items():
+                    failure = self._failed.pop(sweep_id, _Failure())
+                    if sweep_id in errors:
+                        self._pending[sweep_id] = [*folders, *self._pending.get(sweep_id, [])]
+                        self._failed[sweep_id] = self._failed_again(failure, errors[sweep_id])
                 self._working_on = set()
                 self._changed.notify_all()
 
+    def _due(self, sweep_id: str, started: float) -> float:
+        failure = self._failed.get(sweep_id)
+        return failure.retry_at if failure is not None and failure.times else started + self._interval
+
+    def _failed_again(self, failure: _Failure, error: str) -> _Failure:
+        wait = min(self._first_retry * 2 ** min(failure.times, 30), self._longest_retry)
+        return _Failure(error, failure.times + 1, time.monotonic() + wait)
+
     def _rest(self, started: float) -> None:
         """Wait for the next pass to be due; called and returning with the lock held."""
-        failures = self._failures
-        now = time.monotonic()
-        due = started + self._interval
-        if failures:
-            due = now + min(self._first_retry * 2 ** min(failures - 1, 30), self._longest_retry)
-        due_for_waiters = now + self._first_retry
+        due_for_waiters = time.monotonic() + self._first_retry
         while not self._closing:
-            if self._waiters and self._failures == 0:
+            if self._waiters and not any(failure.times for failure in self._failed.values()):
                 return  # nobody who waits has seen a failure yet
+            due = min(self._due(sweep_id, started) for sweep_id in self._pending)
             wait = (min(due, due_for_waiters) if self._waiters else due) - time.monotonic()
             if wait <= 0:
                 return

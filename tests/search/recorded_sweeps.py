@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+from sqlalchemy import update
 
 from search.store import Accuracies
 from search.store import EpochRecord
@@ -15,6 +18,8 @@ from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
 from search.store import TrialState
+from search.store import utc_now
+from search.store.models import Sweep
 from spaces import Configuration
 
 EPOCHS = 4
@@ -47,6 +52,13 @@ class RecordedSweep:
 
     def done(self) -> None:
         self.store.finish_sweep(self.id, SweepState.DONE)
+
+    def fell_asleep(self) -> None:
+        """Leave it as a person's laptop does that ran it and has been asleep for an hour."""
+        self.store.claim_sweep(self.id, "laptop:1:1.0", is_alive=lambda owner, at: True)
+        with self.store._writing() as session:
+            past = utc_now() - timedelta(hours=1)
+            session.execute(update(Sweep).where(Sweep.id == self.id).values(heartbeat_at=past))
 
     def _add(
         self,

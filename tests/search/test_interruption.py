@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -20,14 +21,17 @@ from search import interruption
 from search.cluster import Cluster
 from search.errors import LeaseLost
 from search.errors import StoreUnavailable
+from search.home import Home
 from search.interruption import Interruption
 from search.interruption import Lookout
+from search.orchestrator import resume_sweep
 from search.owner import is_alive
 from search.owner import this_process
 from search.store import Phase
 from search.store import Store
 from search.store import SweepState
 from search.store import TrialState
+from trainers.errors import InvalidInput
 
 LONGEST = 30.0
 
@@ -203,6 +207,19 @@ def test_a_cluster_that_has_not_answered_for_long_is_lost(monkeypatch: pytest.Mo
     loss = ray.loss()
     assert loss is not None
     assert f"the Ray cluster at {address} has not answered" in loss
+
+
+def test_only_resume_takes_a_sweep_from_a_machine_that_is_asleep(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    for sweep_id in ("asked", "other"):
+        record_sweep(sweep_id, spec={"dataset": "digits", "noise_rate": 0.4, "supervision": "gr"}).fell_asleep()
+    with pytest.raises(InvalidInput, match="is not the one that the finished trials"):
+        resume_sweep("asked", home=Home(tmp_path))
+    assert {sweep.id: (sweep.state, sweep.owner) for sweep in store.sweeps()} == {
+        "asked": (SweepState.PAUSED, None),
+        "other": (SweepState.RUNNING, "laptop:1:1.0"),
+    }
 
 
 def test_sweeps_of_dead_processes_are_released_and_those_of_living_ones_left_alone(

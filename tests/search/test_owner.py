@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 
+import psutil
 import pytest
 
 from search.owner import SILENT_SECONDS
 from search.owner import is_alive
+from search.owner import is_elsewhere
 from search.owner import this_process
 from search.store.records import utc_now
 
@@ -45,13 +47,29 @@ def test_another_process_lives_until_it_is_killed(child: tuple[subprocess.Popen[
 
 
 def test_process_that_was_given_a_dead_ones_pid_is_not_it() -> None:
-    host, pid, created = this_process().rsplit(":", 2)
+    host, pid, created, machine = this_process().split(":")
+    assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}:{machine}", utc_now())
     assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}", utc_now())
+    assert is_alive(f"{host}:{pid}:{created}", LONG_AGO)  # as earlier releases named it
+
+
+def test_process_of_another_machine_of_the_same_name_is_not_looked_for_here() -> None:
+    host, pid, created, _ = this_process().split(":")
+    assert not is_alive(f"{host}:{pid}:{created}:elsewher", LONG_AGO)
+    assert is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}:elsewher", utc_now())
 
 
 def test_process_of_another_machine_lives_while_its_heartbeat_is_fresh() -> None:
     assert is_alive("elsewhere:1:2.0", utc_now())
     assert not is_alive("elsewhere:1:2.0", utc_now() - timedelta(seconds=SILENT_SECONDS + 5))
+
+
+def test_process_of_this_machine_is_not_elsewhere_nor_one_of_before_it_was_booted() -> None:
+    host, pid, created, _ = this_process().split(":")
+    assert not is_elsewhere(this_process())
+    assert not is_elsewhere(f"{host}:{pid}:{psutil.boot_time() - 60:.2f}:elsewher")
+    assert is_elsewhere(f"{host}:{pid}:{created}:elsewher")
+    assert is_elsewhere("elsewhere:1:2.0")
 
 
 def test_owner_of_another_form_is_judged_by_its_heartbeat() -> None:

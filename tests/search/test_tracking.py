@@ -452,6 +452,19 @@ def test_run_that_the_user_deleted_stays_deleted(
     record.assert_each_epoch_once(children[wanted])
 
 
+def test_record_of_a_stopped_sweep_that_the_user_deleted_is_complete(
+    sweep: Sweep, store: Store, projection: Projection, database: str
+) -> None:
+    sweep.run(0)
+    projection.sync_sweep(sweep.id)
+    record = Record(database)
+    record.client.delete_run(record.parent(sweep.id).info.run_id)
+    sweep.store.finish_sweep(sweep.id, SweepState.DONE)
+    assert store.behind_in_tracking() == [sweep.id]
+    projection.sync_sweep(sweep.id)
+    assert store.behind_in_tracking() == []
+
+
 def test_nothing_is_left_running_after_an_interruption_and_it_runs_again_when_resumed(
     sweep: Sweep, store: Store, projection: Projection, database: str, tmp_path: Path
 ) -> None:
@@ -651,6 +664,38 @@ def test_failing_report_does_not_keep_the_trials_from_being_recorded(
     assert Record(database).statuses(sweep.id) == {"FINISHED"}
 
 
+def test_sweep_that_cannot_be_recorded_does_not_delay_another(
+    sweep: Sweep, store: Store, database: str, tmp_path: Path
+) -> None:
+    def broken(sweep_id: str) -> ParentSummary | None:
+        if sweep_id == sweep.id:
+            raise ValueError("no table today")
+        return None
+
+    recorder = Recorder(
+        store, database, artifact_root=tmp_path, summarise=broken, interval=0, first_retry=3600, longest_retry=3600
+    )
+    store.finish_sweep(sweep.id, SweepState.DONE)
+    recorder.notify(sweep.id)
+    until(lambda: recorder.last_error is not None)
+    recorder.notify(Sweep(store, "another").id)
+    until(lambda: recorder.behind == (sweep.id,))
+    assert "no table today" in str(recorder.last_error)
+    assert Record(database).statuses("another") == {"RUNNING"}
+    recorder.close(timeout=0)
+
+
+def test_why_mlflow_does_not_answer_is_said_without_its_password(sweep: Sweep, store: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    recorder = Recorder(store, f"http://bob:se%20cret@127.0.0.1:{port}", interval=0)
+    recorder.notify(sweep.id)
+    until(lambda: recorder.last_error is not None)
+    recorder.close(timeout=0)
+    assert f"http://bob:***@127.0.0.1:{port}/api" in str(recorder.last_error)
+    assert "cret" not in str(recorder.last_error)
+
+
 def test_catch_up_records_what_an_earlier_process_could_not(
     sweep: Sweep, store: Store, database: str, tmp_path: Path
 ) -> None:
@@ -778,8 +823,9 @@ def test_values_survive_http_to_the_last_bit(
 
 
 def test_ui_needs_a_database_because_a_server_has_pages_of_its_own() -> None:
-    with pytest.raises(InvalidInput, match="in a browser"):
-        ui_command("http://tracking.example:5000")
+    with pytest.raises(InvalidInput, match="in a browser") as refused:
+        ui_command("http://bob:se%20cret@tracking.example:5000")
+    assert "cret" not in str(refused.value)
 
 
 def test_ui_listens_on_this_machine_only_and_shows_no_password_in_the_list_of_processes() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from trainers.datasets import Dataset
 from trainers.datasets import load_dataset
+from trainers.engines.checkpoint import CheckpointWarning
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.models import build_model
@@ -548,6 +550,37 @@ def interrupted(tmp_path: Path) -> Checkpoints:
     with pytest.raises(Interrupted):
         run(task, lane_of(task), on_epoch=interrupt_at(3), checkpoints=checkpoints)
     return checkpoints
+
+
+def test_lane_goes_on_without_the_checkpoint_that_a_full_disk_refuses_and_writes_it_later(
+    interrupted: Checkpoints,
+) -> None:
+    task = small_task()
+    free = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_and_free(report: EpochReport) -> None:
+        if report.epoch == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, free[1]))
+        if report.epoch == 4:
+            resource.setrlimit(resource.RLIMIT_FSIZE, free)
+            assert [entry.name for entry in interrupted.folder.iterdir()] == ["lane.pt"]
+            assert len(saved_state(interrupted.folder)["reports"]) == 2
+
+    try:
+        with pytest.warns(CheckpointWarning, match="File too large"):
+            result = run(task, lane_of(task), on_epoch=fill_and_free, checkpoints=interrupted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, free)
+    assert untimed(result.reports) == untimed(run(task, lane_of(task)).reports)
+    assert len(saved_state(interrupted.folder)["reports"]) == len(result.reports) - 1
+
+
+@pytest.mark.filterwarnings("ignore::trainers.engines.checkpoint.CheckpointWarning")
+def test_lane_is_trained_where_its_checkpoints_have_no_folder(tmp_path: Path) -> None:
+    task = small_task()
+    (tmp_path / "home").write_text("no folder")
+    result = run(task, lane_of(task), checkpoints=Checkpoints(tmp_path / "home" / "checkpoints", every_seconds=0))
+    assert result.ending is Ending.COMPLETED
 
 
 @pytest.mark.parametrize(

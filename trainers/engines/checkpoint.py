@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -31,6 +34,10 @@ class Resumable(Protocol):
 def checkpoint_path(folder: Path, lane_id: str) -> Path:
     """Where the state of a lane lies."""
     return folder / f"{lane_id}.pt"
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written: where the lane is cut off, more of it is trained again."""
 
 
 class LaneCheckpoint:
@@ -72,20 +79,30 @@ class LaneCheckpoint:
         return InvalidInput(FieldError("checkpoint", str(self._path), problem, remedy))
 
     def save_if_due(self) -> None:
-        """Write the lane's state, unless that was done a moment ago."""
+        """Write the lane's state, unless that was done a moment ago; what cannot be written is tried again later."""
         if time.monotonic() - self._saved_at < self._every_seconds:
             return
+        content = io.BytesIO()  # torch tells of a full disk by an error that could be any
+        torch.save(self._training.state(), content)
+        try:
+            self._write(content.getbuffer())
+        except OSError as error:
+            text = f"The checkpoint {self._path} cannot be written ({error.strerror or error}); the training goes on."
+            warnings.warn(text, CheckpointWarning, stacklevel=2)
+        self._saved_at = time.monotonic()
+
+    def _write(self, content: memoryview) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(f".{os.getpid()}.partial")
         try:
             with partial.open("wb") as file:
-                torch.save(self._training.state(), file)
+                file.write(content)
                 file.flush()
                 # On disk before it takes the old one's place: a power cut could else leave a name without
                 # content.
                 os.fsync(file.fileno())
             partial.replace(self._path)
         except BaseException:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise
-        self._saved_at = time.monotonic()

@@ -128,6 +128,22 @@ def test_what_a_process_warns_of_is_in_its_sweeps_log_once(store: Store, record_
     assert found == [("warning", "a node is gone", "s1-0000"), ("error", "out of memory", None)]
 
 
+def test_what_a_process_warns_of_after_it_lost_its_sweep_is_not_in_the_sweeps_log(
+    store: Store, record_sweep: RecordSweep
+) -> None:
+    record_sweep("s1")
+    lease = store.claim_sweep("s1", "here:1:1", is_alive=lambda owner, heartbeat: True).lease
+    log = logging.getLogger("search")
+    with copied_to_sweep(store, "s1") as sweep_log:
+        sweep_log.write_to(store.fenced(lease))
+        log.warning("mine")
+    with copied_to_sweep(store, "s1") as sweep_log:
+        sweep_log.write_to(store.fenced(lease))
+        store.claim_sweep("s1", "there:2:2", is_alive=lambda owner, heartbeat: False)
+        log.warning("no longer mine")
+    assert [event.message for event in store.events("s1") if event.kind == "log"] == ["mine"]
+
+
 def test_a_warning_in_the_middle_of_a_write_does_not_wait_for_itself(store: Store, record_sweep: RecordSweep) -> None:
     record_sweep("s1")
     store.claim_sweep("s1", "here:1:1", is_alive=lambda owner, heartbeat: True)

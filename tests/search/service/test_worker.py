@@ -21,14 +21,20 @@ from driver_process import DriverProcess
 from driver_process import RayProcess
 from driver_process import eventually
 from driver_process import joining
+from recorded_sweeps import RecordSweep
 from sweep_record import Record
 from sweep_record import assert_complete
 from sweep_record import assert_kept
 from sweep_record import assert_nothing_runs
 
+from search.errors import LeaseLost
+from search.errors import NotInstalledHere
+from search.errors import SweepFailed
 from search.errors import SweepInterrupted
 from search.home import Home
 from search.orchestrator import run_queued_sweep
+from search.service import cluster_probe
+from search.service.cluster_probe import ClusterProbe
 from search.service.local import LocalService
 from search.store import AttemptState
 from search.store import ProcessKind
@@ -40,6 +46,7 @@ from search.store import Verb
 
 # About a second of training each on a quiet machine.
 LONG = 60
+PLAIN = {"dataset": "digits", "noise_rate": 0.4, "supervision": "gr"}
 
 
 @dataclass
@@ -265,6 +272,34 @@ def no_cluster() -> str:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
+def test_why_a_cluster_does_not_answer_is_logged_once(
+    no_cluster: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster_probe, "_SECONDS_UNTIL_NEXT_TRY", 0.0)
+    probe = ClusterProbe(no_cluster, None)
+
+    def look() -> None:
+        tried_at = probe._next_at
+        eventually(lambda: probe.look() or probe._next_at != tried_at)
+
+    look()
+    look()
+    (said,) = caplog.messages
+    assert said.startswith(f"no sweep is taken up while the Ray cluster at {no_cluster} does not answer: ray_address")
+    assert "no Ray answers there" in said
+    # What the process that asks says of an error that nobody foresaw, or where it dies, is another text.
+    monkeypatch.setattr(cluster_probe, "_LONGEST_LOOK", 0.0)
+    look()
+    assert caplog.messages[1].endswith("ended with status -9")
+
+
+@pytest.mark.parametrize("command", ["worker", "serve"])
+def test_address_at_which_no_sweep_can_ever_run_is_refused_at_once(command: str, tmp_path: Path) -> None:
+    with DriverProcess(tmp_path, command, "--ray-address", "ray://head:10001") as process:
+        assert process.wait() == 2
+        assert "is for Ray Client, which cannot run a sweep" in " ".join(process.output.split())
+
+
 @pytest.mark.long
 def test_worker_takes_up_nothing_while_its_cluster_does_not_answer(alone: Installation, no_cluster: str) -> None:
     sweep_id = alone.submit()
@@ -294,6 +329,57 @@ def test_worker_waits_for_a_store_that_does_not_answer(tmp_path: Path) -> None:
         worker.terminate()
         assert worker.wait() == 0
     assert worker.output.splitlines()[-1].endswith("worker stopped")
+
+
+def test_sweep_that_is_not_for_this_worker_is_left_to_others(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    record_sweep("s1", supervision="of_a_plugin", spec=PLAIN | {"supervision": "of_a_plugin"}, attended=False)
+    record_sweep("of_a_laptop").fell_asleep()
+    with DriverProcess(tmp_path, "worker", "--log-format", "json") as worker:
+        worker.wait_for('"left to others"')
+        worker.terminate()
+        assert worker.wait() == 0
+    sweep = store.sweep("s1")
+    assert (sweep.state, sweep.fence, sweep.deaths) == (SweepState.QUEUED, 0, 0)
+    (said,) = [event for event in store.events("s1") if event.kind == "log"]
+    assert "supervision = 'of_a_plugin': no such supervision" in said.message
+    assert worker.output.count("taking up") == 1
+    assert store.sweep("of_a_laptop").owner == "laptop:1:1.0"  # nobody but its user may wake it
+
+
+@pytest.mark.parametrize("missing", [{"dataset": "of_a_plugin"}, {"backbone": "of_a_plugin"}, {"of_a_release": 1}])
+def test_no_process_claims_a_sweep_whose_spec_it_cannot_read(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path, missing: dict[str, object]
+) -> None:
+    record_sweep("s1", spec=PLAIN | missing, attended=False)
+    with pytest.raises(NotInstalledHere, match=next(iter(missing))):
+        run_queued_sweep("s1", lease_seconds=60, home=Home(tmp_path))
+    assert store.sweep("s1").fence == 0
+
+
+def test_process_is_told_of_the_store_that_refuses_it_once_it_has_lost_the_sweep(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    record_sweep("s1", spec=PLAIN, attended=False)
+    given: list[Store] = []
+    with pytest.raises(SweepFailed, match="is not the one that the finished trials"):
+        run_queued_sweep("s1", lease_seconds=60, home=Home(tmp_path), on_claimed=given.append)
+    with pytest.raises(LeaseLost):
+        given[0].add_event("s1", "too late")
+
+
+def test_sweep_whose_process_is_only_starting_when_the_worker_stops_did_not_die(
+    store: Store, record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    record_sweep("s1", spec=PLAIN, attended=False)
+    with DriverProcess(tmp_path, "worker") as worker:
+        worker.wait_for("taking up")
+        worker.terminate()
+        assert worker.wait() == 0
+    assert "stopped while it was starting" in worker.output
+    assert "its process died" not in worker.output
+    assert (store.sweep("s1").fence, store.sweep("s1").deaths) == (0, 0)
 
 
 def test_second_signal_kills_what_runs(alone: Installation) -> None:

@@ -332,6 +332,25 @@ def test_a_lease_that_ran_out_or_whose_process_died_is_released_and_others_are_n
     assert store.sweep("living").owner == store.sweep("attended").owner == WORKER
 
 
+def test_what_a_person_runs_on_a_machine_that_may_be_asleep_is_kept_until_it_is_asked_for(store: Store) -> None:
+    for id in ("asleep", "resumed", "cancelled", "leased"):
+        add_sweep(store, id)
+        if id != "leased":
+            store.claim_sweep(id, OTHER, is_alive=alive)
+    claim(store, "leased", OTHER)
+    store.ask("cancelled", Verb.CANCEL)
+
+    def heard_lately(_owner: str, heartbeat_at: datetime) -> bool:
+        return heartbeat_at > later
+
+    later = utc_now()
+    assert [sweep.id for sweep in store.release_lost(heard_lately, sweep_id="resumed")] == ["resumed"]
+    assert store.sweep("resumed").message == "the process that ran it has long been silent"
+    released = store.release_lost(heard_lately, may_sleep=lambda owner: owner == OTHER)
+    assert [(sweep.id, sweep.state) for sweep in released] == [("cancelled", SweepState.CANCELLED)]
+    assert store.sweep("asleep").owner == OTHER
+
+
 def test_a_sweep_that_kills_its_process_again_and_again_fails_with_the_reason(store: Store) -> None:
     add_sweep(store)
     for _ in range(MOST_DEATHS - 1):
