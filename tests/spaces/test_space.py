@@ -141,6 +141,8 @@ def test_continuous_space_has_no_grid() -> None:
     [
         ({"kind": "kappa", "lam": [3, 1]}, r"starts above its end. Write it as \[1, 3\]"),
         ({"kind": "kappa", "kappa": [-1, 1]}, r"starts below 0"),
+        ({"kind": "kappa", "kappa": [0, 1e308]}, r"e\^kappa, is no number any more. End it at 700"),
+        ({"kind": "kappa", "lam": [0, 1e308]}, r"ends beyond any use. End it at 1e\+06"),
         ({"kind": "box", "beta": [0, math.inf]}, "finite"),
         ({"kind": "box", "beta": [0, True]}, "truth value"),
         ({"kind": "box", "betta": [0, 1]}, "betta"),

@@ -5,10 +5,12 @@ import hashlib
 import pickle
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from trainers.datasets import dataset_names
 from trainers.datasets import dataset_source
 from trainers.datasets import digits as digits_source
 from trainers.datasets import load_dataset
+from trainers.datasets.arrays import ArrayFile
 from trainers.errors import InvalidInput
 
 InstallPackage = Callable[..., None]
@@ -425,6 +428,28 @@ def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pyte
     assert dataset.example_shape == (3, 32, 32)
     assert torch.equal(dataset.x_train.flatten(1), torch.from_numpy(contents["train"]["data"]))
     assert dataset.y_test.tolist() == contents["test"]["fine_labels"]
+
+
+def test_one_that_takes_long_to_load_keeps_nobody_from_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    np.savez(tmp_path / "slow.npz", **good_arrays())
+    begun, enough = threading.Event(), threading.Event()
+    load = ArrayFile.load
+
+    def slow(self: ArrayFile, *given: Any) -> Dataset:
+        begun.set()
+        enough.wait(60)
+        return load(self, *given)
+
+    monkeypatch.setattr(ArrayFile, "load", slow)
+    loading = threading.Thread(target=load_dataset, args=(str(tmp_path / "slow.npz"),), daemon=True)
+    loading.start()
+    begun.wait(60)
+    other = threading.Thread(target=load_dataset, args=("digits",), daemon=True)
+    other.start()
+    other.join(30)
+    assert not other.is_alive()
+    enough.set()
+    loading.join()
 
 
 # --- .npz files ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import subprocess
@@ -32,6 +33,7 @@ from search.service import followed_log
 from search.service.asking import MlflowPages
 from search.service.json_body import DEEPEST
 from search.service.json_body import MOST_BYTES
+from search.service.local import LocalService
 from search.service.rate_limit import RateLimit
 from search.store import Role
 from search.store import Store
@@ -442,6 +444,7 @@ def test_a_log_goes_on_where_it_was_cut_off(ada: httpx.Client, record_sweep: Rec
     assert everything == [1, 2, 3, 4]
     assert numbers(ada.get(where, headers={**STREAM, "Last-Event-ID": "2"}).text) == [3, 4]
     assert numbers(ada.get(where, headers=STREAM, params={"after": 3}).text) == [4]
+    assert numbers(ada.get(where, headers={**STREAM, "Last-Event-ID": "9" * 5000}).text) == everything
     # A browser reconnects for ever unless it is told that there is nothing.
     nothing = ada.get(where, headers={**STREAM, "Last-Event-ID": "4"})
     assert (nothing.status_code, nothing.text) == (204, "")
@@ -463,6 +466,54 @@ def test_a_quiet_log_says_that_it_is_still_there(
     with ada.stream("GET", "/api/v1/sweeps/sweep/events", headers=STREAM) as answer:
         lines = answer.iter_lines()
         assert next(line for line in lines if line.startswith(":")) == ": still here"
+
+
+def test_a_token_that_was_revoked_reads_a_log_no_longer_than_a_stream_lasts(
+    ada: httpx.Client, store: Store, record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_log, "_LONGEST_SECONDS", 0.1)
+    record_sweep("sweep")
+    where = "/api/v1/sweeps/sweep/events"
+    told = ada.get(where, headers=STREAM).text
+    assert "event: submitted" in told
+    assert "event: end" not in told
+    store.tokens.revoke("ada")
+    problem(ada.get(where, headers=STREAM), 401, "unauthenticated")
+
+
+def test_checks_that_take_long_keep_nobody_from_reading(
+    ada: httpx.Client, monkeypatch: pytest.MonkeyPatch, record_sweep: RecordSweep
+) -> None:
+    record_sweep("sweep")
+    enough = threading.Event()
+    monkeypatch.setattr(LocalService, "check", lambda service, fields: enough.wait(60) and None)
+    with ThreadPoolExecutor(50) as threads:
+        checks = [threads.submit(ada.post, "/api/v1/validate", json=FIELDS) for _ in range(50)]
+        try:
+            for path in ("health/live", "health/ready", "sweeps", "sweeps/sweep"):
+                assert httpx.get(f"{ada.base_url}/api/v1/{path}", headers=ada.headers, timeout=20).status_code == 200
+        finally:
+            enough.set()
+        for check in checks:
+            check.result()
+
+
+def test_a_list_is_told_although_a_sweep_of_it_is_deleted_meanwhile(
+    api: Served, ada: httpx.Client, store: Store, record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stays", "goes"):
+        record_sweep(name).done()
+    progress_of = Store.progress_of
+
+    def then_delete(self: Store, ids: list[str]) -> dict[str, Any]:
+        found = progress_of(self, ids)
+        with contextlib.suppress(InvalidInput):
+            store.delete_sweep("goes")
+        return found
+
+    monkeypatch.setattr(Store, "progress_of", then_delete)
+    told = ada.get("/api/v1/sweeps").json()["items"]
+    assert {each["id"]: each["best"] for each in told} == {"stays": None, "goes": None}
 
 
 def test_many_who_follow_leave_room_for_others(ada: httpx.Client, record_sweep: RecordSweep) -> None:

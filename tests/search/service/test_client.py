@@ -267,6 +267,15 @@ class TestFollowing:
         assert [event.message for event in heard[1:]] == ["before", "while it was away", "after", "done"]
         assert [event.number for event in heard] == [1, 2, 3, 4, 5]
 
+    def test_a_proxy_may_cut_a_quiet_stream_as_often_as_it_likes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("search.service.client._AWAY_SECONDS", 0.05)
+        monkeypatch.setattr("search.service.transport._FIRST_PAUSE", 0.01)
+        cut = Answer(200, ": still here\n\n", {"Content-Type": "text/event-stream"})
+        end = Answer(200, "event: end\ndata: {}\n\n", {"Content-Type": "text/event-stream"})
+        with answering(*[cut] * 12, end) as (url, asked), Client(url) as client:
+            assert list(client._events("mine", 0, follow=True)) == []  # who follows has looked for the sweep already
+            assert len(asked) == 13
+
     def test_a_sweep_that_is_deleted_while_it_is_followed_is_said(
         self, client: Client, store: Store, record_sweep: RecordSweep
     ) -> None:

@@ -142,6 +142,15 @@ def test_the_same_key_gives_the_same_sweep(service: LocalService) -> None:
     assert service.asked_by("bo").submit(FIELDS, request_key="mine").id != first.sweep.id
 
 
+def test_what_was_accepted_under_a_key_stays_so_when_it_could_not_be_submitted_any_more(service: LocalService) -> None:
+    large = {**FIELDS, "resources": {"cpus": 4}}
+    told = service.submit(large, request_key="nightly")
+    service.store.processes.say("node:1:2", ProcessKind.WORKER, {"resources": TWO_CORES.to_json()})
+    with pytest.raises(InvalidInput, match=r"resources\.cpus"):
+        service.submit(large)
+    assert service.submit(large, request_key="nightly").id == told.id
+
+
 @pytest.mark.parametrize("given", [{"fields": {**FIELDS, "trials": 5}}, {"fields": FIELDS, "priority": 1}])
 def test_a_key_is_refused_for_anything_else(service: LocalService, given: dict[str, Any]) -> None:
     told = service.submit(FIELDS, request_key="mine")

@@ -68,6 +68,12 @@ def test_cookie_stays_on_https_where_it_was_set_there(client: httpx.Client, toke
     assert "secure" in answer.headers["Set-Cookie"].lower()
 
 
+def test_cookie_is_for_tls_where_users_come_by_it_whatever_the_proxy_says(store: Store, token: str) -> None:
+    guard = Guard.of_service(store.tokens, "127.0.0.1")
+    with served(Starlette(routes=[*login_routes(guard, tls=True)])) as url:
+        assert "secure" in httpx.post(f"{url}/login", data={"token": token}).headers["Set-Cookie"].lower()
+
+
 @pytest.mark.parametrize("token_text", ["", "emph_wrong", "emph_" + "x" * 43, "x" * 5000, "é"])
 def test_wrong_token_sets_no_cookie_and_is_not_shown_again(client: httpx.Client, token: str, token_text: str) -> None:
     answer = client.post("/login", data={"token": token_text})

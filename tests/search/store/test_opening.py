@@ -27,6 +27,7 @@ from search.errors import SweepInterrupted
 from search.errors import TrialFinished
 from search.store import Store
 from search.store import SweepState
+from search.store import database
 from search.store import migrations
 from search.store.models import Base
 from trainers.errors import EmphasisError
@@ -250,6 +251,16 @@ def test_a_wrong_password_is_refused_without_repeating_it(postgresql_url: str) -
     with pytest.raises(StoreUnavailable, match="nobody") as caught:
         Store.open(user_url)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_pool_that_is_used_up_is_a_store_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_POOL", {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1})
+    with Store.open(f"sqlite:///{tmp_path / 'emphasis.db'}") as store, store._reading() as session:
+        session.connection()
+        with pytest.raises(StoreUnavailable, match="had no free connection"):
+            store.sweeps()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
