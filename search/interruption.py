@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -11,6 +12,9 @@ from typing import Any
 from typing import Self
 
 from search.errors import LeaseLost
+from trainers.errors import EmphasisError
+
+_log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_HEARTBEATS = 2.0
@@ -110,20 +114,23 @@ class Lookout:
     def _look(self) -> None:
         beaten_at = time.monotonic()
         while not self._over.wait(_SECONDS_BETWEEN_LOOKS):
-            reason = self.find_loss()
+            reason = self._asked(self.find_loss)
             if reason is None and time.monotonic() - beaten_at >= _SECONDS_BETWEEN_HEARTBEATS:
                 beaten_at = time.monotonic()
-                reason = self._beat()
+                reason = self._asked(self._heartbeat)
             if reason is not None:
                 self._interruption.request(reason)
                 if not self._over.wait(_LONGEST_REACTION):
                     self._last_resort(reason)
                 return
 
-    def _beat(self) -> str | None:
+    def _asked(self, why: Callable[[], str | None]) -> str | None:
         try:
-            return self._heartbeat()
+            return why()
         except LeaseLost as error:
             return error.reason
+        except EmphasisError:
+            return None  # what the sweep itself writes next will say so
         except Exception:
-            return None  # what the sweep itself writes next will say so; who stops beating loses the lease
+            _log.exception("the sweep is looked after on, since who stops renewing its lease loses it")
+            return None

@@ -38,7 +38,7 @@ _MEANINGS = {
     421: "The Host header is not a name of this service.",
     422: "The input cannot be used; every field that is wrong is named.",
     429: "Too many requests; Retry-After says when to ask again.",
-    503: "The store does not answer.",
+    503: "The store does not answer, or too many submissions are being checked; Retry-After says when to ask again.",
 }
 _ALWAYS = (401, 403, 421, 429, 503)
 

@@ -18,6 +18,7 @@ from search.service import sweep_routes
 from search.service.access_log import AccessLog
 from search.service.answers import answer_errors
 from search.service.asking import MlflowPages
+from search.service.checking import CheckingThreads
 from search.service.guard import Guard
 from search.service.guarded import Guarded
 from search.service.local import LocalService
@@ -53,6 +54,7 @@ def create_app(
         openapi_url=OPENAPI, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_loading_torch
     )
     app.state.service, app.state.mlflow = service, mlflow or MlflowPages()
+    app.state.checking = CheckingThreads()
     app.state.metrics = Metrics(service.store)
     for ours in (sweep_routes, catalogue_routes, identity_routes, health_routes):
         app.router.routes.extend(ours.router.routes)

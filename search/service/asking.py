@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
-from typing import TypeVar
 
-from anyio import CapacityLimiter
-from anyio import to_thread
 from fastapi import Depends
 from starlette.requests import Request
 
+from search.service.checking import CheckingThreads
 from search.service.identity import Identity
 from search.service.local import LocalService
 from search.service.problems import Refused
 from search.service.problems import forbidden
-
-Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +46,21 @@ def _submitting(request: Request) -> LocalService:
     return _reading(request)
 
 
+def _checking(request: Request) -> CheckingThreads:
+    threads: CheckingThreads = request.app.state.checking
+    return threads
+
+
 def _identity(request: Request) -> Identity:
     identity: Identity = request.state.identity
     return identity
 
 
-_AT_ONCE = CapacityLimiter(8)
-
-
-async def in_turn(work: Callable[[], Told]) -> Told:
-    """Do what may take minutes, such as reading a data set, a few at a time; whoever reads is not kept waiting."""
-    return await to_thread.run_sync(work, limiter=_AT_ONCE)
-
-
 Asker = Annotated[Identity, Depends(_identity)]
 """Who asks."""
+
+Checking = Annotated[CheckingThreads, Depends(_checking)]
+"""Where submissions are checked."""
 
 Reading = Annotated[LocalService, Depends(_reading)]
 """The service, for whoever may read."""

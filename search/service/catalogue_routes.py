@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Annotated
 from typing import Any
 
@@ -17,9 +16,9 @@ from search.naming import written_name
 from search.service import examples
 from search.service.answers import declared
 from search.service.answers import not_found
+from search.service.asking import Checking
 from search.service.asking import Reading
 from search.service.asking import Submitting
-from search.service.asking import in_turn
 from search.service.json_body import json_object
 from search.service.problems import Refused
 from search.service.sweep_routes import Text
@@ -71,9 +70,11 @@ def recommendations(
     response_description="It can be submitted; this is what it comes to.",
     responses={**declared(400, 413, 415, 422), 200: examples.of(examples.CHECKED)},
 )
-async def validate(asked: Submitting, fields: Annotated[dict[str, Any], Depends(json_object)]) -> Checked:
+async def validate(
+    asked: Submitting, threads: Checking, fields: Annotated[dict[str, Any], Depends(json_object)]
+) -> Checked:
     """Check a sweep's fields, data and resources as a submission does. Nothing is recorded or downloaded."""
-    return await in_turn(partial(asked.check, fields))
+    return await threads.run(lambda: asked.check(fields))
 
 
 @router.get(

@@ -23,7 +23,7 @@ from search.service.problems import Refused
 from search.service.problems import response
 from search.service.request_target import request_target
 
-_THREADS = 10
+_AT_ONCE = 8
 
 
 class Guarded:
@@ -50,8 +50,8 @@ class Guarded:
         self._app, self._guard = app, guard
         self._open_paths, self._login_path = frozenset(open_paths), login_path
         self._answer = answer
-        # Threads of its own: whoever keeps all the others busy keeps nobody from being told so.
-        self._threads = CapacityLimiter(_THREADS)
+        # Threads of its own: who is let in must not wait for what those inside do.
+        self._threads = CapacityLimiter(_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer why not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Annotated
 from typing import Any
 from urllib.parse import quote
@@ -22,9 +21,9 @@ from starlette.responses import StreamingResponse
 
 from search.service import examples
 from search.service.answers import declared
+from search.service.asking import Checking
 from search.service.asking import Reading
 from search.service.asking import Submitting
-from search.service.asking import in_turn
 from search.service.bounds import LONGEST_KEY
 from search.service.bounds import MOST_ITEMS
 from search.service.bounds import MOST_PRIORITY
@@ -92,6 +91,7 @@ _LOCATION = {"Location": {"description": "Where the sweep is read.", "schema": {
 )
 async def submit(
     asked: Submitting,
+    threads: Checking,
     fields: Annotated[dict[str, Any], Depends(json_object)],
     response: Response,
     priority: Annotated[
@@ -113,7 +113,7 @@ async def submit(
 
     The body is a SweepSpec with one noise rate, as `emphasis run` takes it in a file.
     """
-    found = await in_turn(partial(asked.submission, fields, priority=priority, request_key=request_key))
+    found = await threads.run(lambda: asked.submission(fields, priority=priority, request_key=request_key))
     response.status_code = 201 if found.created else 200
     response.headers["Location"] = f"{router.prefix}/{found.sweep.id}"
     return found.sweep

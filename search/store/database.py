@@ -38,8 +38,13 @@ BUSY_SECONDS = 30.0
 # Enough for every thread of a server; who finds none free within this time is told.
 _POOL = {"pool_size": 20, "max_overflow": 30, "pool_timeout": 20.0}
 # A server that has gone without a word is noticed well within a lease, in seconds and (the last) milliseconds.
-_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-_PATIENCE = {**_PATIENCE, "tcp_user_timeout": 25_000}
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 
 #: Name of the PostgreSQL advisory lock under which a database is migrated: "EMPHASIS" in ASCII.
 _MIGRATION_LOCK = int.from_bytes(b"EMPHASIS", "big")

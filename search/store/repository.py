@@ -1191,7 +1191,15 @@ def _release_trials(session: Session, sweep_id: str, reason: str) -> Sequence[Tr
 
 
 def _request_hash(request: Mapping[str, Any], priority: int) -> str:
-    return hashlib.sha256(json.dumps([request, priority], sort_keys=True, default=str).encode()).hexdigest()
+    text = json.dumps([_sorted(request), priority], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    """The value with its mappings in one order; whether it is any use is found out later."""
+    if isinstance(value, Mapping):
+        return sorted(((str(key), _sorted(each)) for key, each in value.items()), key=lambda item: item[0])
+    return [_sorted(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _requested(session: Session, submitter: str, request_key: str, request_hash: str) -> Sweep | None:

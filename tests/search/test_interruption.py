@@ -154,7 +154,7 @@ def test_a_store_that_does_not_take_a_heartbeat_does_not_end_the_sweep() -> None
     def beat() -> None:
         beats.append(None)
         if len(beats) < 3:
-            raise StoreUnavailable("the disk is full")
+            raise (StoreUnavailable if len(beats) == 1 else RuntimeError)("the disk is full")
         raise LeaseLost("sweep", "another has it now")
 
     assert interrupted_by(lambda asked: Lookout(asked, beat, lambda reason: None)) == "another has it now"

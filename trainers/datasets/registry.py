@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from trainers.datasets.arrays import ArrayFile
 from trainers.datasets.cifar import CIFAR10
@@ -40,8 +41,9 @@ _PATHS = "Or give the path of a .npz file, of a .csv or .parquet table of images
 # for comes last. Only the last few are kept, since a service is asked for many.
 _loaded: dict[tuple[str, Path | None], tuple[tuple[object, ...], Dataset]] = {}
 _MOST_LOADED = 4
-_looking = threading.Lock()
-_loading: dict[tuple[str, Path | None], threading.Lock] = {}
+_bookkeeping = threading.Lock()
+# Each data set is loaded once at a time, and none waits for another, which may take many minutes to decode.
+_loading: WeakValueDictionary[tuple[str, Path | None], threading.Lock] = WeakValueDictionary()
 
 
 def dataset_names() -> list[str]:
@@ -140,18 +142,18 @@ def load_dataset(
     source = dataset_source(name)
     folder = _folder(data_dir)
     key = (name, folder and folder.absolute())
-    with _looking:
+    with _bookkeeping:
         loading = _loading.setdefault(key, threading.Lock())
-    with loading:  # what takes minutes to decode keeps nobody from another data set
+    with loading:
         version = source.version(folder) if isinstance(source, FileSource) else ()
-        known = _loaded.get(key)
+        with _bookkeeping:
+            known = _loaded.pop(key, None)
         if known is None or known[0] != version:
             if isinstance(source, FileSource):
                 known = (version, source.load(folder, download, on_progress))
             else:
                 known = (version, source.load(folder, download))
-        with _looking:
-            _loaded.pop(key, None)
+        with _bookkeeping:
             _loaded[key] = known
             while len(_loaded) > _MOST_LOADED:
                 del _loaded[next(iter(_loaded))]

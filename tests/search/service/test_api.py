@@ -486,16 +486,24 @@ def test_checks_that_take_long_keep_nobody_from_reading(
 ) -> None:
     record_sweep("sweep")
     enough = threading.Event()
-    monkeypatch.setattr(LocalService, "check", lambda service, fields: enough.wait(60) and None)
-    with ThreadPoolExecutor(50) as threads:
-        checks = [threads.submit(ada.post, "/api/v1/validate", json=FIELDS) for _ in range(50)]
+    check = LocalService.check
+    monkeypatch.setattr(LocalService, "check", lambda service, fields: (enough.wait(60), check(service, fields))[1])
+    clients = 70
+    with ThreadPoolExecutor(clients) as threads:
+        checks = [threads.submit(httpx.post, f"{ada.base_url}/api/v1/validate", json=FIELDS, headers=ada.headers,
+                                 timeout=60) for _ in range(clients)]  # fmt: skip
         try:
+            # Those that can neither be checked nor wait are told at once.
+            eventually(lambda: sum(asked.done() for asked in checks) == 6)
             for path in ("health/live", "health/ready", "sweeps", "sweeps/sweep"):
                 assert httpx.get(f"{ada.base_url}/api/v1/{path}", headers=ada.headers, timeout=20).status_code == 200
         finally:
             enough.set()
-        for check in checks:
-            check.result()
+        answers = [asked.result() for asked in checks]
+    busy = [answer for answer in answers if answer.status_code == 503]
+    assert [(problem(answer, 503, "busy")["type"], answer.headers["retry-after"]) for answer in busy] == [
+        ("/problems/busy", "5")
+    ] * 6
 
 
 def test_a_list_is_told_although_a_sweep_of_it_is_deleted_meanwhile(

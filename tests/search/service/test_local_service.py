@@ -151,6 +151,12 @@ def test_what_was_accepted_under_a_key_stays_so_when_it_could_not_be_submitted_a
     assert service.submit(large, request_key="nightly").id == told.id
 
 
+def test_fields_that_are_no_json_are_refused_with_a_key_as_without(service: LocalService) -> None:
+    for key in (None, "mine"):
+        with pytest.raises(InvalidInput, match="training"):
+            service.submit({**FIELDS, "training": {1: 2, "epochs": 3}}, request_key=key)
+
+
 @pytest.mark.parametrize("given", [{"fields": {**FIELDS, "trials": 5}}, {"fields": FIELDS, "priority": 1}])
 def test_a_key_is_refused_for_anything_else(service: LocalService, given: dict[str, Any]) -> None:
     told = service.submit(FIELDS, request_key="mine")

@@ -186,8 +186,11 @@ class Form {
 
   async check() {
     const asked = ++this.asked;
+    this.checking?.abort();
+    this.checking = new AbortController();
+    const signal = AbortSignal.any([this.signal, this.checking.signal]);
     try {
-      const checked = await ask("POST", "/validate", { body: this.spec(), signal: this.signal });
+      const checked = await ask("POST", "/validate", { body: this.spec(), signal });
       if (asked === this.asked) this.judge([], planOf(checked));
     } catch (problem) {
       if (this.signal.aborted || asked !== this.asked) return;
