@@ -28,6 +28,7 @@ class CheckingThreads:
 
     def __init__(self) -> None:
         self._limiter = CapacityLimiter(_AT_ONCE)
+        self._taken = 0
 
     async def run(self, check: Callable[[], Result]) -> Result:
         """Run a check in one of the threads, as soon as one is free.
@@ -35,6 +36,10 @@ class CheckingThreads:
         Raises:
             Refused: With 503: too many wait already.
         """
-        if self._limiter.statistics().tasks_waiting >= _MOST_WAITING:
+        if self._taken >= _AT_ONCE + _MOST_WAITING:
             raise Refused(_BUSY, {"Retry-After": "5"})
-        return await to_thread.run_sync(check, limiter=self._limiter)
+        self._taken += 1
+        try:
+            return await to_thread.run_sync(check, limiter=self._limiter)
+        finally:
+            self._taken -= 1

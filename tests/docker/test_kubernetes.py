@@ -58,5 +58,5 @@ def test_commands_are_those_of_compose() -> None:
     for container in CONTAINERS:
         for word in container.get("command", []):
             option = word.partition("=")[0]
-            if option.startswith("--") and not option.startswith(("--public", "--may-grow")):
+            if option.startswith("--") and not option.startswith(("--public", "--trusted", "--may-grow")):
                 assert option in text, option
