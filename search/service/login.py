@@ -101,6 +101,9 @@ def login_routes(guard: Guard, tls: bool = False) -> list[Route]:
             TLS only.
     """
 
+    def for_tls_only(request: Request) -> bool:
+        return tls or request.url.scheme == "https"
+
     async def show(request: Request) -> Response:
         if not await run_in_threadpool(guard.required):
             return _go_to(_next(request))
@@ -116,7 +119,7 @@ def login_routes(guard: Guard, tls: bool = False) -> list[Route]:
             token,
             max_age=_MONTH,
             httponly=True,
-            secure=tls or request.url.scheme == "https",
+            secure=for_tls_only(request),
             # Not strict: a link in a message to a run would then ask for the token again.
             samesite="lax",
         )
@@ -124,7 +127,7 @@ def login_routes(guard: Guard, tls: bool = False) -> list[Route]:
 
     async def log_out(request: Request) -> Response:
         answer = _go_to(LOGIN_PATH)
-        answer.delete_cookie(COOKIE, httponly=True, secure=tls or request.url.scheme == "https", samesite="lax")
+        answer.delete_cookie(COOKIE, httponly=True, secure=for_tls_only(request), samesite="lax")
         return answer
 
     return [

@@ -267,8 +267,10 @@ class _Service:
             while True:
                 try:
                     await asyncio.to_thread(self._store.processes.say, name, ProcessKind.SERVER, facts)
-                except Exception as error:  # whatever it was: who stops saying so counts as dead
+                except StoreUnavailable as error:
                     _log.warning("%s", error)
+                except Exception:
+                    _log.exception("this server goes on saying that it lives, since it would else count as dead")
                 await asyncio.sleep(_SECONDS_BETWEEN_SIGNS_OF_LIFE)
 
         task = asyncio.create_task(say())
