@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from brake import Brake
 from driver_process import RayProcess
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
@@ -26,10 +27,24 @@ def _no_shared_installation(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayProcess]:
-    """A Ray that runs already, for the sweeps of one file."""
-    ray = RayProcess()
+@pytest.fixture(scope="session")
+def installed_brake(tmp_path_factory: pytest.TempPathFactory) -> Brake:
+    """What braked sweeps are held back with; a test asks for `brake`."""
+    return Brake(tmp_path_factory.mktemp("brake"))
+
+
+@pytest.fixture
+def brake(installed_brake: Brake) -> Iterator[Brake]:
+    """Holds the trials of braked sweeps, all of them at first."""
+    installed_brake.close()
+    with installed_brake:
+        yield installed_brake
+
+
+@pytest.fixture(scope="session")
+def cluster(installed_brake: Brake) -> Iterator[RayProcess]:
+    """A Ray that runs already, for all sweeps that do not start one of their own."""
+    ray = RayProcess(installed_brake.environment)
     yield ray
     ray.stop()
 

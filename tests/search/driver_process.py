@@ -134,9 +134,14 @@ class DriverProcess:
 
 
 class RayProcess:
-    """A Ray that runs already when sweeps join it, as on a shared installation."""
+    """A Ray that runs already when sweeps join it, as on a shared installation.
 
-    def __init__(self) -> None:
+    Args:
+        environment: Variables on top of the present ones, for it and for the drivers that join it.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
         script = (
             "import ray, sys\n"
             "from search.cluster import ray_cluster\n"
@@ -147,6 +152,7 @@ class RayProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-c", script],
             cwd=_REPOSITORY,
+            env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -157,15 +163,6 @@ class RayProcess:
         assert line is not None, "Ray did not start"
         self.address = line.split()[1]
 
-    def training(self) -> list[psutil.Process]:
-        """The processes that train trials."""
-        found = []
-        for process in psutil.Process(self._process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::ImplicitFunc"):
-                    found.append(process)
-        return found
-
     def stop(self) -> None:
         """End it."""
         self._process.communicate(timeout=LONGEST_WAIT)
@@ -174,4 +171,4 @@ class RayProcess:
 def joining(cluster: RayProcess, **others: str) -> dict[str, str]:
     """The variables of a driver that joins a running Ray."""
     # Ray started by `ray.init` asks for the token that it has left in the user's home.
-    return {"RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "token", **others}
+    return {"RAY_ADDRESS": cluster.address, "RAY_AUTH_MODE": "token", **cluster.environment, **others}

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,9 +61,10 @@ class RayNodes:
 
     Args:
         autoscaled: How many nodes of one CPU its autoscaler may bring; 0 for a cluster without one.
+        environment: Variables of its processes on top of the present ones.
     """
 
-    def __init__(self, autoscaled: int = 0) -> None:
+    def __init__(self, autoscaled: int = 0, environment: Mapping[str, str] | None = None) -> None:
         # Short, as its sockets lie there.
         self._folder = Path(tempfile.mkdtemp(prefix="ray-"))
         head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
@@ -77,6 +79,7 @@ class RayNodes:
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_FAKE_CLUSTER": "1",
                 "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+                **(environment or {}),
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -17,8 +17,6 @@ from search.store import TrialState
 SMALL = ("--dataset", "digits", "--noise-rate", "0.4", "--trials", "4", "--confirm-top", "1")
 SMALL = (*SMALL, "--confirm-seeds", "2", "--concurrency", "1")
 TRIALS = 8
-# About a second of training on a quiet machine: time to be killed in.
-LONG = ("--epochs", "40")
 
 
 @dataclass

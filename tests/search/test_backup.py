@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brake import BRAKED
+from brake import Brake
 from driver_process import DriverProcess
 from driver_process import RayProcess
 from driver_process import joining
@@ -23,7 +25,6 @@ from mlflow_tables import give_tables
 from recorded_sweeps import EPOCHS
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
-from sweep_record import LONG
 from sweep_record import SMALL
 from sweep_record import TRIALS
 from sweep_record import Record
@@ -302,11 +303,14 @@ class TestRestore:
 
     @pytest.mark.long
     def test_sweep_backed_up_while_it_runs_ends_here_and_is_completed_there(
-        self, home: Home, file: Path, elsewhere: Home, cluster: RayProcess
+        self, home: Home, file: Path, elsewhere: Home, cluster: RayProcess, brake: Brake
     ) -> None:
-        with DriverProcess(home.path, "run", *SMALL, *LONG, environment=joining(cluster)) as driver:
+        brake.let(2)
+        arguments = (*SMALL, *BRAKED, "--epochs", "2")
+        with DriverProcess(home.path, "run", *arguments, environment=joining(cluster)) as driver:
             driver.wait_for(f"| 2/{TRIALS} trials")
             backup(home, file)
+            brake.open()
             assert driver.wait() == 0, driver.output
         assert_complete(Record(home))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brake import BRAKED
+from brake import Brake
 from driver_process import DriverProcess
 from driver_process import eventually
 from ray_nodes import RayNodes
@@ -33,8 +35,8 @@ ONE_CPU = "1 CPU: Ray has none now"
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[RayNodes]:
-    with RayNodes() as cluster:
+def nodes(installed_brake: Brake) -> Iterator[RayNodes]:
+    with RayNodes(environment=installed_brake.environment) as cluster:
         yield cluster
 
 
@@ -47,37 +49,36 @@ def sweep_of(trials: int, epochs: int) -> tuple[str, ...]:
     return (*arguments, "--trials", str(trials), "--epochs", str(epochs))
 
 
-def wait_until_trained(home: Home, trials: int, attempt: int) -> None:
-    """Wait until so many trials at once report epochs of that attempt or a later one."""
+def wait_until_held(brake: Brake, home: Home, trials: int, attempt: int) -> None:
+    """Wait until so many trials are held at once, all that run, one of them at that attempt."""
     with Store.open(home.store_url) as store:
         (sweep,) = store.sweeps()
 
-        def training() -> bool:
-            found = 0
-            for trial in store.trials(sweep.id):
-                if trial.state is TrialState.RUNNING and trial.attempts >= attempt:
-                    since = store.attempts(trial.id)[-1].started_at
-                    found += any(epoch.recorded_at > since for epoch in store.epochs(trial.id))
-            return found >= trials
+        def held() -> bool:
+            running = [trial for trial in store.trials(sweep.id) if trial.state is TrialState.RUNNING]
+            at_that = any(trial.attempts == attempt for trial in running)
+            return len(running) == trials == len(brake.wait_until_held(trials)) and at_that
 
-        eventually(training)
+        eventually(held)
 
 
-def test_a_sweep_outlives_its_nodes(nodes: RayNodes, tmp_path: Path) -> None:
+def test_a_sweep_outlives_its_nodes(nodes: RayNodes, brake: Brake, tmp_path: Path) -> None:
     home = Home(tmp_path)
     first, second = nodes.add(cpus=1), nodes.add(cpus=1)
-    arguments = (*sweep_of(trials=2, epochs=80), "--ray-address", nodes.address)
+    arguments = (*sweep_of(trials=2, epochs=2), *BRAKED, "--ray-address", nodes.address)
     # Ray Tune would soon warn of what it waits for.
-    impatient = {"TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0"}
+    impatient = {**brake.environment, "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "0"}
     with DriverProcess(tmp_path, *arguments, environment=impatient) as driver:
         driver.wait_for("| searching |")
-        wait_until_trained(home, trials=2, attempt=1)
+        wait_until_held(brake, home, trials=2, attempt=1)
         nodes.kill(second)
         # The other node takes over, then goes too, and there is none until a new one comes.
-        wait_until_trained(home, trials=1, attempt=2)
+        brake.let(1)
+        wait_until_held(brake, home, trials=1, attempt=2)
         nodes.remove(first)
         driver.wait_for(f"waiting for {ONE_CPU}, it goes on once such a node is added")
         last = nodes.add(cpus=1)
+        brake.open()
         assert driver.wait() == 0, driver.output
         output = driver.output
     nodes.remove(last)

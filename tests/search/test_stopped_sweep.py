@@ -9,10 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from brake import BRAKED
+from brake import Brake
 from driver_process import DriverProcess
 from driver_process import RayProcess
+from driver_process import eventually
 from driver_process import joining
-from sweep_record import LONG
 from sweep_record import SMALL
 from sweep_record import TRIALS
 from sweep_record import Record
@@ -28,6 +30,8 @@ from search.store import Store
 from search.store import SweepState
 from search.store import TrialState
 
+HELD = (*SMALL, *BRAKED, "--epochs", "2")
+
 
 def resume(home: Path, record: Record, cluster: RayProcess) -> Record:
     """Resume a sweep from the beginning of its id; its record afterwards."""
@@ -36,8 +40,9 @@ def resume(home: Path, record: Record, cluster: RayProcess) -> Record:
     return Record(Home(home))
 
 
-def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_resume(tmp_path: Path) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG) as driver:
+def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_resume(tmp_path: Path, brake: Brake) -> None:
+    brake.let(2)
+    with DriverProcess(tmp_path, "run", *HELD, environment=brake.environment) as driver:
         driver.wait_for(f"| 2/{TRIALS} trials")
         with Store.open(Home(tmp_path).store_url) as store:
             sweep_id = store.sweeps()[0].id
@@ -58,8 +63,9 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_resume(tmp_path: Path) -> N
     assert not psutil.wait_procs(servers, timeout=120)[1]
 
 
-def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, cluster: RayProcess) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG, environment=joining(cluster)) as driver:
+def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, cluster: RayProcess, brake: Brake) -> None:
+    brake.let(1)
+    with DriverProcess(tmp_path, "run", *HELD, environment=joining(cluster)) as driver:
         driver.wait_for(f"| 1/{TRIALS} trials")
         driver.terminate()
         status = driver.wait()
@@ -74,11 +80,15 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, cluster: RayProcess
 
 
 def test_killed_driver_leaves_no_process_and_its_sweep_resumes_without_repeating_finished_trials(
-    tmp_path: Path, cluster: RayProcess
+    tmp_path: Path, cluster: RayProcess, brake: Brake
 ) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG, "--concurrency", "2") as driver:
-        driver.wait_for(f"| 3/{TRIALS} trials, 1 running")
+    brake.let(3)
+    with DriverProcess(tmp_path, "run", *HELD, "--concurrency", "2", environment=brake.environment) as driver:
+        driver.wait_for("| searching |")
+        brake.wait_until_held()
+        eventually(lambda: len(Record(Home(tmp_path)).finished) >= 3)
         left = driver.kill()
+    brake.open()
     killed = Record(Home(tmp_path))
 
     assert killed.sweep.state is SweepState.RUNNING  # it could not say a word
@@ -103,9 +113,10 @@ def test_killed_driver_leaves_no_process_and_its_sweep_resumes_without_repeating
 @pytest.mark.long
 @pytest.mark.parametrize("killed", ["raylet", "gcs_server", "all"])
 def test_when_ray_is_killed_the_driver_says_how_to_resume_and_resume_completes(
-    tmp_path: Path, cluster: RayProcess, killed: str
+    tmp_path: Path, cluster: RayProcess, brake: Brake, killed: str
 ) -> None:
-    with DriverProcess(tmp_path, "run", *SMALL, *LONG) as driver:
+    brake.let(2)
+    with DriverProcess(tmp_path, "run", *HELD, environment=brake.environment) as driver:
         driver.wait_for(f"| 2/{TRIALS} trials")
         for process in driver.processes():
             if killed in ("all", process.name()):
@@ -121,6 +132,7 @@ def test_when_ray_is_killed_the_driver_says_how_to_resume_and_resume_completes(
     assert not [trial for trial in stopped.trials if trial.state is TrialState.FAILED]
     assert_nothing_runs(stopped)
 
+    brake.open()
     resumed = resume(tmp_path, stopped, cluster)
     assert_kept(stopped.finished, resumed)
     assert_complete(resumed)

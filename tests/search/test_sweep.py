@@ -10,11 +10,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
+from brake import BRAKED
+from brake import Brake
 from driver_process import DriverProcess
 from driver_process import RayProcess
-from driver_process import eventually
 from driver_process import joining
 from sweep_record import SMALL
 from sweep_record import TRIALS
@@ -26,7 +26,6 @@ from sweep_record import assert_nothing_runs
 from search.home import Home
 from search.orchestrator import resume_sweep
 from search.store import Phase
-from search.store import Store
 from search.store import SweepState
 from search.store import TrialState
 
@@ -134,19 +133,19 @@ def test_resuming_a_sweep_that_is_done_runs_nothing_and_gives_what_it_found(whol
 
 
 def test_a_killed_trial_is_tried_again_and_one_that_is_killed_too_often_fails_alone(
-    tmp_path: Path, cluster: RayProcess
+    tmp_path: Path, cluster: RayProcess, brake: Brake
 ) -> None:
-    home = Home(tmp_path)
-    arguments = ("--dataset", "digits", "--noise-rate", "0.4", "--trials", "3", "--confirm-seeds", "0")
-    arguments = (*arguments, "--epochs", "120", "--concurrency", "1", "--max-retries", "1")
+    arguments = ("--dataset", "digits", "--noise-rate", "0.4", "--trials", "3", "--confirm-seeds", "0", *BRAKED)
+    arguments = (*arguments, "--epochs", "2", "--concurrency", "1", "--max-retries", "1")
     with DriverProcess(tmp_path, "run", *arguments, environment=joining(cluster)) as driver:
-        driver.wait_for("| searching |")
-        kill_trial(home, cluster, number=0, attempt=1)
+        kill_trial(brake)
+        brake.let(1)
         driver.wait_for("| 1/3 trials")
-        kill_trial(home, cluster, number=1, attempt=1)
-        kill_trial(home, cluster, number=1, attempt=2)
+        kill_trial(brake)
+        kill_trial(brake)
+        brake.open()
         assert driver.wait() == 0, driver.output
-    record = Record(home)
+    record = Record(Home(tmp_path))
 
     assert_complete(record, failed=1)
     first, second, third = record.trials
@@ -158,21 +157,9 @@ def test_a_killed_trial_is_tried_again_and_one_that_is_killed_too_often_fails_al
     assert third.objective is not None
 
 
-def kill_trial(home: Home, cluster: RayProcess, number: int, attempt: int) -> None:
-    """SIGKILL the process that trains a trial, once it reports epochs of that attempt."""
-
-    def running() -> psutil.Process | None:
-        with Store.open(home.store_url) as store:
-            (sweep,) = store.sweeps()
-            trials = store.trials(sweep.id)
-            if len(trials) <= number or trials[number].attempts != attempt:
-                return None
-            last = store.attempts(trials[number].id)[-1]
-            fresh = [e for e in store.epochs(trials[number].id) if e.recorded_at > last.started_at]
-        training = cluster.training()
-        return training[0] if fresh and training else None
-
-    process = eventually(running)
+def kill_trial(brake: Brake) -> None:
+    """SIGKILL the process of the trial that is held."""
+    (process,) = brake.wait_until_held()
     process.kill()
     process.wait(60)
 
