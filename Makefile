@@ -16,7 +16,7 @@ demo: $(SET_UP)  ## search digits at noise rate 0.4 and print what was found; re
 test: lint
 	$(BIN)/python -m pytest $(PYTEST)
 
-test-long: $(SET_UP)  ## whole systems: the composed service, Ray clusters that lose and gain nodes
+test-long: $(SET_UP)  ## whole systems: killed processes, Ray clusters that lose and gain nodes, the composed service
 	$(BIN)/python -m pytest -m long
 
 lint: $(SET_UP)

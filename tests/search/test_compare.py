@@ -167,6 +167,7 @@ def specs(*supervisions: str, **fields: Any) -> list[SweepSpec]:
     return [SweepSpec.model_validate({**shared, "supervision": name}) for name in supervisions]
 
 
+@pytest.mark.long
 def test_a_comparison_runs_what_is_missing_and_reuses_what_is_finished(tmp_path: Path) -> None:
     told: list[str] = []
     first = compare(specs("mae"), home=tmp_path, on_message=told.append)

@@ -36,6 +36,7 @@ def exported(home: Path, *arguments: str) -> dict[str, object]:
     return recommended
 
 
+@pytest.mark.long
 def test_gce_with_its_weight_decay_is_searched_recorded_and_recommended(tmp_path: Path, cluster: RayProcess) -> None:
     dimensions = "{q: [0.1, 1], weight_decay: {low: 1e-5, high: 1e-2, log: true}}"
     arguments = ("run", "--dataset", "digits", *TINY, "--supervision", "gce")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from driver_process import DriverProcess
 from driver_process import RayProcess
 from driver_process import joining
@@ -36,6 +37,7 @@ def write_images(folder: Path) -> None:
     (folder / "train" / "0" / "broken.png").write_bytes(b"no image")
 
 
+@pytest.mark.long
 def test_images_with_noisy_labels_are_searched_at_the_estimated_rate_and_exported(
     tmp_path: Path, cluster: RayProcess
 ) -> None:

@@ -62,6 +62,7 @@ def wait_until_held(brake: Brake, home: Home, trials: int, attempt: int) -> None
         eventually(held)
 
 
+@pytest.mark.long
 def test_a_sweep_outlives_its_nodes(nodes: RayNodes, brake: Brake, tmp_path: Path) -> None:
     home = Home(tmp_path)
     first, second = nodes.add(cpus=1), nodes.add(cpus=1)

@@ -79,6 +79,7 @@ def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, cluster: RayProcess
     assert_nothing_runs(stopped)
 
 
+@pytest.mark.long
 def test_killed_driver_leaves_no_process_and_its_sweep_resumes_without_repeating_finished_trials(
     tmp_path: Path, cluster: RayProcess, brake: Brake
 ) -> None:

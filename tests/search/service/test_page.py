@@ -413,7 +413,9 @@ def test_finished_sweep_has_figures_and_its_export(
     expect(board.get_by_role("row").nth(1)).to_contain_text(re.compile("recommended, 3 fresh seeds.*0.960.*± 0.006"))
     expect(board.get_by_role("row").nth(2)).to_contain_text("tied with the best")
     page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
-    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    # Not `wait_for_function`: it waits by evaluating text, which the page's policy forbids.
+    for one in page.locator("img").all():
+        expect(one).to_have_js_property("complete", True)
     picture(page, "sweep-done-wide")
 
     export = page.get_by_role("link", name="Export the recommendation")

@@ -208,6 +208,7 @@ def test_running_sweep_is_paused_resumed_and_cancelled_and_mlflow_follows(
     eventually(lambda: not record.mlflow_runs())
 
 
+@pytest.mark.long
 def test_process_that_comes_back_from_a_long_pause_writes_nothing_any_more(
     installation: Installation, workers: list[DriverProcess], brake: Brake
 ) -> None:
@@ -410,6 +411,7 @@ def test_sweep_whose_process_is_only_starting_when_the_worker_stops_did_not_die(
     assert (store.sweep("s1").fence, store.sweep("s1").deaths) == (0, 0)
 
 
+@pytest.mark.long
 def test_second_signal_kills_what_runs(alone: Installation, brake: Brake) -> None:
     sweep_id = alone.submit(braked=True)
     with alone.worker() as worker:
