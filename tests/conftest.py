@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from installed_package import write_package
 
 # One thread a process, those that tests start among them: two that wait for each other on a busy machine took 20 times
 # as long. Read by torch and NumPy when they are imported.
@@ -46,18 +47,12 @@ def cifar10_dir() -> Path:
 
 @pytest.fixture
 def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Install, for one test, a package with entry points: what pip leaves behind, without a build."""
+    """Install, for one test, a package with entry points."""
     folder = tmp_path / "site-packages"
-    information = folder / "emphasis_example-1.0.dist-info"
 
     def install(group: str, entries: dict[str, str], **modules: str) -> None:
-        information.mkdir(parents=True)
-        metadata = "Metadata-Version: 2.1\nName: emphasis-example\nVersion: 1.0\n"
-        (information / "METADATA").write_text(metadata)
-        lines = "".join(f"{name} = {target}\n" for name, target in entries.items())
-        (information / "entry_points.txt").write_text(f"[{group}]\n{lines}")
-        for name, text in modules.items():
-            (folder / f"{name}.py").write_text(text)
+        write_package(folder, "emphasis-example", {group: entries}, modules)
+        for name in modules:
             monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.syspath_prepend(folder)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 from driver_process import eventually
+from installed_package import write_package
 
-_MODULES = Path(__file__).resolve().parent / "braked"
+_MODULE = Path(__file__).resolve().parent / "braked" / "emphasis_braked.py"
 
 BRAKED = ("--supervision", "braked")
 
@@ -26,18 +27,14 @@ class Brake:
         self._folder = folder
         self._numbers = itertools.count()
         self.site_packages = folder / "site-packages"
-        information = self.site_packages / "emphasis_braked-1.0.dist-info"
-        information.mkdir(parents=True)
-        (information / "METADATA").write_text("Metadata-Version: 2.1\nName: emphasis-braked\nVersion: 1.0\n")
-        (information / "entry_points.txt").write_text(
-            "[emphasis.supervisions]\nbraked = emphasis_braked:Braked\n"
-            "[emphasis.spaces]\nbraked = emphasis_braked:SPACE\n"
-        )
-        for module in _MODULES.glob("*.py"):
-            (self.site_packages / module.name).write_bytes(module.read_bytes())
+        entries = {
+            "emphasis.supervisions": {"braked": f"{_MODULE.stem}:Braked"},
+            "emphasis.spaces": {"braked": f"{_MODULE.stem}:SPACE"},
+        }
+        write_package(self.site_packages, "emphasis-braked", entries, {_MODULE.stem: _MODULE.read_text()})
         before = os.environ.get("PYTHONPATH")
         paths = [str(self.site_packages), *([before] if before else [])]
-        self.environment = {"PYTHONPATH": os.pathsep.join(paths), "EMPHASIS_TEST_BRAKE": str(folder)}
+        self.environment = {"PYTHONPATH": os.pathsep.join(paths)}
 
     def close(self) -> None:
         """Hold every trial from now on."""
@@ -53,15 +50,14 @@ class Brake:
         """Let all go on from now on."""
         (self._folder / "open").touch()
 
-    def wait_until_held(self, trials: int = 1) -> list[psutil.Process]:
-        """Wait until so many are held at this moment, each in a living process; these processes."""
+    def held(self) -> list[psutil.Process]:
+        """The living processes that hold a trial at this moment."""
+        pids = [int(mark.name.removeprefix("held-")) for mark in self._folder.glob("held-*")]
+        return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
-        def held() -> list[psutil.Process]:
-            pids = [int(mark.name.removeprefix("held-")) for mark in self._folder.glob("held-*")]
-            found = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-            return found if len(found) >= trials else []
-
-        return eventually(held)
+    def wait_until_held(self) -> list[psutil.Process]:
+        """Wait until a trial is held; the processes that hold any."""
+        return eventually(self.held)
 
     def __enter__(self) -> Brake:
         sys.path.insert(0, str(self.site_packages))
@@ -70,4 +66,4 @@ class Brake:
     def __exit__(self, *error: object) -> None:
         self.open()
         sys.path.remove(str(self.site_packages))
-        sys.modules.pop("emphasis_braked", None)
+        sys.modules.pop(_MODULE.stem, None)

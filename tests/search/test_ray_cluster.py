@@ -57,7 +57,7 @@ def wait_until_held(brake: Brake, home: Home, trials: int, attempt: int) -> None
         def held() -> bool:
             running = [trial for trial in store.trials(sweep.id) if trial.state is TrialState.RUNNING]
             at_that = any(trial.attempts == attempt for trial in running)
-            return len(running) == trials == len(brake.wait_until_held(trials)) and at_that
+            return len(running) == trials == len(brake.held()) and at_that
 
         eventually(held)
 

@@ -21,7 +21,7 @@ from trainers.supervision import GeneralisedCrossEntropy
 from trainers.supervision import NetworkView
 from trainers.supervision import Setting
 
-FOLDER = "EMPHASIS_TEST_BRAKE"
+_SITE_PACKAGES = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Waiting(Course):
 
     def begin_epoch(self, network: NetworkView) -> None:
         if network.epoch == 1:
-            _take_pass(Path(os.environ[FOLDER]))
+            _take_pass(_SITE_PACKAGES.parent)
 
     def loss(self, batch: Batch) -> Tensor:
         return self._criterion.loss(batch.logits, batch.labels)

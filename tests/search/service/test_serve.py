@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +24,9 @@ from typer.testing import CliRunner
 from search.cli import app
 from search.home import Home
 from search.owner import is_alive
+from search.service import serve as serving_module
 from search.service.serve import ServeSettings
+from search.service.serve import _Service
 from search.service.serve import serve
 from search.store import ProcessKind
 from search.store import Store
@@ -173,6 +178,35 @@ def test_beyond_this_machine_a_token_is_needed_and_a_killed_server_takes_all_wit
         left = process.kill()
         assert left
         assert not psutil.wait_procs(left, timeout=60)[1]
+
+
+def test_server_goes_on_saying_that_it_lives_after_an_error_that_nobody_foresaw(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = threading.Event()
+    say = store.processes.say
+    errors = [RuntimeError("nobody foresaw this")]
+
+    def failing_once(*given: Any) -> None:
+        if errors:
+            raise errors.pop()
+        say(*given)
+        said.set()
+
+    async def live() -> None:
+        settings = ServeSettings(Home(tmp_path), host="127.0.0.1", port=0, mlflow_port=0)
+        with socket.create_server(("127.0.0.1", 0)) as api, socket.create_server(("127.0.0.1", 0)) as pages:
+            async with _Service(settings, store, api, pages)._registered():
+                assert await asyncio.to_thread(said.wait, 60)
+                (server,) = store.processes.living(ProcessKind.SERVER)
+                assert server.facts["pid"] == os.getpid()
+
+    monkeypatch.setattr(serving_module, "_SECONDS_BETWEEN_SIGNS_OF_LIFE", 0.0)
+    monkeypatch.setattr(store.processes, "say", failing_once)
+    asyncio.run(live())
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    assert "nobody foresaw this" in str(logged.exc_info)
+    assert store.processes.living(ProcessKind.SERVER) == []
 
 
 def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) -> None:
