@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -37,8 +38,8 @@ class Brake:
         self.environment = {"PYTHONPATH": os.pathsep.join(paths)}
 
     def close(self) -> None:
-        """Hold every trial from now on."""
-        for file in (*self._folder.glob("pass-*"), self._folder / "open"):
+        """Hold every trial from now on, and forget those of earlier tests: who holds one still says so again."""
+        for file in (*self._folder.glob("pass-*"), *self._folder.glob("held-*"), self._folder / "open"):
             file.unlink(missing_ok=True)
 
     def let(self, trials: int) -> None:
@@ -52,8 +53,13 @@ class Brake:
 
     def held(self) -> list[psutil.Process]:
         """The living processes that hold a trial at this moment."""
-        pids = [int(mark.name.removeprefix("held-")) for mark in self._folder.glob("held-*")]
-        return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+        found = []
+        for mark in self._folder.glob("held-*"):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was killed meanwhile
+                process = psutil.Process(int(mark.name.removeprefix("held-")))
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
     def wait_until_held(self) -> list[psutil.Process]:
         """Wait until a trial is held; the processes that hold any."""
