@@ -73,6 +73,8 @@ def test_a_sweep_outlives_its_nodes(nodes: RayNodes, brake: Brake, tmp_path: Pat
         driver.wait_for("| searching |")
         wait_until_held(brake, home, trials=2, attempt=1)
         nodes.kill(second)
+        # Its trial outlives it for a moment, and would take the pass.
+        eventually(lambda: len(brake.held()) == 1)
         # The other node takes over, then goes too, and there is none until a new one comes.
         brake.let(1)
         wait_until_held(brake, home, trials=1, attempt=2)
