@@ -7,6 +7,8 @@ SET_UP := $(VENV)/.set-up
 # Files, not tests, are dealt out, in the order that tests/conftest.py gives them: one file's tests share a Ray or a
 # database. More workers than cores gain nothing.
 PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Without its bytecode, each of the hundreds of processes that a test run starts compiles anew all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-long lint set-up constraints
 
