@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import ExitStack
 from contextlib import suppress
+from dataclasses import asdict
 from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
@@ -411,9 +413,7 @@ class _Session:
                 if self._alone:
                     check(run.spec, clusters=[resources])
                 run.concurrency = min(trials_at_once(run.spec, resources), max_trials or sys.maxsize)
-                run.plan = SweepPlan(
-                    run.store, sweep.id, run.spec, run.prepared.task.dataset.num_classes, run.concurrency
-                )
+                run.plan = run.planned()
                 run.tell("searching")
                 self._tune(run)
                 run.raise_if_failed()
@@ -568,6 +568,23 @@ class _SweepRun:
         self.sweep = self.store.sweep(self.sweep.id)
         self._objective = SearchObjective.recorded(self.sweep.spec, self.sweep.noise_rate, self.sweep.facts)
 
+    def planned(self) -> SweepPlan:
+        """The plan of what is missing."""
+        task = self.prepared.task
+        return SweepPlan(
+            self.store,
+            self.sweep.id,
+            self.spec,
+            task.dataset.num_classes,
+            self.concurrency,
+            task.epochs,
+            self._objective_after,
+        )
+
+    def _objective_after(self, epoch: EpochRecord) -> float | None:
+        accuracies = _accuracies(epoch)
+        return self._objective.value(accuracies) if accuracies is not None else None
+
     @property
     def ended(self) -> bool:
         return self._error is not None or self._interruption.reason is not None
@@ -599,8 +616,8 @@ class _SweepRun:
     def take_start(self, trial_id: str) -> None:
         self._guarded(partial(self._start_attempt, trial_id), None)
 
-    def take_report(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        self._guarded(partial(self._take_report, trial_id, result), None)
+    def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        return bool(self._guarded(partial(self._take_report, trial_id, result), False))
 
     def take_death(self, trial_id: str, with_its_node: bool) -> None:
         self._guarded(partial(self._take_death, trial_id, with_its_node), None)
@@ -637,6 +654,7 @@ class _SweepRun:
             "noise_rate": trial.noise_rate,
             "seed": trial.seed,
             "noise_seed": trial.noise_seed,
+            "judged": self.plan.judges(trial),
         }
 
     def _start_attempt(self, trial_id: str) -> None:
@@ -678,15 +696,33 @@ class _SweepRun:
             self._interruption.request(loss)
         return loss is not None
 
-    def _take_report(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        if self.plan.trial(trial_id).state.finished:
-            return
+    def _take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Record a report; whether the trial is to be stopped."""
+        trial = self.plan.trial(trial_id)
+        if trial.state.finished:
+            return trial.state is TrialState.PRUNED
         epochs = [_epoch_record(trial_id, epoch) for epoch in result["epochs"]]
         if epochs:
             self.store.record_epochs(trial_id, epochs)
-        if result["ending"] is not None:
-            self._finish(trial_id, result["ending"])
+        reason = self.plan.see_epochs(trial, epochs)
+        ending = result["ending"]
+        if ending is None and reason is not None:
+            ending = {"state": "pruned", "reason": reason, **self._reached(trial_id)}
+        if ending is not None:
+            self._finish(trial_id, {**result.get("labels", {}), **ending})
         self._session.recorder.notify(self.sweep.id)
+        return reason is not None
+
+    def _reached(self, trial_id: str) -> dict[str, Any]:
+        """What a trial that is stopped has come to, as an ending says it."""
+        epochs = self.store.epochs(trial_id)
+        evaluated = [found for epoch in epochs if (found := _accuracies(epoch)) is not None]
+        best = max(evaluated, key=lambda each: each.test, default=None)
+        return {
+            "final": asdict(evaluated[-1]) if evaluated else None,
+            "best": asdict(best) if best else None,
+            "seconds": epochs[-1].seconds if epochs else None,
+        }
 
     def _finish(self, trial_id: str, ending: Mapping[str, Any]) -> None:
         final, best = (Accuracies(**ending[name]) if ending.get(name) else None for name in ("final", "best"))
@@ -710,6 +746,8 @@ class _SweepRun:
         if trial.started_at is not None and trial.finished_at is not None:
             self._durations.append((trial.finished_at - trial.started_at).total_seconds())
         self.plan.update(trial)
+        for other, why in self.plan.given_up():
+            self.plan.update(self.store.finish_trial(other.id, TrialState.PRUNED, reason=why))
         self._best = best_so_far(self.sweep, list(self.plan.trials()))
         self._show()
 
@@ -780,6 +818,19 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
         note_markdown=f"{headline}\n\n{leaderboard_markdown(leaderboard(sweep, trials))}",
         artifacts=folder if folder.is_dir() else None,
     )
+
+
+def _accuracies(epoch: EpochRecord) -> Accuracies | None:
+    """What an epoch was evaluated to; None where it was not."""
+    if epoch.test_accuracy is None:
+        return None
+    measured = (
+        epoch.test_accuracy,
+        epoch.corrupted_train_accuracy,
+        epoch.intact_train_accuracy,
+        epoch.validation_accuracy,
+    )
+    return Accuracies(epoch.epoch, *(math.nan if accuracy is None else accuracy for accuracy in measured))
 
 
 def _epoch_record(trial_id: str, epoch: Mapping[str, Any]) -> EpochRecord:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections import defaultdict
+from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum
 from statistics import fmean
 from typing import NoReturn
 
 import numpy as np
 
+from search.early_stopping import EarlyStopping
 from search.errors import SweepFailed
 from search.hyperparameters import Hyperparameters
 from search.sampler import ConfigurationSampler
 from search.spec import SweepSpec
+from search.store import EpochRecord
 from search.store import Phase
 from search.store import Store
 from search.store import TrialRecord
@@ -40,7 +44,8 @@ class SweepPlan:
 
     Search: the sampler's configurations, each with ``repeats`` seeds, the same for all. Baseline: CCE with
     fresh seeds, and the supervision's defaults where that is asked for. Confirm: the best configurations of the
-    search with those same fresh seeds, so that they are compared pair by pair.
+    search with those same fresh seeds, so that they are compared pair by pair. Where the spec has a rule for it,
+    configurations of the search are given up early.
 
     All is decided from the store's trials, so a plan made after a crash goes on where the last one was.
 
@@ -50,10 +55,19 @@ class SweepPlan:
         spec: What was asked for.
         num_classes: Of the dataset; it chooses the starting points.
         concurrency: Trials that run at once.
+        epochs: Of the budget.
+        objective_of: The objective after an epoch; None where it was not evaluated.
     """
 
     def __init__(
-        self, store: Store, sweep_id: str, spec: SweepSpec, num_classes: int, concurrency: int
+        self,
+        store: Store,
+        sweep_id: str,
+        spec: SweepSpec,
+        num_classes: int,
+        concurrency: int,
+        epochs: int,
+        objective_of: Callable[[EpochRecord], float | None],
     ) -> None:
         self._store, self._sweep_id, self._spec = store, sweep_id, spec
         self._trials = {trial.id: trial for trial in store.trials(sweep_id)}
@@ -71,6 +85,9 @@ class SweepPlan:
             starting_points=_starting_points(spec, num_classes),
             restored=len(self._configurations),
         )
+        self._objective_of = objective_of
+        self._early_stopping = EarlyStopping(spec.early_stopping, epochs, spec.repeats)
+        self._restore_early_stopping(searched)
         for index in sorted(self._configurations):
             self._sampler.restore(index, self._trials[self._configurations[index][0]].params)
         for index in sorted(self._configurations):
@@ -111,7 +128,47 @@ class SweepPlan:
         """Take in what the store now says of a trial."""
         self._trials[trial.id] = trial
         if trial.phase is Phase.SEARCH:
+            if trial.state.finished:
+                self._early_stopping.see_end(trial.configuration, trial.repeat, trial.objective)
             self._tell_if_finished(trial.configuration)
+
+    def judges(self, trial: TrialRecord) -> bool:
+        """Whether a trial may be stopped after an epoch, so that each is to be reported."""
+        return trial.phase is Phase.SEARCH and self._early_stopping.judges_epochs
+
+    def see_epochs(self, trial: TrialRecord, epochs: Sequence[EpochRecord]) -> str | None:
+        """Take in epochs of a running trial; why it is to be stopped, None where it may go on."""
+        if not self.judges(trial):
+            return None
+        for epoch, objective in self._judged(epochs):
+            self._early_stopping.see_epoch(trial.configuration, trial.repeat, epoch, objective)
+        return self._early_stopping.reason(trial.configuration)
+
+    def given_up(self) -> list[tuple[TrialRecord, str]]:
+        """Trials that nobody runs and nobody needs to, since their configuration was given up; and why."""
+        found = []
+        for trial_id in list(self._waiting):
+            trial = self._trials[trial_id]
+            reason = self._early_stopping.reason(trial.configuration) if trial.phase is Phase.SEARCH else None
+            if reason is not None:
+                self._waiting.remove(trial_id)
+                found.append((trial, reason))
+        return found
+
+    def _judged(self, epochs: Iterable[EpochRecord]) -> Iterable[tuple[int, float]]:
+        seen = ((epoch.epoch, self._objective_of(epoch)) for epoch in epochs)
+        return [(epoch, objective) for epoch, objective in seen if objective is not None]
+
+    def _restore_early_stopping(self, searched: Iterable[TrialRecord]) -> None:
+        if self._spec.early_stopping == "none":
+            return
+        ended = [(trial.finished_at, trial) for trial in searched if trial.state.finished and trial.finished_at]
+        for _, trial in sorted(ended, key=lambda each: each[0]):
+            epochs = self._store.epochs(trial.id) if self._early_stopping.judges_epochs else ()
+            objective = trial.objective if trial.state is TrialState.DONE else None
+            self._early_stopping.restore(trial.configuration, trial.repeat, self._judged(epochs), objective)
+            if trial.state is TrialState.PRUNED:
+                self._early_stopping.give_up(trial.configuration, trial.reason or "stopped early")
 
     def trial(self, trial_id: str) -> TrialRecord:
         """One trial, as the store last said."""

@@ -54,6 +54,9 @@ from trainers.errors import InvalidInput
 from trainers.plugins import unknown_name
 
 Sampler = Literal["tpe", "random", "grid", "gp", "cmaes"]
+EarlyStoppingRule = Literal["none", "median", "asha", "hyperband", "wilcoxon"]
+# A signed-rank test reaches the rule's level, 0.1, with four pairs: a fifth seed is the first that can be saved.
+LEAST_SEEDS_OF_WILCOXON = 5
 
 DEFAULT_TRIALS = 30
 """Configurations that a search of a continuous space tries unless told otherwise."""
@@ -323,6 +326,8 @@ class SweepSpec(_Section):
         starting_points: Of GR: whether the paper's settings for the nearest noise rate are tried first.
         training: Budget and optimiser.
         repeats: Seeds per configuration in the search.
+        early_stopping: Rule by which configurations are given up before their budget is spent
+            (`search.early_stopping`). What was given up is never recommended.
         confirm: Repetition of the best with fresh seeds.
         concurrency: Trials at once; None for as many as the resources allow.
         resources: Of one trial.
@@ -352,6 +357,7 @@ class SweepSpec(_Section):
     starting_points: bool = True
     training: Training = Training()
     repeats: Positive = 1
+    early_stopping: EarlyStoppingRule = "none"
     confirm: Confirm = Confirm()
     concurrency: Positive | None = None
     resources: Resources = Resources()
@@ -450,6 +456,7 @@ class SweepSpec(_Section):
             wrong = error.context or {}
             return [_Problem("supervision", self.supervision, wrong["problem"], wrong["remedy"], ("supervision",))]
         problems = [*self._noise_problems(), *self._sampler_problems(space), *self._trials_problems(space)]
+        problems += self._early_stopping_problems()
         if not recorded:
             problems += _SupervisionCheck(self, space).problems()
         return problems
@@ -502,6 +509,14 @@ class SweepSpec(_Section):
             )
             problem = f"leaves out cells of the grid, which has {len(cells)}"
             return [_Problem("trials", self.trials, problem, remedy, reads)]
+        return []
+
+
+    def _early_stopping_problems(self) -> list[_Problem]:
+        if self.early_stopping == "wilcoxon" and self.repeats < LEAST_SEEDS_OF_WILCOXON:
+            problem = f"compares seeds of a configuration, and repeats is {self.repeats}"
+            remedy = f"Give repeats: {LEAST_SEEDS_OF_WILCOXON} or more, or early_stopping: none."
+            return [_Problem("early_stopping", self.early_stopping, problem, remedy, ("early_stopping", "repeats"))]
         return []
 
 
@@ -685,6 +700,7 @@ REMEDIES: dict[str, str] = {
     "training.weights": "Give a file of weights, default, or none.",
     "training.precision": "Give auto, fp32 or bf16.",
     "training.evaluate_every": "Give a whole number of epochs, e.g. 1.",
+    "early_stopping": "Give none, median, asha, hyperband or wilcoxon.",
     "repeats": "Give a whole number of seeds per configuration from 1 upwards.",
     "confirm": "Give a mapping, e.g. confirm: {top: 3, seeds: 3}.",
     "confirm.top": "Give how many of the best configurations to repeat, from 1 upwards.",

@@ -39,9 +39,11 @@ def run_trial(
     Args:
         settings: What the trials of the sweep share.
         order: ``trial_id``, ``supervision``, ``hyperparameters`` (training fields among them take the place of the
-            sweep's), ``noise_rate``, ``seed`` and ``noise_seed``.
-        report: Takes plain dicts: ``{"epochs": [...]}`` while training, and with the last an ``"ending"``. Whatever
-            goes wrong is reported as an ending too, since the next trial of this process may do better.
+            sweep's), ``noise_rate``, ``seed``, ``noise_seed``, and ``judged`` where it may be stopped after any epoch
+            that is evaluated.
+        report: Takes plain dicts: ``{"epochs": [...], "labels": {...}}`` while training, and with the last an
+            ``"ending"``. It does not return where the trial is to be stopped. Whatever goes wrong is reported as an
+            ending too, since the next trial of this process may do better.
     """
     import torch
 
@@ -53,9 +55,10 @@ def run_trial(
         _, searched_training = split(order["hyperparameters"])
         task = replace(prepared.task, **searched_training)
         lane = Lane(order["trial_id"], supervision, labels, order["seed"], validation_labels)
-        pending = _PendingEpochs(report)
+        told = {"noise_hash": labels.fingerprint, "realised_noise_rate": labels.realised_rate}
+        pending = _PendingEpochs(report, told, order["judged"])
         result = _train(task, lane, pending, Path(settings.checkpoints))
-        ending = _ending(result, labels.fingerprint, labels.realised_rate)
+        ending = _ending(result)
         if not ending["reason"]:
             ending["reason"] = prepared.undecodable_note() or None
         pending.flush(ending=ending)
@@ -81,23 +84,24 @@ def _train(task: TrainingTask, lane: Lane, pending: _PendingEpochs, checkpoints:
 class _PendingEpochs:
     """Epochs that were trained and not yet reported."""
 
-    def __init__(self, report: Callable[[dict[str, Any]], None]) -> None:
-        self._report = report
+    def __init__(self, report: Callable[[dict[str, Any]], None], labels: dict[str, Any], judged: bool) -> None:
+        self._report, self._labels, self._judged = report, labels, judged
         self._epochs: list[dict[str, Any]] = []
         self._reported_at = time.monotonic()
 
     def add(self, epoch: EpochReport) -> None:
         self._epochs.append({**asdict(epoch), "recorded_at": time.time()})
-        if time.monotonic() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
+        judged = self._judged and epoch.evaluation is not None
+        if judged or time.monotonic() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
             self.flush()
 
     def flush(self, ending: dict[str, Any] | None = None) -> None:
-        self._report({"epochs": self._epochs, "ending": ending})
+        self._report({"epochs": self._epochs, "labels": self._labels, "ending": ending})
         self._epochs = []
         self._reported_at = time.monotonic()
 
 
-def _ending(result: LaneResult, noise_hash: str, realised_noise_rate: float | None) -> dict[str, Any]:
+def _ending(result: LaneResult) -> dict[str, Any]:
     state = {Ending.COMPLETED: "done", Ending.STOPPED: "pruned", Ending.DIVERGED: "failed"}[result.ending]
     return {
         "state": state if result.final is not None or state == "failed" else "failed",
@@ -105,8 +109,6 @@ def _ending(result: LaneResult, noise_hash: str, realised_noise_rate: float | No
         "final": asdict(result.final) if result.final else None,
         "best": asdict(result.best) if result.best else None,
         "seconds": result.seconds,
-        "noise_hash": noise_hash,
-        "realised_noise_rate": realised_noise_rate,
     }
 
 

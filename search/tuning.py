@@ -25,6 +25,7 @@ os.environ.setdefault("RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from search.task import TaskSettings
@@ -47,8 +48,8 @@ class TrialSource(Protocol):
     def take_start(self, trial_id: str) -> None:
         """A trial that was handed out has found its place, and runs."""
 
-    def take_report(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """A trial has reported."""
+    def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """A trial has reported; whether it is to be stopped."""
 
     def take_death(self, trial_id: str, with_its_node: bool) -> None:
         """A trial's process has died, alone or since its node is gone; it runs again only if it is handed out anew."""
@@ -76,11 +77,13 @@ def tune_trials(
     """
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    bridge = _Bridge(source)
     trainable = tune.with_resources(functools.partial(_trainable, settings=settings), dict(resources))
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=_Bridge(source),
+            search_alg=bridge,
+            scheduler=_Stopping(bridge),
             num_samples=-1,
             max_concurrent_trials=concurrency,
             reuse_actors=True,
@@ -127,8 +130,9 @@ class _Bridge(Searcher):  # type: ignore[misc]
         self._ids[trial_id] = order["trial_id"]
         return {"order": dict(order)}
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self._source.take_report(self._ids[trial_id], json.loads(result[_RESULT]))
+    def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Hand a report on; whether its trial is to be stopped."""
+        return self._source.take_report(self._ids[trial_id], json.loads(result[_RESULT]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         ours = self._ids.pop(trial_id)
@@ -143,6 +147,21 @@ class _Bridge(Searcher):  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles its searcher beside its notes. Ours holds the store, which nobody may find there.
+        return (_Nothing, ())
+
+
+class _Stopping(FIFOScheduler):  # type: ignore[misc]
+    """Trials begin in the order in which they are handed out, and end where the source says so."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        stop = self._bridge.take_report(trial.trial_id, result)
+        return str(FIFOScheduler.STOP if stop else FIFOScheduler.CONTINUE)
+
+    def __reduce__(self) -> tuple[Any, ...]:
         return (_Nothing, ())
 
 

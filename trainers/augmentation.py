@@ -13,6 +13,8 @@ from trainers.errors import InvalidInput
 if TYPE_CHECKING:
     from trainers.training import Augmentation
 
+_PAD = 4
+
 
 def network_input_shape(augmentation: Augmentation, example_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape of one example as the network sees it, (C, h, w), in training and in evaluation.
@@ -27,19 +29,51 @@ def network_input_shape(augmentation: Augmentation, example_shape: tuple[int, ..
     return channels, _cropped(height), _cropped(width)
 
 
-def augmented(augmentation: Augmentation, batch: Tensor, generator: torch.Generator) -> Tensor:
+def drawn(
+    augmentation: Augmentation, count: int, example_shape: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    """What chance decides for a batch, apart from it: those of a whole epoch can be moved to a device at once.
+
+    Args:
+        augmentation: See `augmented`.
+        count: Examples of the batch.
+        example_shape: As stored: (C, H, W), or (F,) of a flat example.
+        generator: Source of the draws. Its state alone decides them; a CPU generator serves any device.
+
+    Returns:
+        int64 (3, count), on the generator's device: first row and first column of each crop, and 1 where it is
+        mirrored. Of no account where nothing is drawn.
+    """
+    if augmentation == "none":
+        return torch.zeros((3, count), dtype=torch.int64, device=generator.device)
+    height, width = example_shape[1:]
+    if augmentation == "pad-crop-flip":
+        return _drawn(2 * _PAD + 1, 2 * _PAD + 1, count, generator)
+    return _drawn(height - _cropped(height) + 1, width - _cropped(width) + 1, count, generator)
+
+
+def _drawn(rows: int, columns: int, count: int, generator: torch.Generator) -> Tensor:
+    """Rows and columns uniform over so many places, and flips, (3, count)."""
+    device = generator.device
+    each = [torch.randint(0, n, (count,), generator=generator, device=device) for n in (rows, columns, 2)]
+    return torch.stack(each)
+
+
+def augmented(augmentation: Augmentation, batch: Tensor, draws: Tensor) -> Tensor:
     """A training batch as the network sees it, before normalisation.
 
     Args:
         augmentation: "none", "pad-crop-flip" (`pad_crop_flip`) or "resize-crop-flip" (`crop_and_flip`).
         batch: Raw examples as stored, (B, ...).
-        generator: Source of the draws.
+        draws: Of as many examples or more, on the batch's device, as `drawn` made them.
     """
+    if augmentation == "none":
+        return batch
+    top, left, flips = draws[:, : len(batch)]
     if augmentation == "pad-crop-flip":
-        return pad_crop_flip(batch, generator)
-    if augmentation == "resize-crop-flip":
-        return crop_and_flip(batch, generator)
-    return batch
+        return crop_flip(batch, top, left, flips.bool(), _PAD)
+    size = (_cropped(batch.shape[2]), _cropped(batch.shape[3]))
+    return crop_flip(batch, top, left, flips.bool(), pad=0, size=size)
 
 
 def unaugmented(augmentation: Augmentation, batch: Tensor) -> Tensor:
@@ -72,13 +106,8 @@ def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     Source: Krizhevsky et al., NeurIPS 2012, section 4.1; Wang et al., arXiv 1905.11233, for Clothing1M.
     """
     _check_images(images)
-    n, _, height, width = images.shape
-    size = (_cropped(height), _cropped(width))
-    device = generator.device
-    top = torch.randint(0, height - size[0] + 1, (n,), generator=generator, device=device).to(images.device)
-    left = torch.randint(0, width - size[1] + 1, (n,), generator=generator, device=device).to(images.device)
-    flips = torch.randint(0, 2, (n,), generator=generator, device=device, dtype=torch.bool)
-    return crop_flip(images, top, left, flips.to(images.device), pad=0, size=size)
+    draws = drawn("resize-crop-flip", len(images), tuple(images.shape[1:]), generator)
+    return augmented("resize-crop-flip", images, draws.to(images.device))
 
 
 def centre_crop(images: Tensor) -> Tensor:
@@ -104,7 +133,7 @@ def _cropped(side: int) -> int:
     return max(1, side * 7 // 8)
 
 
-def pad_crop_flip(images: Tensor, generator: torch.Generator, pad: int = 4) -> Tensor:
+def pad_crop_flip(images: Tensor, generator: torch.Generator, pad: int = _PAD) -> Tensor:
     """Pad every image with zeros, crop it back to its size at a random place, and flip half of them.
 
     The augmentation of the CIFAR recipes: each image has its own offset, uniform over the (2 pad + 1)^2
@@ -126,11 +155,9 @@ def pad_crop_flip(images: Tensor, generator: torch.Generator, pad: int = 4) -> T
     """
     if pad < 0:
         raise InvalidInput(FieldError("pad", pad, "negative", "Give the pixels of padding on every side."))
-    n, device = len(images), generator.device
-    offsets = torch.randint(0, 2 * pad + 1, (2, n), generator=generator, device=device)
-    flips = torch.randint(0, 2, (n,), generator=generator, device=device, dtype=torch.bool)
-    top, left = offsets.to(images.device)
-    return crop_flip(images, top, left, flips.to(images.device), pad)
+    places = 2 * pad + 1
+    top, left, flips = _drawn(places, places, len(images), generator).to(images.device)
+    return crop_flip(images, top, left, flips.bool(), pad)
 
 
 def crop_flip(

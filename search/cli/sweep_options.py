@@ -90,6 +90,9 @@ OPTIONS: dict[str, Any] = {
         "--starting-points/--no-starting-points", "Of gr: try the paper's settings first.", _SEARCH
     ),
     "repeats": _text("--repeats", "Seeds for each configuration (1).", _SEARCH, "N"),
+    "early_stopping": _text(
+        "--early-stopping", "Give up early by none, median, asha, hyperband or wilcoxon (none).", _SEARCH, "RULE"
+    ),
     "confirm.top": _text("--confirm-top", "Best configurations to confirm (3).", _SEARCH, "N"),
     "confirm.seeds": _text(
         "--confirm-seeds", "Fresh seeds for each of these and for CCE (3); 0: none.", _SEARCH, "N"

@@ -4,10 +4,11 @@
     python -m tests.benchmarks.training_throughput --data-dir DIR --images 2560
 
 ResNet-20, batch 128, SGD with momentum and weight decay, pad-crop-flip. Ours is `trainers.training.train` as a sweep
-calls it. The plain loop is eager, NCHW, float32: torchvision's transforms on each image, a DataLoader, cross entropy
-and torch.optim.SGD; once without workers and once with two, since either can be the faster. All sides have all cores
-and take turns, an epoch each; the first turn is not counted. Random images of CIFAR's shape do as well as real ones
-for time; ``--data-dir`` takes real ones.
+calls it: one lane with all cores, and one lane a core, each in a process of its own. The plain loop is eager, NCHW,
+float32: torchvision's transforms on each image, a DataLoader, cross entropy and torch.optim.SGD; once without workers
+and once with two, since either can be the faster; and twice more with its data in memory as tensors, in float32 and
+in bfloat16. All sides have all cores and take turns, an epoch each; the first turn is not counted. Random images of
+CIFAR's shape do as well as real ones for time; ``--data-dir`` takes real ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import os
 import time
 from collections.abc import Callable
 from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +31,13 @@ from torch import nn
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
+from trainers.augmentation import pad_crop_flip
 from trainers.datasets import Dataset
 from trainers.datasets import load_dataset
 from trainers.engines.precision import has_fast_bf16
 from trainers.models import build_model
 from trainers.noise import symmetric_noise
 from trainers.supervision import CategoricalCrossEntropy
-from trainers.training import Decision
 from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import TrainingTask
@@ -105,43 +109,107 @@ class _Images(torch.utils.data.Dataset[Any]):
         return self._transform(Image.fromarray(self._images[index])), self._labels[index]
 
 
-def measure(data: Dataset, repeats: int) -> dict[str, list[float]]:
-    """Images a second of every side, one number a repeat, taken in turns."""
-    plain = {f"plain, {workers} workers": PlainLoop(data, workers) for workers in (0, 2)}
-    ours = f"trainers, {'bf16' if has_fast_bf16(torch.device('cpu')) else 'fp32'}"
-    rates: dict[str, list[float]] = {name: [] for name in (ours, *plain)}
-    examples = len(data.y_train)
-    so_far = 0.0
+class ResidentLoop:
+    """The plain loop with its data in memory, as whole-batch tensors; eager, NCHW, torch.optim.SGD.
 
-    def take_turns(report: EpochReport) -> Decision:
-        nonlocal so_far
-        seconds = {ours: report.seconds - so_far}
-        so_far = report.seconds
-        for name, loop in plain.items():
-            started = time.perf_counter()
-            loop.epoch()
-            seconds[name] = time.perf_counter() - started
-        if report.epoch > 1:
-            for name, taken in seconds.items():
-                rates[name].append(examples / taken)
-            print("  ".join(f"{name}: {rates[name][-1]:.0f}/s" for name in rates), flush=True)
-        return Decision.STOP if report.epoch > repeats else Decision.CONTINUE
+    Args:
+        data: Images (N, 3, H, W), uint8.
+        bf16: Whether convolutions and products are autocast to bfloat16.
+    """
+
+    def __init__(self, data: Dataset, bf16: bool) -> None:
+        self._data, self._bf16 = data, bf16
+        self._random = torch.Generator().manual_seed(0)
+        self._network = build_model(BACKBONE, data.example_shape, data.num_classes)
+        self._optimiser = torch.optim.SGD(
+            self._network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+        )
+
+    def epoch(self) -> None:
+        """One pass over the images."""
+        data = self._data
+        shift, scale = data.mean.view(1, -1, 1, 1), data.std.view(1, -1, 1, 1)
+        self._network.train()
+        for chosen in torch.randperm(len(data.y_train), generator=self._random).split(BATCH_SIZE):
+            images = pad_crop_flip(data.x_train[chosen], self._random).float() / 255
+            self._optimiser.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+                logits = self._network((images - shift) / scale)
+            nn.functional.cross_entropy(logits.float(), data.y_train[chosen]).backward()
+            self._optimiser.step()
+
+
+class Trainers:
+    """Our engine in processes of its own, which train one epoch each, at once, whenever they are told to.
+
+    Args:
+        data: Images (N, 3, H, W), uint8.
+        processes: How many, each with a lane of its own, as the trials of a sweep.
+        threads: Of each.
+    """
+
+    def __init__(self, data: Dataset, processes: int, threads: int) -> None:
+        context = get_context("spawn")
+        self._pipes = []
+        for number in range(processes):
+            ours, theirs = context.Pipe()
+            context.Process(target=_train_when_told, args=(theirs, data, threads, number), daemon=True).start()
+            self._pipes.append(ours)
+        self.epoch()
+
+    def epoch(self) -> None:
+        """One pass over the images in every process."""
+        for pipe in self._pipes:
+            pipe.send("epoch")
+        for pipe in self._pipes:
+            pipe.recv()
+
+
+def _train_when_told(pipe: Connection, data: Dataset, threads: int, seed: int) -> None:
+    torch.set_num_threads(threads)
+
+    def wait(report: EpochReport) -> None:
+        pipe.send(report.epoch)
+        pipe.recv()
 
     task = TrainingTask(
         data,
         BACKBONE,
-        # Stopped before its end, which would be evaluated.
-        iterations=(repeats + 2) * (examples // BATCH_SIZE),
+        iterations=1_000_000,
         batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
         momentum=MOMENTUM,
         weight_decay=WEIGHT_DECAY,
         augmentation="pad-crop-flip",
-        evaluate_every=repeats + 2,
+        evaluate_every=1_000_000,
         device="cpu",
     )
     labels = symmetric_noise(data.y_train, 0.0, data.num_classes, 0)
-    train(task, [Lane("throughput", CategoricalCrossEntropy(), labels, 0)], take_turns)
+    pipe.recv()
+    with suppress(EOFError):  # the benchmark is over
+        train(task, [Lane("throughput", CategoricalCrossEntropy(), labels, seed)], wait)
+
+
+def measure(data: Dataset, repeats: int, cores: int) -> dict[str, list[float]]:
+    """Images a second of every side, one number a repeat, taken in turns; the first turn is not counted."""
+    ours = f"trainers, {'bf16' if has_fast_bf16(torch.device('cpu')) else 'fp32'}"
+    sides: dict[str, tuple[Trainers | PlainLoop | ResidentLoop, int]] = {
+        f"{ours}, {cores} threads": (Trainers(data, 1, cores), 1),
+        f"{ours}, {cores} processes of 1 thread": (Trainers(data, cores, 1), cores),
+        "plain, 0 workers": (PlainLoop(data, 0), 1),
+        "plain, 2 workers": (PlainLoop(data, 2), 1),
+        "plain, resident data, fp32": (ResidentLoop(data, bf16=False), 1),
+        "plain, resident data, bf16": (ResidentLoop(data, bf16=True), 1),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(repeats + 1):
+        for name, (side, lanes) in sides.items():
+            started = time.perf_counter()
+            side.epoch()
+            if turn:
+                rates[name].append(lanes * len(data.y_train) / (time.perf_counter() - started))
+        if turn:
+            print("  ".join(f"{name}: {each[-1]:.0f}/s" for name, each in rates.items()), flush=True)
     return rates
 
 
@@ -179,19 +247,22 @@ def main() -> None:
     else:
         data = load_dataset("cifar10", options.data_dir).limit_train(options.images)
     load_before = os.getloadavg()[0]
-    rates = measure(data, options.repeats)
+    rates = measure(data, options.repeats, torch.get_num_threads())
 
-    ours, *others = rates
-    baseline = max(others, key=lambda name: float(np.median(rates[name])))
-    ratios = np.divide(rates[ours], rates[baseline])
-    sides = [
-        {"side": name, **_quartiles(values), "all": [round(value, 1) for value in values]}
-        for name, values in rates.items()
-    ]
-    for side in sides:
-        print(f"{side['side']:>18}: {side['median']} images/s, quartiles {side['quartiles']}")
-    ratio = {"against": baseline, **_quartiles(ratios, 3)}
-    print(f"ratio against the faster, {baseline}: {ratio['median']}, quartiles {ratio['quartiles']}")
+    ours = next(iter(rates))
+    sides = []
+    for name, values in rates.items():
+        ratio = None if name.startswith("trainers") else _quartiles(np.divide(rates[ours], values), 3)
+        sides.append(
+            {
+                "side": name,
+                **_quartiles(values),
+                "all": [round(value, 1) for value in values],
+                "ours_over_it": ratio,
+            }
+        )
+        said = "" if ratio is None else f", ours over it {ratio['median']} {ratio['quartiles']}"
+        print(f"{name:>40}: {sides[-1]['median']} images/s, quartiles {sides[-1]['quartiles']}{said}")
     flags = processor_flags()
     name = next((flag for flag in reversed(FLAGS) if flag in flags), "cpu")
     output = options.output or RESULTS / f"training_throughput_{name}.json"
@@ -204,7 +275,6 @@ def main() -> None:
         "backbone": BACKBONE,
         "batch_size": BATCH_SIZE,
         "images_a_second": sides,
-        "ratio": ratio,
     }
     write_result(output, content)
     print(f"written to {output}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Sequence
+from datetime import UTC
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from search.plan import SweepPlan
 from search.plan import trial_seeds
 from search.spec import SweepSpec
 from search.store import Accuracies
+from search.store import EpochRecord
 from search.store import Phase
 from search.store import Store
 from search.store import TrialRecord
@@ -22,7 +26,24 @@ from search.store import TrialState
 
 Objective = Callable[[TrialRecord], float | None]
 
+EPOCHS = 8
 GRID = {"kind": "grid", "beta": [4, 8], "lam": [0.5, 1]}
+
+
+def epoch_record(trial: TrialRecord, number: int, objective: float) -> EpochRecord:
+    return EpochRecord(
+        trial_id=trial.id,
+        epoch=number,
+        iteration=number,
+        train_loss=1.0,
+        learning_rate=0.1,
+        test_accuracy=objective,
+        corrupted_train_accuracy=0.5,
+        intact_train_accuracy=objective,
+        validation_accuracy=None,
+        seconds=float(number),
+        recorded_at=datetime.now(UTC),
+    )
 
 
 class PlannedSweep:
@@ -46,7 +67,15 @@ class PlannedSweep:
     def restart(self) -> None:
         """As after a crash: a new process that knows nothing but the store."""
         self.store.release_running("sweep", "the driver died")
-        self.plan = SweepPlan(self.store, "sweep", self.spec, num_classes=10, concurrency=self.concurrency)
+        self.plan = SweepPlan(
+            self.store,
+            "sweep",
+            self.spec,
+            num_classes=10,
+            concurrency=self.concurrency,
+            epochs=EPOCHS,
+            objective_of=lambda epoch: epoch.intact_train_accuracy,
+        )
 
     def start(self) -> TrialRecord:
         trial = self.plan.next()
@@ -54,6 +83,18 @@ class PlannedSweep:
         self.store.start_attempt(trial.id, "here", 1)
         self.plan.update(self.store.trial(trial.id))
         return trial
+
+    def train(self, trial: TrialRecord, curve: Sequence[float]) -> str | None:
+        """Report epochs one by one, as far as the plan lets it; why it was stopped."""
+        for number, objective in enumerate(curve, start=1):
+            epoch = epoch_record(trial, number, objective)
+            self.store.record_epochs(trial.id, [epoch])
+            reason = self.plan.see_epochs(trial, [epoch])
+            if reason is not None:
+                self.plan.update(self.store.finish_trial(trial.id, TrialState.PRUNED, reason=reason))
+                return reason
+        self.finish(trial, curve[-1])
+        return None
 
     def finish(self, trial: TrialRecord, objective: float | None, reason: str = "the loss is NaN") -> None:
         if objective is None:
@@ -424,3 +465,99 @@ def test_asking_whether_a_sweep_is_complete_takes_no_trial_away(
 
     assert [trial.number for trial in everything(sweep)] == [0, 1]
     assert sweep.plan.is_complete()
+
+
+def rising_to(final: float) -> list[float]:
+    return [final * epoch / EPOCHS for epoch in range(1, EPOCHS + 1)]
+
+
+FIVE_GOOD_ONES = [0.80, 0.82, 0.84, 0.86, 0.88]
+
+
+def test_a_configuration_that_looks_hopeless_is_given_up_and_never_confirmed(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=7, early_stopping="median", confirm={"top": 7, "seeds": 2})
+    for final in FIVE_GOOD_ONES:
+        assert sweep.train(sweep.start(), rising_to(final)) is None
+
+    hopeless = sweep.start()
+    assert sweep.train(hopeless, rising_to(0.3)) == "stopped early by median after epoch 2"
+    assert sweep.train(sweep.start(), rising_to(0.9)) is None
+
+    rest = everything(sweep)
+    confirmed = {trial.configuration for trial in rest if trial.phase is Phase.CONFIRM}
+    assert confirmed == set(range(7)) - {hopeless.configuration}
+
+
+def test_baseline_and_confirming_trials_are_never_stopped(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=5, early_stopping="median", confirm={"top": 1, "seeds": 2})
+    for final in FIVE_GOOD_ONES:
+        sweep.train(sweep.start(), rising_to(final))
+
+    reached = []
+    while not sweep.plan.is_complete():
+        trial = sweep.start()
+        assert not sweep.plan.judges(trial)
+        reached.append(sweep.train(trial, rising_to(0.1)))
+
+    assert reached == [None] * 4
+
+
+def test_a_configuration_is_given_up_with_all_of_its_seeds(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=6, early_stopping="median", repeats=2, confirm={"seeds": 0})
+    for final in FIVE_GOOD_ONES:
+        for _ in range(2):
+            sweep.train(sweep.start(), rising_to(final))
+
+    assert sweep.train(sweep.start(), rising_to(0.3)) is not None
+
+    ((other, reason),) = sweep.plan.given_up()
+    assert (other.configuration, other.repeat) == (5, 1)
+    sweep.plan.update(sweep.store.finish_trial(other.id, TrialState.PRUNED, reason=reason))
+    assert sweep.plan.is_complete()
+
+
+def test_seeds_of_a_configuration_that_is_worse_pair_by_pair_are_saved(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=2, early_stopping="wilcoxon", repeats=5, confirm={"seeds": 0})
+    for objective in (0.80, 0.82, 0.84, 0.86, 0.88):
+        sweep.finish(sweep.start(), objective)
+    for objective in (0.70, 0.73, 0.72, 0.71):
+        assert sweep.plan.given_up() == []
+        sweep.finish(sweep.start(), objective)
+
+    ((last, reason),) = sweep.plan.given_up()
+    assert (last.configuration, last.repeat) == (1, 4)
+    assert reason == "stopped early by wilcoxon after 4 of 5 seeds"
+
+
+def test_early_stopping_goes_on_after_a_crash_where_it_was(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=8, early_stopping="median", confirm={"seeds": 0})
+    for final in FIVE_GOOD_ONES:
+        sweep.train(sweep.start(), rising_to(final))
+    sweep.train(sweep.start(), rising_to(0.3))
+    running = sweep.start()
+    sweep.plan.see_epochs(running, [epoch_record(running, 1, 0.1)])
+
+    sweep.restart()
+
+    again = sweep.start()
+    assert again.id == running.id
+    # Its first epochs come again, from its checkpoint.
+    assert sweep.train(again, rising_to(0.2)) == "stopped early by median after epoch 2"
+    assert sweep.train(sweep.start(), rising_to(0.9)) is None
+    assert sweep.plan.is_complete()
+
+
+def test_what_an_earlier_process_let_pass_is_not_given_up_later(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=7, early_stopping="asha", confirm={"seeds": 0})
+    # The first is promoted, since nothing better is known then.
+    assert sweep.train(sweep.start(), rising_to(0.3)) is None
+    for final in FIVE_GOOD_ONES:
+        sweep.train(sweep.start(), rising_to(final))
+    done = {trial.id for trial in sweep.store.trials("sweep") if trial.state is TrialState.DONE}
+
+    sweep.restart()
+
+    assert {trial.id for trial in sweep.plan.trials() if trial.state is TrialState.DONE} == done
+    assert sweep.train(sweep.start(), rising_to(0.2)) == "stopped early by asha after epoch 2"

@@ -181,6 +181,37 @@ def test_a_sweep_of_which_every_trial_diverges_stops_with_the_reasons(tmp_path: 
     assert_nothing_runs(record)
 
 
+def test_a_hopeless_trial_is_stopped_early_and_the_best_is_of_the_whole_budget(
+    tmp_path: Path, cluster: RayProcess
+) -> None:
+    # The paper's good setting first, and CCE's weights after it: they cannot pass it at a quarter of the budget.
+    space = "[{beta: 16, lam: 1}, {beta: 0, lam: 0}, {beta: 20, lam: 1}, {beta: 0, lam: 1}]"
+    options = ("--space", space, "--epochs", "12", "--early-stopping", "asha", "--learning-rate", "0.05")
+    arguments = ("run", *SMALL, *options)
+    with DriverProcess(tmp_path, *arguments, environment=joining(cluster)) as driver:
+        assert driver.wait() == 0, driver.output
+
+    record = Record(Home(tmp_path))
+    assert_nothing_runs(record)
+    assert record.sweep.state is SweepState.DONE
+    stopped = [trial for trial in record.trials if trial.state is TrialState.PRUNED]
+    assert stopped
+    runs = {run.data.tags.get("emphasis.trial_id"): run for run in record.mlflow_runs()}
+    for trial in stopped:
+        assert trial.phase is Phase.SEARCH
+        assert trial.objective is None
+        assert trial.reason == f"stopped early by asha after epoch {record.epochs[trial.id]}"
+        assert trial.final is not None
+        assert trial.final.epoch == record.epochs[trial.id] < 12
+        assert trial.noise_hash == record.trials[0].noise_hash
+        assert runs[trial.id].info.status == "KILLED"
+    others = [trial for trial in record.trials if trial.state is TrialState.DONE]
+    assert len(others) + len(stopped) == TRIALS
+    assert {record.epochs[trial.id] for trial in others} == {12}
+    (confirmed,) = {trial.configuration for trial in others if trial.phase is Phase.CONFIRM}
+    assert confirmed not in {trial.configuration for trial in stopped}
+
+
 def test_a_sweep_is_recorded_on_postgresql_and_done_even_where_no_figures_can_be_written(
     tmp_path: Path, cluster: RayProcess, postgresql_url: str
 ) -> None:

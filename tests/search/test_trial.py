@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def order(**others: Any) -> dict[str, Any]:
         "noise_rate": 0.4,
         "seed": 1,
         "noise_seed": 2,
+        "judged": False,
         **others,
     }
 
@@ -60,6 +62,20 @@ def ending_of(reports: list[dict[str, Any]]) -> dict[str, Any]:
     assert all(report["ending"] is None for report in earlier)
     ending: dict[str, Any] = last["ending"]
     return ending
+
+
+def labels_of(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    labels: dict[str, Any] = reports[0]["labels"]
+    assert all(report["labels"] == labels for report in reports)
+    return labels
+
+
+def test_a_trial_that_may_be_stopped_reports_each_epoch_that_is_evaluated(settings: TaskSettings) -> None:
+    each = reports_of(settings, judged=True)
+    assert [[epoch["epoch"] for epoch in report["epochs"]] for report in each] == [[1], [2], [3], [4], []]
+
+    every_other = reports_of(replace(settings, training={"epochs": 4, "evaluate_every": 2}), judged=True)
+    assert [[epoch["epoch"] for epoch in report["epochs"]] for report in every_other] == [[1, 2], [3, 4], []]
 
 
 def test_a_trial_reports_every_epoch_once_and_its_end_with_the_last(settings: TaskSettings) -> None:
@@ -82,9 +98,9 @@ def test_a_trial_says_which_noise_it_was_trained_on(settings: TaskSettings) -> N
     task = settings.load().task
     expected = make_noise_model("symmetric", 0.4).draw(task.dataset.y_train, 10, 2)
 
-    first = ending_of(reports_of(settings))
-    other_seed = ending_of(reports_of(settings, seed=5))
-    other_noise = ending_of(reports_of(settings, noise_seed=5))
+    first = labels_of(reports_of(settings))
+    other_seed = labels_of(reports_of(settings, seed=5))
+    other_noise = labels_of(reports_of(settings, noise_seed=5))
 
     assert first["noise_hash"] == other_seed["noise_hash"] == expected.fingerprint
     assert first["realised_noise_rate"] == expected.realised_rate

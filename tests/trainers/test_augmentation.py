@@ -8,6 +8,7 @@ from trainers.augmentation import augmented
 from trainers.augmentation import centre_crop
 from trainers.augmentation import crop_and_flip
 from trainers.augmentation import crop_flip
+from trainers.augmentation import drawn
 from trainers.augmentation import network_input_shape
 from trainers.augmentation import pad_crop_flip
 from trainers.augmentation import unaugmented
@@ -144,8 +145,8 @@ def test_every_crop_is_a_piece_of_its_image_and_every_place_and_both_sides_come_
     places = places_of(crops, images)
     tops, lefts, flips = (np.array(column) for column in zip(*places, strict=True))
     # 900 draws: a share is off its expectation by more than 0.08 once in a million times.
-    for drawn, values in ((tops, 3), (lefts, 4), (flips.astype(int), 2)):
-        np.testing.assert_allclose(np.bincount(drawn, minlength=values) / 900, 1 / values, atol=0.08)
+    for places_drawn, values in ((tops, 3), (lefts, 4), (flips.astype(int), 2)):
+        np.testing.assert_allclose(np.bincount(places_drawn, minlength=values) / 900, 1 / values, atol=0.08)
     assert len(set(places)) == 24
 
 
@@ -153,7 +154,8 @@ def test_images_of_256_are_cropped_to_224_in_training_and_in_evaluation() -> Non
     images = images_of((3, 3, 256, 256), torch.uint8)
     shape = network_input_shape("resize-crop-flip", (3, 256, 256))
     assert shape == (3, 224, 224)
-    assert augmented("resize-crop-flip", images, torch.Generator()).shape[1:] == shape
+    draws = drawn("resize-crop-flip", len(images), tuple(images.shape[1:]), torch.Generator())
+    assert augmented("resize-crop-flip", images, draws).shape[1:] == shape
     centre = unaugmented("resize-crop-flip", images)
     assert torch.equal(centre, images[:, :, 16:240, 16:240])
     assert torch.equal(centre_crop(images), centre)
@@ -164,7 +166,8 @@ def test_the_network_sees_one_shape_at_every_stored_size(side: int) -> None:
     images = images_of((5, 1, side + 1, side), torch.uint8)
     shape = network_input_shape("resize-crop-flip", (1, side + 1, side))
     assert 0 not in shape
-    assert augmented("resize-crop-flip", images, torch.Generator()).shape[1:] == shape
+    draws = drawn("resize-crop-flip", len(images), tuple(images.shape[1:]), torch.Generator())
+    assert augmented("resize-crop-flip", images, draws).shape[1:] == shape
     assert unaugmented("resize-crop-flip", images).shape[1:] == shape
 
 
@@ -174,9 +177,11 @@ def test_without_that_augmentation_examples_keep_their_shape() -> None:
     assert network_input_shape("none", (64,)) == (64,)
     images = images_of((4, 3, 8, 8), torch.uint8)
     assert unaugmented("pad-crop-flip", images) is images
-    assert augmented("none", images, torch.Generator()) is images
+    shape = tuple(images.shape[1:])
+    assert augmented("none", images, drawn("none", len(images), shape, torch.Generator())) is images
     expected = pad_crop_flip(images, torch.Generator().manual_seed(1))
-    assert torch.equal(augmented("pad-crop-flip", images, torch.Generator().manual_seed(1)), expected)
+    draws = drawn("pad-crop-flip", len(images), shape, torch.Generator().manual_seed(1))
+    assert torch.equal(augmented("pad-crop-flip", images, draws), expected)
 
 
 def test_crops_are_a_function_of_the_generators_state() -> None:

@@ -7,6 +7,7 @@ import math
 import numbers
 import time
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch import nn
 
 from trainers.augmentation import augmented
+from trainers.augmentation import drawn
 from trainers.augmentation import unaugmented
 from trainers.datasets.examples import Examples
 from trainers.datasets.examples import batches
@@ -190,9 +192,11 @@ class _LaneTraining:
         self.network.train()
         with self._own_randomness():
             # Batch norm needs two examples, also of a batch with files that cannot be decoded.
-            examples = batches(self.x_train, order[: steps * task.batch_size], task.batch_size, at_least=2)
-            for step, (raw, chosen) in enumerate(examples):
-                losses[step] = self._step(raw.to(device), chosen)
+            chosen = order[: steps * task.batch_size]
+            sizes = [len(each) for each in torch.split(chosen, task.batch_size)]
+            examples = batches(self.x_train, chosen, task.batch_size, at_least=2)
+            for step, (draws, (raw, here)) in enumerate(zip(self._draws(sizes), examples, strict=True)):
+                losses[step] = self._step(raw.to(device), here, draws)
         self.stage_epoch += 1
         self.course.end_epoch(_View(self))
         # The first look at the device since the epoch began.
@@ -212,6 +216,12 @@ class _LaneTraining:
             seconds=self.seconds,
         )
 
+    def _draws(self, sizes: list[int]) -> Sequence[Tensor]:
+        """What chance decides for an epoch's batches, (3, size) each, moved to the device at once."""
+        shape, augmentation = self.task.dataset.example_shape, self.task.augmentation
+        each = [drawn(augmentation, size, shape, self.augmentation) for size in sizes]
+        return torch.split(torch.cat(each, dim=1).to(self.arithmetic.device), sizes, dim=1)
+
     def divergence(self) -> str:
         """Why the lane cannot go on; empty where it can."""
         if iteration := self._bad_iteration:
@@ -220,9 +230,9 @@ class _LaneTraining:
             return f"parameters not finite after iteration {self.iteration}"
         return ""
 
-    def _step(self, raw: Tensor, chosen: Tensor) -> Tensor:
+    def _step(self, raw: Tensor, chosen: Tensor, draws: Tensor) -> Tensor:
         """One optimiser step on the chosen examples as they are stored; returns the loss, on the device."""
-        inputs = augmented(self.task.augmentation, raw, self.augmentation)
+        inputs = augmented(self.task.augmentation, raw, draws)
         self.optimiser.zero_grad()
         loss = self.course.loss(Batch(self.logits(inputs), self.labels[chosen], chosen))
         loss.backward()  # type: ignore[no-untyped-call]

@@ -110,6 +110,14 @@ export const ADVANCED = [
       },
       { name: "repeats", label: "Seeds in the search", hint: "For each configuration. Default 1.", kind: "number" },
       {
+        name: "early_stopping",
+        label: "Early stopping",
+        hint: "Configurations that look hopeless are given up.",
+        kind: "choice",
+        choices: ["none", "median", "asha", "hyperband", "wilcoxon"],
+        value: "none",
+      },
+      {
         name: "transform",
         label: "Transform",
         hint: "Of gr.",

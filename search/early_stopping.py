@@ -1,0 +1,151 @@
+"""Which configurations are given up before their budget is spent: Optuna's pruners over their learning curves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from collections.abc import Iterable
+from functools import partial
+from statistics import fmean
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.pruners import HyperbandPruner
+from optuna.pruners import MedianPruner
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.pruners import WilcoxonPruner
+from optuna.trial import TrialState
+
+from search.spec import EarlyStoppingRule
+
+# Of the budget, before which nothing is judged: accuracy rises steeply there whatever the configuration.
+GRACE = 0.25
+_REDUCTION_FACTOR = 3
+_MEDIAN_STARTUP_TRIALS = 5
+_WILCOXON_P = 0.1
+
+
+class EarlyStopping:
+    """Looks at trials as they are trained and says which configurations are not worth more.
+
+    "median", "asha" and "hyperband" compare a trial's objective after an epoch with that of the other
+    configurations with the same seeds; "wilcoxon" compares a configuration's finished seeds with those of the best
+    one, pair by pair. A configuration is given up as a whole: without all of its seeds it cannot be recommended.
+
+    The studies live in memory: the store is what survives, and a plan that is made from it shows them again what has
+    been trained and `restore`s what was given up.
+
+    Args:
+        rule: "median", "asha", "hyperband" or "wilcoxon"; "none" stops nothing.
+        epochs: Of the budget; what a supervision with several stages trains beyond it is not judged.
+        repeats: Seeds of a configuration.
+        pruner: Makes the pruner of the configurations that share a seed; by default that of `pruner_of`.
+
+    Source: Optuna's MedianPruner, SuccessiveHalvingPruner (ASHA, Li et al., MLSys 2020), HyperbandPruner (Li et al.,
+    JMLR 2018), WilcoxonPruner.
+    """
+
+    def __init__(
+        self, rule: EarlyStoppingRule, epochs: int, repeats: int, pruner: Callable[[], BasePruner] | None = None
+    ) -> None:
+        self._rule, self._epochs, self._repeats = rule, epochs, repeats
+        self._pruner = pruner or partial(pruner_of, rule, epochs)
+        self._studies: dict[int, optuna.Study] = {}
+        self._trials: dict[tuple[int, int], optuna.Trial] = {}
+        self._seen: dict[tuple[int, int], set[int]] = {}
+        self._ended: dict[int, list[float]] = {}
+        self._stopped: dict[int, str] = {}
+
+    @property
+    def judges_epochs(self) -> bool:
+        """Whether an epoch can end a trial: each is then to be reported, and its answer to be waited for."""
+        return self._rule in ("median", "asha", "hyperband")
+
+    def reason(self, configuration: int) -> str | None:
+        """Why a configuration was given up; None while it was not."""
+        return self._stopped.get(configuration)
+
+    def see_epoch(self, configuration: int, repeat: int, epoch: int, objective: float) -> None:
+        """Take in a trial's objective after an epoch, counted from 1; one that was seen before is left out."""
+        if not self.judges_epochs or configuration in self._stopped:
+            return
+        if self._is_hopeless(repeat, configuration, epoch, objective) and epoch < self._epochs:
+            self.give_up(configuration, f"stopped early by {self._rule} after epoch {epoch}")
+
+    def see_end(self, configuration: int, repeat: int, objective: float | None) -> None:
+        """Take in the final objective of a trial; None if it failed."""
+        if configuration in self._stopped or not self._see_end(configuration, repeat, objective):
+            return
+        seeds = f"{len(self._ended[configuration])} of {self._repeats} seeds"
+        self.give_up(configuration, f"stopped early by {self._rule} after {seeds}")
+
+    def restore(
+        self, configuration: int, repeat: int, epochs: Iterable[tuple[int, float]], objective: float | None
+    ) -> None:
+        """Take in a finished trial that an earlier process has judged: what was let pass then is not judged anew.
+
+        Args:
+            configuration: Its number.
+            repeat: Its seed's.
+            epochs: (epoch, objective), in order.
+            objective: The final one; None if it failed or was given up.
+        """
+        if self.judges_epochs:
+            for epoch, reached in epochs:
+                self._is_hopeless(repeat, configuration, epoch, reached)  # asked, since ASHA keeps its rungs by that
+        self._see_end(configuration, repeat, objective)
+
+    def give_up(self, configuration: int, reason: str) -> None:
+        """Train nothing more of a configuration."""
+        self._stopped[configuration] = reason
+        for study, other in list(self._trials):
+            if other == configuration:
+                self._tell(study, configuration, TrialState.PRUNED)
+
+    def _see_end(self, configuration: int, repeat: int, objective: float | None) -> bool:
+        """Whether the seeds that a configuration has finished rule it out."""
+        if self.judges_epochs:
+            self._tell(repeat, configuration, TrialState.FAIL if objective is None else TrialState.COMPLETE, objective)
+        elif self._rule == "wilcoxon" and objective is not None:
+            ended = self._ended.setdefault(configuration, [])
+            ended.append(objective)
+            hopeless = self._is_hopeless(0, configuration, repeat, objective)
+            if len(ended) < self._repeats:
+                return hopeless
+            self._tell(0, configuration, TrialState.COMPLETE, fmean(ended))
+        return False
+
+    def _is_hopeless(self, study: int, configuration: int, step: int, objective: float) -> bool:
+        if study not in self._studies:
+            # Hyperband deals trials out by the name of their study.
+            self._studies[study] = optuna.create_study(
+                direction="maximize", pruner=self._pruner(), study_name=f"seed {study}"
+            )
+        trial = self._trials.get((study, configuration))
+        if trial is None:
+            trial = self._trials[study, configuration] = self._studies[study].ask()
+            self._seen[study, configuration] = set()
+        if step in self._seen[study, configuration]:
+            return False
+        self._seen[study, configuration].add(step)
+        trial.report(objective, step)
+        return trial.should_prune()
+
+    def _tell(self, study: int, configuration: int, state: TrialState, objective: float | None = None) -> None:
+        trial = self._trials.pop((study, configuration), None)
+        if trial is not None:
+            self._studies[study].tell(trial, objective, state=state)
+
+
+def pruner_of(rule: EarlyStoppingRule, epochs: int) -> BasePruner:
+    """Optuna's pruner of a rule, for trials of a number of epochs."""
+    grace = max(1, round(GRACE * epochs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if rule == "median":
+            return MedianPruner(n_startup_trials=_MEDIAN_STARTUP_TRIALS, n_warmup_steps=grace)
+        if rule == "asha":
+            return SuccessiveHalvingPruner(min_resource=grace, reduction_factor=_REDUCTION_FACTOR)
+        if rule == "hyperband":
+            return HyperbandPruner(max(1, epochs // _REDUCTION_FACTOR**2), epochs, _REDUCTION_FACTOR)
+        return WilcoxonPruner(p_threshold=_WILCOXON_P)

@@ -1,0 +1,199 @@
+"""The tables of README that come from result files: written by this, never by hand.
+
+    python -m tests.benchmarks.tables            # rewrites them in README.md
+    python -m tests.benchmarks.tables --check    # says what is out of date, and fails if anything is
+
+In README a table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``, two comments that nobody sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[2] / "README.md"
+
+_BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+Rows = list[dict[str, Any]]
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((RESULTS / name).read_text())
+    return content
+
+
+def _table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    lines = [list(map(str, head)), *[list(map(str, row)) for row in rows]]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _origin(*results: dict[str, Any]) -> str:
+    """Where and when the numbers were measured, as the line below a table."""
+    said = []
+    for result in results:
+        found = result.get("provenance", result)
+        place = found.get("device") or f"{found['cores']} cores, {found['cpu']}"
+        line = f"{place}, {found['date'][:10]}, commit {found['commit']}: `{found['command']}`"
+        if line not in said:
+            said.append(line)
+    return "\n*" + "; ".join(said) + "*\n"
+
+
+def training_throughput() -> str:
+    """Training speed against the loops of others, a row a side and a column a machine."""
+    files = [_read(path.name) for path in sorted(RESULTS.glob("training_throughput_*.json"))]
+    rows = []
+    for result in files:
+        for side in result["images_a_second"]:
+            low, high = side["quartiles"]
+            ratio = side.get("ours_over_it")
+            said = "" if ratio is None else f"**{ratio['median']:.2f} ×** ({_span(ratio['quartiles'], 2)})"
+            rows.append((result["cpu"], side["side"], f"{side['median']:.0f} ({low:.0f}–{high:.0f})", said))
+    return _table(("processor", "side", "images/s", "ours over it"), rows) + _origin(*files)
+
+
+def sweep_cost() -> str:
+    """What a sweep costs beside its training."""
+    results = [_read("sweep_cost_digits.json"), _read("sweep_cost_long.json")]
+    rows = []
+    for result in results:
+        rows.append(
+            (
+                f"{result['trials']} trials of {result['mean_seconds_per_trial']:.1f} s",
+                f"{result['wall_seconds']:.0f} s",
+                f"{result['first_trial_seconds']:.1f} s",
+                f"{result['training_seconds_per_slot']:.0f} s",
+                f"{result['wall_over_training']:.2f}",
+                f"{result['peak_pss_gib']:.2f} GiB",
+            )
+        )
+    head = ("sweep", "wall time", "until the first trains", "training, a slot", "ratio", "memory of all (PSS)")
+    return _table(head, rows) + _origin(*results)
+
+
+def startup() -> str:
+    """How long commands take that only look."""
+    result = _read("startup.json")
+    rows = []
+    for each in result["commands"]:
+        rows.append((f"`{each['command']}`", f"{each['median']:.2f} s ({_span(each['quartiles'], 2)})"))
+    return _table(("command", "wall time, median (quartiles)"), rows) + _origin(result)
+
+
+def service_load() -> str:
+    """95th percentiles of the service under load."""
+    result = _read("service_load.json")
+    found = {(row["store"], row["sweeps"], row["trials"], row["clients"]): row for row in result["rows"]}
+    stores = list(dict.fromkeys(row["store"] for row in result["rows"]))
+    sizes = list(dict.fromkeys((row["sweeps"], row["trials"]) for row in result["rows"] if "list" in row))
+    rows: list[list[str]] = []
+    for sweeps, trials in sizes:
+        cells = [f"list / read, {sweeps:,} sweeps" + (f" with {trials:,} trials" if trials else "")]
+        for store in stores:
+            for clients in (1, 50):
+                row = found[store, sweeps, trials, clients]
+                cells.append(f"{row['list']['p95_ms']:,.0f} / {row['read']['p95_ms']:,.0f}")
+        rows.append(cells)
+    head = ["p95, ms"]
+    for store in stores:
+        head += [f"{store}, 1 client", "50 clients"]
+    return _table(head, rows) + _origin(result)
+
+
+def early_stopping() -> str:
+    """Cost saved and regret of each rule, mean over noise rates and samplers."""
+    result = _read("early_stopping_digits.json")
+    rules: Rows = result["rules"]
+    rates = sorted({row["noise_rate"] for row in rules})
+    rows = []
+    for name in dict.fromkeys(row["rule"] for row in rules):
+        if name.startswith("none"):
+            continue
+        mine = [row for row in rules if row["rule"] == name]
+        by_rate = [[row for row in mine if row["noise_rate"] == rate] for rate in rates]
+        rows.append(
+            (
+                name,
+                f"{_mean(row['cost_saved'] for row in mine):.0%}",
+                *(f"{100 * _mean(row['regret_mean'] for row in each):+.2f}" for each in by_rate),
+                f"{100 * _mean(row['regret_mean'] for row in mine):+.2f}",
+                f"{100 * max(row['regret_worst'] for row in mine):.1f}",
+            )
+        )
+    head = ("rule", "epochs saved", *(f"regret, r = {rate:g}" for rate in rates), "mean", "worst sweep")
+    return _table(head, rows) + _origin(result)
+
+
+def sample_efficiency() -> str:
+    """Trials that each search needs."""
+    result = _read("sample_efficiency_digits.json")
+    most = result["measured"]["trials"]
+    searches: Rows = result["searches"]
+    rates = sorted({row["noise_rate"] for row in searches})
+    kinds = list(dict.fromkeys(row["objective"] for row in searches))
+    rows = []
+    for name in dict.fromkeys(row["search"] for row in searches):
+        cells = [name]
+        for kind in kinds:
+            for rate in rates:
+                (row,) = [
+                    each
+                    for each in searches
+                    if (each["search"], each["objective"], each["noise_rate"]) == (name, kind, rate)
+                ]
+                middle = row["quartiles"][1]
+                cells.append(f"{'>' + str(most) if middle is None else middle} ({row['arrived']:.0%})")
+        rows.append(cells)
+    head = ["search", *(f"{kind}, r = {rate:g}" for kind in kinds for rate in rates)]
+    return _table(head, rows) + _origin(result)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "training-throughput": training_throughput,
+    "sweep-cost": sweep_cost,
+    "startup": startup,
+    "service-load": service_load,
+    "early-stopping": early_stopping,
+    "sample-efficiency": sample_efficiency,
+}
+
+
+def rewritten(text: str) -> str:
+    """A text with its tables as the result files have them.
+
+    Raises:
+        KeyError: It names a table that there is not.
+    """
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{TABLES[found['name']]()}{found[3]}", text)
+
+
+def _mean(values: Iterable[float]) -> float:
+    each = list(values)
+    return sum(each) / len(each)
+
+
+def _span(quartiles: Iterable[float], digits: int) -> str:
+    return "–".join(f"{each:.{digits}f}" for each in quartiles)
+
+
+def main() -> None:
+    """Rewrite or check README."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    text = README.read_text()
+    new = rewritten(text)
+    if parser.parse_args().check:
+        raise SystemExit(None if new == text else "README.md is not what the result files say: run without --check")
+    README.write_text(new)
+
+
+if __name__ == "__main__":
+    main()
