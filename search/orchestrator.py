@@ -834,7 +834,7 @@ def _accuracies(epoch: EpochRecord) -> Accuracies | None:
 
 
 def _epoch_record(trial_id: str, epoch: Mapping[str, Any]) -> EpochRecord:
-    evaluation = epoch["evaluation"] or {}
+    evaluation, running = epoch["evaluation"] or {}, epoch["running"] or {}
     return EpochRecord(
         trial_id=trial_id,
         epoch=epoch["epoch"],
@@ -845,6 +845,8 @@ def _epoch_record(trial_id: str, epoch: Mapping[str, Any]) -> EpochRecord:
         corrupted_train_accuracy=evaluation.get("corrupted_train"),
         intact_train_accuracy=evaluation.get("intact_train"),
         validation_accuracy=evaluation.get("validation"),
+        running_corrupted_train_accuracy=running.get("corrupted_train"),
+        running_intact_train_accuracy=running.get("intact_train"),
         seconds=epoch["seconds"],
         recorded_at=datetime.fromtimestamp(epoch["recorded_at"], UTC),
     )

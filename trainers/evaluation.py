@@ -39,6 +39,22 @@ class Evaluation:
     validation: float = math.nan
 
 
+@dataclass(frozen=True, slots=True)
+class RunningAccuracy:
+    """Accuracies in [0, 1] of an epoch's training batches as they were trained on: what training gives for nothing.
+
+    In train mode, augmented, each batch seen by the network as it was before its step. Not an `Evaluation`: it lags
+    behind one where training goes well, and nothing is chosen by it.
+
+    Attributes:
+        corrupted_train: Against the labels that training sees.
+        intact_train: Against the intact labels; NaN where the data set does not know them.
+    """
+
+    corrupted_train: float
+    intact_train: float
+
+
 def predictions(
     forward: Callable[[Tensor], Tensor], inputs: Examples, batch_size: int = 512
 ) -> Tensor:

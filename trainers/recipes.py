@@ -14,6 +14,8 @@ from trainers.training import Precision
 from trainers.training import TrainingTask
 from trainers.training import steps_per_epoch
 
+# A learning curve needs no more points; nothing is decided by what lies between them.
+_EVALUATIONS = 20
 _MILESTONE_UNITS = ("fraction", "epochs", "iterations")
 
 
@@ -38,7 +40,6 @@ class Recipe:
     dropout: float = 0.0
     augmentation: Augmentation = "none"
     precision: Precision = "auto"
-    evaluate_every: int = 1
     weights: str | None = None
 
 
@@ -140,7 +141,8 @@ def training_task(
         dropout: Rate before the classifier.
         augmentation: "none", "pad-crop-flip" or "resize-crop-flip".
         precision: "auto", "fp32" or "bf16".
-        evaluate_every: Epochs.
+        evaluate_every: Epochs between evaluations, each of which costs a third of an epoch. By default as many as make
+            twenty of them; what lies between is known by the running accuracy of the training batches.
         device: "auto" or a torch device.
         weights: "none" starts from random ones even where the recipe does not.
 
@@ -157,6 +159,7 @@ def training_task(
         epochs, iterations = recipe.epochs, recipe.iterations
     per_epoch = steps_per_epoch(len(dataset.y_train), batch)
     budget = iterations if iterations is not None else (epochs or 0) * per_epoch
+    passes = -(-budget // per_epoch)
     if milestones is not None:
         unit = {"fraction": budget, "epochs": per_epoch, "iterations": 1}[milestone_unit]
         drops = tuple(round(milestone * unit) for milestone in milestones)
@@ -181,7 +184,7 @@ def training_task(
         dropout=recipe.dropout if dropout is None else dropout,
         augmentation=recipe.augmentation if augmentation is None else augmentation,
         precision=recipe.precision if precision is None else precision,
-        evaluate_every=recipe.evaluate_every if evaluate_every is None else evaluate_every,
+        evaluate_every=max(1, passes // _EVALUATIONS) if evaluate_every is None else evaluate_every,
         device=device,
         weights=None if weights == "none" else weights,
     )

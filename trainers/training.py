@@ -22,6 +22,7 @@ from trainers.datasets.examples import Examples
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.evaluation import Evaluation
+from trainers.evaluation import RunningAccuracy
 from trainers.models import check_backbone
 from trainers.models import check_weights
 from trainers.noise import CorruptedLabels
@@ -222,6 +223,7 @@ class EpochReport:
         learning_rate: Of the epoch's last step.
         evaluation: Accuracies, where the epoch was evaluated.
         seconds: Time spent training and evaluating the lane so far, over all its attempts.
+        running: Accuracies of the epoch's own batches; None in reports of earlier releases.
     """
 
     lane_id: str
@@ -231,6 +233,7 @@ class EpochReport:
     learning_rate: float
     evaluation: Evaluation | None
     seconds: float
+    running: RunningAccuracy | None = None
 
 
 class Decision(Enum):

@@ -103,6 +103,8 @@ CURVE: dict[str, Any] = {
             "corrupted_train_accuracy": 0.44,
             "intact_train_accuracy": 0.7,
             "validation_accuracy": None,
+            "running_corrupted_train_accuracy": 0.31,
+            "running_intact_train_accuracy": 0.47,
             "seconds": 0.05,
             "recorded_at": "2026-01-01T12:00:03Z",
         }

@@ -235,6 +235,8 @@ def epoch_view(epoch: EpochRecord) -> EpochView:
         corrupted_train_accuracy=epoch.corrupted_train_accuracy,
         intact_train_accuracy=epoch.intact_train_accuracy,
         validation_accuracy=epoch.validation_accuracy,
+        running_corrupted_train_accuracy=epoch.running_corrupted_train_accuracy,
+        running_intact_train_accuracy=epoch.running_intact_train_accuracy,
         seconds=_finite(epoch.seconds),
         recorded_at=epoch.recorded_at,
     )

@@ -158,7 +158,7 @@ class EventPage(View):
 
 
 class EpochView(View):
-    """What one epoch of a trial reported; accuracies are null where it was not evaluated."""
+    """What one epoch of a trial reported; accuracies are null where it was not evaluated, but for running ones."""
 
     epoch: int
     iteration: int = Field(description="Optimiser steps so far.")
@@ -168,6 +168,10 @@ class EpochView(View):
     corrupted_train_accuracy: float | None = Field(description="Against the labels that were trained on.")
     intact_train_accuracy: float | None = Field(description="Against the intact labels.")
     validation_accuracy: float | None
+    running_corrupted_train_accuracy: float | None = Field(
+        description="Of the epoch's own batches, in train mode, augmented."
+    )
+    running_intact_train_accuracy: float | None = Field(description="As it, against the intact labels.")
     seconds: float | None = Field(description="Training seconds so far.")
     recorded_at: datetime
 

@@ -203,6 +203,8 @@ class Epoch(Base):
     corrupted_train_accuracy: Mapped[float | None]
     intact_train_accuracy: Mapped[float | None]
     validation_accuracy: Mapped[float | None]
+    running_corrupted_train_accuracy: Mapped[float | None]
+    running_intact_train_accuracy: Mapped[float | None]
     seconds: Mapped[float | None]
     recorded_at: Mapped[datetime]
 

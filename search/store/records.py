@@ -258,6 +258,9 @@ class EpochRecord:
         seconds: Training seconds so far; NaN where unknown.
         recorded_at: When it was reported (UTC).
         validation_accuracy: In [0, 1]; None where the epoch was not evaluated, or there is no validation set.
+        running_corrupted_train_accuracy: Of the epoch's own batches, in train mode, augmented
+            (`trainers.evaluation.RunningAccuracy`), in [0, 1]; None in records of earlier releases.
+        running_intact_train_accuracy: As it, against the intact labels; None also where they are not known.
     """
 
     trial_id: str
@@ -271,6 +274,8 @@ class EpochRecord:
     seconds: float
     recorded_at: datetime = field(default_factory=utc_now)
     validation_accuracy: float | None = None
+    running_corrupted_train_accuracy: float | None = None
+    running_intact_train_accuracy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -717,6 +717,8 @@ class Store:
                 "corrupted_train_accuracy": _finite(epoch.corrupted_train_accuracy),
                 "intact_train_accuracy": _finite(epoch.intact_train_accuracy),
                 "validation_accuracy": _finite(epoch.validation_accuracy),
+                "running_corrupted_train_accuracy": _finite(epoch.running_corrupted_train_accuracy),
+                "running_intact_train_accuracy": _finite(epoch.running_intact_train_accuracy),
             }
             for epoch in epochs
         }
@@ -1378,6 +1380,8 @@ def _epoch_record(row: Epoch) -> EpochRecord:
         seconds=_or_nan(row.seconds),
         recorded_at=row.recorded_at,
         validation_accuracy=row.validation_accuracy,
+        running_corrupted_train_accuracy=row.running_corrupted_train_accuracy,
+        running_intact_train_accuracy=row.running_intact_train_accuracy,
     )
 
 

@@ -246,7 +246,7 @@ def trial_status(trial: TrialRecord, sweep: SweepRecord) -> str | None:
 
 
 def epoch_points(epoch: EpochRecord) -> list[Point]:
-    """Return the metrics of one epoch; accuracies only where the epoch was evaluated."""
+    """Return the metrics of one epoch: accuracies where it was evaluated, running ones of its training batches."""
     values = {
         "train_loss": epoch.train_loss,
         "learning_rate": epoch.learning_rate,
@@ -254,6 +254,8 @@ def epoch_points(epoch: EpochRecord) -> list[Point]:
         "corrupted_train_accuracy": epoch.corrupted_train_accuracy,
         "intact_train_accuracy": epoch.intact_train_accuracy,
         "validation_accuracy": epoch.validation_accuracy,
+        "running_corrupted_train_accuracy": epoch.running_corrupted_train_accuracy,
+        "running_intact_train_accuracy": epoch.running_intact_train_accuracy,
     }
     moment = milliseconds(epoch.recorded_at)
     return _points(values, epoch.epoch, moment)

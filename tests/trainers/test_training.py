@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from typing import ClassVar
 
 import pytest
 import torch
@@ -339,6 +340,39 @@ def test_evaluation_every_k_epochs_changes_nothing_else() -> None:
     assert evaluated == [3, 6]
     assert [report.train_loss for report in dense.reports] == [report.train_loss for report in sparse.reports]
     assert dense.final == sparse.final
+
+
+class Seen(CategoricalCrossEntropy):
+    """Cross entropy that remembers how many labels each batch got right."""
+
+    hits: ClassVar[list[int]] = []
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        self.hits.append(int((logits.argmax(dim=1) == labels).sum()))
+        return super().loss(logits, labels)
+
+
+def test_running_accuracy_is_that_of_the_batches_as_they_were_trained_on() -> None:
+    Seen.hits.clear()
+    task = small_task()  # 4 steps an epoch
+    noisy = run(task, lane_of(task, supervision=Seen(), noise_rate=0.3)).reports
+    by_epoch = [sum(Seen.hits[start : start + 4]) / 200 for start in range(0, 24, 4)]
+    assert [report.running and report.running.corrupted_train for report in noisy] == by_epoch
+    assert all(report.running and report.running.intact_train != by_epoch[report.epoch - 1] for report in noisy)
+
+    clean = run(task, lane_of(task, noise_rate=0.0)).reports
+    for report in clean:
+        assert report.running is not None
+        assert report.running.intact_train == report.running.corrupted_train
+
+
+def test_running_accuracy_has_no_intact_part_where_the_intact_labels_are_not_known() -> None:
+    task = small_task()
+    unknown = dataclasses.replace(task, dataset=dataclasses.replace(task.dataset, intact_train=None))
+    running = run(unknown, lane_of(task)).reports[0].running
+    assert running is not None
+    assert math.isnan(running.intact_train)
+    assert 0 < running.corrupted_train < 1
 
 
 @pytest.mark.parametrize(("examples", "steps"), [(199, 4), (200, 4), (201, 4), (202, 5), (2, 1), (30, 1)])

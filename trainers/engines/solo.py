@@ -27,6 +27,7 @@ from trainers.engines.flat_parameters import flatten_parameters
 from trainers.engines.precision import Arithmetic
 from trainers.engines.sgd import MomentumSGD
 from trainers.evaluation import Evaluation
+from trainers.evaluation import RunningAccuracy
 from trainers.evaluation import accuracy
 from trainers.evaluation import outputs
 from trainers.evaluation import predictions
@@ -138,6 +139,8 @@ class _LaneTraining:
         self.stage_iteration = self.stage_epoch = self.iteration = 0
         self.seconds = 0.0
         self.reports: list[EpochReport] = []
+        # Right predictions of the epoch's batches, by the labels trained on and by the intact ones.
+        self._hits: Tensor
         # Of the first step whose loss was not finite, from 1; 0 while there is none.
         self._bad_iteration = 0
 
@@ -188,6 +191,8 @@ class _LaneTraining:
         device = self.arithmetic.device
         order = torch.randperm(len(self.labels), generator=self.order).to(device)
         losses = torch.empty(steps, dtype=torch.float64, device=device)
+        self._hits = torch.zeros(2, dtype=torch.int64, device=device)
+        seen = 0
         self.course.begin_epoch(_View(self))
         self.network.train()
         with self._own_randomness():
@@ -197,6 +202,7 @@ class _LaneTraining:
             examples = batches(self.x_train, chosen, task.batch_size, at_least=2)
             for step, (draws, (raw, here)) in enumerate(zip(self._draws(sizes), examples, strict=True)):
                 losses[step] = self._step(raw.to(device), here, draws)
+                seen += len(here)
         self.stage_epoch += 1
         self.course.end_epoch(_View(self))
         # The first look at the device since the epoch began.
@@ -214,6 +220,7 @@ class _LaneTraining:
             learning_rate=task.learning_rate_at(self.stage_iteration - 1, self.stage),
             evaluation=evaluation,
             seconds=self.seconds,
+            running=self._running(seen),
         )
 
     def _draws(self, sizes: list[int]) -> Sequence[Tensor]:
@@ -234,14 +241,23 @@ class _LaneTraining:
         """One optimiser step on the chosen examples as they are stored; returns the loss, on the device."""
         inputs = augmented(self.task.augmentation, raw, draws)
         self.optimiser.zero_grad()
-        loss = self.course.loss(Batch(self.logits(inputs), self.labels[chosen], chosen))
+        logits, labels = self.logits(inputs), self.labels[chosen]
+        loss = self.course.loss(Batch(logits, labels, chosen))
         loss.backward()  # type: ignore[no-untyped-call]
+        predicted = logits.detach().argmax(dim=1)
+        self._hits[0] += (predicted == labels).sum()
+        if self.intact_labels is not None:
+            self._hits[1] += (predicted == self.intact_labels[chosen]).sum()
         learning_rate = self.task.learning_rate_at(self.stage_iteration, self.stage)
         self.optimiser.step(learning_rate)
         self.course.step(learning_rate)
         self.stage_iteration += 1
         self.iteration += 1
         return loss.detach()
+
+    def _running(self, seen: int) -> RunningAccuracy:
+        corrupted, intact = (hits / seen for hits in self._hits.tolist())
+        return RunningAccuracy(corrupted, math.nan if self.intact_labels is None else intact)
 
     def logits(self, raw: Tensor) -> Tensor:
         """Logits (B, C), float32, of raw inputs (B, ...)."""
@@ -345,7 +361,11 @@ def _report(saved: dict[str, Any]) -> EpochReport:
         name: value if value == value else math.nan for name, value in (saved["evaluation"] or {}).items()
     }
     evaluation = Evaluation(**accuracies) if accuracies else None
-    return EpochReport(**{**saved, "evaluation": evaluation})
+    running = saved.get("running")
+    if running is not None:
+        known = running["intact_train"] == running["intact_train"]
+        running = RunningAccuracy(running["corrupted_train"], running["intact_train"] if known else math.nan)
+    return EpochReport(**{**saved, "evaluation": evaluation, "running": running})
 
 
 class _View:

@@ -103,7 +103,7 @@ def test_a_store_that_another_process_creates_between_two_looks_is_opened(
         assert store.sweeps() == []
 
 
-@pytest.mark.parametrize("schema", ["0001", "0002"])
+@pytest.mark.parametrize("schema", ["0001", "0002", "0003"])
 def test_a_store_of_an_earlier_schema_is_brought_up_to_date_with_all_it_holds(store_url: str, schema: str) -> None:
     engine = create_engine(sqlalchemy_url(store_url))
     if engine.url.drivername == "sqlite":
@@ -116,18 +116,27 @@ def test_a_store_of_an_earlier_schema_is_brought_up_to_date_with_all_it_holds(st
         sweep = f"'old', '{{}}', 'digits', 0.4, 'mlp', 'gr', 'done', 'hash', '{{}}', '{moment}'"
         columns = "id, spec, dataset, noise_rate, backbone, supervision, state, data_hash, versions, created_at"
         connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({sweep})")
-        stopped = sweep.replace("'old'", "'stopped'").replace("'done'", "'interrupted'")
-        connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({stopped})")
+        stopped = sweep.replace("'old'", "'stopped'")
+        if schema < "0003":
+            stopped = stopped.replace("'done'", "'interrupted'")
+            connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}) VALUES ({stopped})")
+        else:
+            stopped = stopped.replace("'done'", "'paused'")
+            connection.exec_driver_sql(f"INSERT INTO sweeps ({columns}, attended) VALUES ({stopped}, true)")
         columns = (
             "id, sweep_id, number, phase, configuration, repeat, supervision, hyperparameters, params, noise_rate, "
             "seed, noise_seed, state, objective, final_epoch, final_intact_train"
         )
         trial = "'old/0', 'old', 0, 'search', 0, 0, 'gr', '{}', '{}', 0.4, 1, 2, 'done', 0.9, 60, 0.9"
         connection.exec_driver_sql(f"INSERT INTO trials ({columns}) VALUES ({trial})")
+        columns = "trial_id, epoch, iteration, train_loss, intact_train_accuracy, recorded_at"
+        connection.exec_driver_sql(f"INSERT INTO epochs ({columns}) VALUES ('old/0', 1, 12, 1.5, 0.7, '{moment}')")
     engine.dispose()
     with Store.open(store_url) as store:
         assert store.sweep("old").facts == {}
         (trial_record,) = store.trials("old")
+        (epoch,) = store.epochs("old/0")
+        assert (epoch.train_loss, epoch.intact_train_accuracy, epoch.running_intact_train_accuracy) == (1.5, 0.7, None)
         # What a person ran is theirs to resume, and an interrupted sweep is a paused one by now.
         stopped_record = store.sweep("stopped")
         assert (stopped_record.state, stopped_record.attended) == (SweepState.PAUSED, True)
