@@ -10,7 +10,10 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Without its bytecode, each of the hundreds of processes that a test run starts compiles anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long lint set-up constraints
+# Surfaces that others search are recorded by record_digits_surface alone; chaos takes an hour.
+BENCHMARKS := startup training_throughput sweep_cost "sweep_cost --long" service_load early_stopping sample_efficiency
+
+.PHONY: demo test test-long bench lint set-up constraints
 
 demo: $(SET_UP)  ## search digits at noise rate 0.4 and print what was found; recorded in .demo
 	$(BIN)/emphasis --home .demo run --dataset digits --noise-rate 0.4
@@ -20,6 +23,10 @@ test: lint
 
 test-long: $(SET_UP)  ## whole systems: killed processes, Ray clusters that lose and gain nodes, the composed service
 	$(BIN)/python -m pytest -m long
+
+bench: $(SET_UP)  ## what README's tables are made of: an hour on two cores with nothing else to do
+	for each in $(BENCHMARKS); do $(BIN)/python -m tests.benchmarks.$$each || exit 1; done
+	$(BIN)/python -m tests.benchmarks.tables
 
 lint: $(SET_UP)
 	$(BIN)/ruff check .
