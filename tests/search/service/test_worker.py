@@ -331,7 +331,6 @@ def test_address_at_which_no_sweep_can_ever_run_is_refused_at_once(command: str,
         assert "is for Ray Client, which cannot run a sweep" in " ".join(process.output.split())
 
 
-@pytest.mark.long
 def test_worker_takes_up_nothing_while_its_cluster_does_not_answer(alone: Installation, no_cluster: str) -> None:
     sweep_id = alone.submit()
     with DriverProcess(alone.home.path, "worker", "--ray-address", no_cluster) as worker:
@@ -339,7 +338,6 @@ def test_worker_takes_up_nothing_while_its_cluster_does_not_answer(alone: Instal
         assert alone.store.sweep(sweep_id).fence == 0
 
 
-@pytest.mark.long
 def test_sweep_whose_cluster_goes_away_meanwhile_waits_for_it_in_the_queue(
     alone: Installation, no_cluster: str
 ) -> None:
@@ -413,7 +411,6 @@ def test_sweep_whose_process_is_only_starting_when_the_worker_stops_did_not_die(
     assert (store.sweep("s1").fence, store.sweep("s1").deaths) == (0, 0)
 
 
-@pytest.mark.long
 def test_second_signal_kills_what_runs(alone: Installation, brake: Brake) -> None:
     sweep_id = alone.submit(braked=True)
     with alone.worker() as worker:
