@@ -60,6 +60,21 @@ def test_told_to_stop_it_stops_the_command_once_and_the_node_after_it(start: Sta
     assert said(tmp_path)[2:] == ["told to stop", "command ends", "node ends"]
 
 
+def test_told_to_stop_before_the_command_has_begun_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    # A shell that stands still between the start of the command and the next line, and is told to stop there.
+    program = (FOLDER / "bin" / "beside-ray-node").read_text()
+    held = program.replace("\ncommand=$!\n", '\nkill -TERM $$\ncommand=$!\necho $command > "$LOG"\n')
+    assert held != program
+    (tmp_path / "held").write_text(held)
+    (tmp_path / "ray").write_text("#!/bin/bash\nexec sleep 60\n")
+    (tmp_path / "ray").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "LOG": str(tmp_path / "log")}
+    done = subprocess.run(["bash", tmp_path / "held", "ray-head:6379", "sleep", "60"], env=environment, timeout=50)
+    assert done.returncode == 128 + signal.SIGTERM
+    (command,) = said(tmp_path)
+    assert not Path(f"/proc/{command}").exists()
+
+
 def test_when_the_node_ends_the_command_is_stopped(start: Start, tmp_path: Path) -> None:
     process = start()
     (tmp_path / "runs").unlink()
