@@ -21,7 +21,7 @@ COMMANDS = (
     ("--help",),
     ("run", "--help"),
     ("list",),
-    ("validate", "--dataset", "digits", "--noise-rate", "0.4"),
+    ("supervisions",),
 )
 
 
