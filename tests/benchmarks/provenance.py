@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import UTC
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,21 @@ def provenance() -> dict[str, Any]:
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "versions": {"python": platform.python_version()} | _versions(),
         "commit": _commit(),
         "command": _command(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of those packages that are installed: a bare GPU machine has torch and no more."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def cpu_model() -> str:
