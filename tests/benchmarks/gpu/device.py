@@ -44,7 +44,8 @@ def captured(call: Call, device: torch.device) -> Call:
     torch.cuda.current_stream(device).wait_stream(stream)
     torch.cuda.synchronize(device)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
+    # Other threads have no part in it: the solo engine's waits, a DataLoader's may be pinning memory.
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         call()
     torch.cuda.synchronize(device)
     return graph.replay

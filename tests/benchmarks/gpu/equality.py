@@ -199,8 +199,9 @@ def check_equality(device: torch.device, lanes: int, inductor: bool, say: Report
         AssertionError: A form differs by more than its tolerance, or lanes in groups of their own touch each other.
     """
     gpu = device.type == "cuda"
-    forms, fused = form_differences(device, lanes, inductor), lane_differences(device)
-    spoilt = lanes_spoilt_by_one(device)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        forms, fused = form_differences(device, lanes, inductor), lane_differences(device)
+        spoilt = lanes_spoilt_by_one(device)
     say("largest relative difference in float64")
     say("  of a form of convolution from the loop: " + _listed(forms))
     say(f"  of a fused lane after {_STEPS} steps from a solo lane: " + _listed(fused))
@@ -208,7 +209,7 @@ def check_equality(device: torch.device, lanes: int, inductor: bool, say: Report
     bad = {name: value for name, value in forms.items() if value > (GPU_FORM_TOLERANCE if gpu else FORM_TOLERANCE)}
     bad |= {name: value for name, value in fused.items() if value > (GPU_LANE_TOLERANCE if gpu else LANE_TOLERANCE)}
     assert not bad, f"not equal: {bad}"
-    # Where a GPU's kernels are not deterministic, the two runs differ by themselves.
+    # How a GPU's kernels compute groups is theirs to choose, and so a finding, not a requirement.
     assert gpu or not any(spoilt[name] for name in spoilt if name.startswith("grouped")), f"not isolated: {spoilt}"
     return {"forms": forms, "fused_lanes": fused, "lanes_spoilt_by_one_of_nan": {**spoilt}}
 

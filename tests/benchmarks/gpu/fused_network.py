@@ -87,7 +87,8 @@ class FusedCifarResNet:
         mean, variance = self.running[name]
         leaves = self.parameters.leaves
         module = self._template.get_submodule(name)
-        assert isinstance(module, nn.BatchNorm2d) and module.momentum is not None
+        assert isinstance(module, nn.BatchNorm2d)
+        assert module.momentum is not None
         weight, bias = leaves[f"{name}.weight"], leaves[f"{name}.bias"]
         return functional.batch_norm(maps, mean, variance, weight, bias, True, module.momentum, module.eps)
 

@@ -9,6 +9,9 @@ from tests.benchmarks.gpu.roofline import Roofline
 
 Record = dict[str, Any]
 
+# A capture that forgets something is off by far more than what bf16's rounding makes of three steps.
+REPLAY_TOLERANCE = 0.05
+
 
 def roofline_table(roofline: Roofline, records: Sequence[Record]) -> str:
     """A line a rate: median and quartiles."""
@@ -59,6 +62,13 @@ def steps_table(content: Record) -> str:
                 f"  {_number(record['times_the_fused_floor']):>6}  {_number(record['grid_hours']):>8}"
             )
         lines += _failure(record)
+    differences = content["replay_differences"]
+    if differences:
+        lines.append("largest relative difference of three replayed steps' losses from eager ones")
+        lines += [
+            f"{name:>40}  {value:.1e}" + ("" if value <= REPLAY_TOLERANCE else "  DOUBTFUL: is the capture whole?")
+            for name, value in differences.items()
+        ]
     return "\n".join(lines)
 
 

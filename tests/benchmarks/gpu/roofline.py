@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks.gpu.device import synchronise
+from tests.benchmarks.gpu.setting import Setting
 from tests.benchmarks.gpu.timing import Deadline
 from tests.benchmarks.gpu.timing import Side
 from tests.benchmarks.gpu.timing import Turn
@@ -34,15 +34,14 @@ class Roofline:
     fp32: float | None
 
 
-def measure_roofline(
-    device: torch.device, dry_run: bool, deadline: Deadline
-) -> tuple[Roofline, dict[str, Any]]:
+def measure_roofline(setting: Setting, deadline: Deadline) -> tuple[Roofline, dict[str, Any]]:
     """The roofline, and what the result file says of it.
 
     Raises:
         RuntimeError: The copy or the bfloat16 product failed: nothing can be compared with the floor then.
     """
-    copied, order = (2**20, 128) if dry_run else (2**30, 8192)
+    device = setting.device
+    copied, order = (2**20, 128) if setting.dry_run else (2**30, 8192)
     operations = 2 * order**3
     amounts = {"copy": 2 * copied, "bf16": operations, "tf32": operations, "fp32": operations}
     sides = [
@@ -51,8 +50,7 @@ def measure_roofline(
         Side("tf32", lambda: _product(order, torch.float32, device, tf32=True)),
         Side("fp32", lambda: _product(order, torch.float32, device, tf32=False)),
     ]
-    take_turns(sides, 2 if dry_run else 10, device, deadline)
-    synchronise(device)
+    take_turns(sides, 2 if setting.dry_run else 10, device, deadline, setting.repeats)
     rates = {side.name: amounts[side.name] / side.median if side.median else None for side in sides}
     if rates["copy"] is None or rates["bf16"] is None:
         raise RuntimeError("; ".join(f"{side.name}: {side.failure}" for side in sides if side.failure))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from tests.benchmarks.gpu.timing import REPEATS
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -22,6 +24,7 @@ class Setting:
         lane_counts: Every K of the fused sides.
         steps: Steps of a turn.
         workers: Processes of the plain loop's DataLoader.
+        repeats: Counted turns of every side.
     """
 
     device: torch.device
@@ -34,3 +37,4 @@ class Setting:
     lane_counts: tuple[int, ...] = (1, 2, 4, 8, 16)
     steps: int = 40
     workers: int = 4
+    repeats: int = REPEATS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -60,13 +61,10 @@ def _measure_shape(
         shape.floor_bytes(setting.batch_size) / roofline.bytes_a_second,
         shape.operations(setting.batch_size) / roofline.bf16,
     )
-    sides = [
-        Side(name, lambda name=name: _turn(name, case, setting.device), setting.lanes)  # type: ignore[misc]
-        for name in FORMS
-    ]
+    sides = _sides(tuple(FORMS), case, setting)
     if not inductor:
         sides[-1].failure = "skipped: compiling was not asked for (--inductor)"
-    take_turns(sides, 2 if setting.dry_run else 50, setting.device, deadline)
+    take_turns(sides, 2 if setting.dry_run else 20, setting.device, deadline, setting.repeats)
     records = []
     for side in sides:
         quartiles = side.quartiles()
@@ -86,6 +84,13 @@ def _measure_shape(
             }
         )
     return records
+
+
+def _sides(forms: Sequence[str], case: Case, setting: Setting) -> list[Side]:
+    return [
+        Side(form, lambda form=form: _turn(form, case, setting.device), case.lanes)  # type: ignore[misc]
+        for form in forms
+    ]
 
 
 def _turn(name: str, case: Case, device: torch.device) -> Turn:
@@ -112,11 +117,9 @@ def fastest_packing(setting: Setting, lanes: int, layout: str, deadline: Deadlin
             faster[shape] = False
             continue
         case = Case.random(shape, lanes, setting.batch_size, setting.device, torch.bfloat16)
-        sides = [
-            Side(name, lambda name=name: _turn(name, case, setting.device), lanes)  # type: ignore[misc]
-            for name in (f"grouped {layout}", f"packed {layout}")
-        ]
-        take_turns(sides, 1 if setting.dry_run else 10, setting.device, deadline, repeats=1 if setting.dry_run else 3)
+        names = (f"grouped {layout}", f"packed {layout}")
+        sides = _sides(names, case, setting)
+        take_turns(sides, 1 if setting.dry_run else 10, setting.device, deadline, min(3, setting.repeats))
         grouped, packed = (side.median or math.inf for side in sides)
         faster[shape] = packed < grouped
         release(setting.device)

@@ -10,8 +10,8 @@ import torch
 
 from tests.benchmarks.gpu.convolution_shapes import ConvolutionShape
 from tests.benchmarks.gpu.device import captured
+from tests.benchmarks.gpu.device import release
 from tests.benchmarks.gpu.device import side_by_side
-from tests.benchmarks.gpu.device import synchronise
 from tests.benchmarks.gpu.memory_floor import step_floor
 from tests.benchmarks.gpu.peers import PlainLoop
 from tests.benchmarks.gpu.peers import ResidentLoop
@@ -37,9 +37,6 @@ from trainers.supervision import GradientRescaling
 GRID_RUNS, GRID_ITERATIONS = 4 * 18, 100_000
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 PLAIN, GRAPH = "plain eager, DataLoader, fp32", "graph"
-
-# A capture that forgets something is off by far more than bf16's rounding makes of three steps.
-REPLAY_TOLERANCE = 0.05
 
 Packing = dict[ConvolutionShape, bool]
 
@@ -121,13 +118,9 @@ class StepSides:
         return Side("solo engine (trainers.training.train)", build, lead_in=0, close=close)
 
     def _replayed(self, name: str, step: SoloStep | FusedStep) -> Turn:
-        """The captured step, once it is known to do what the eager one does."""
+        """The captured step, and in ``replays`` whether it does what the eager one does."""
         replay = captured(step.step, self._setting.device)
-        difference = replay_difference(step, replay)
-        synchronise(self._setting.device)
-        self.replays[name] = difference
-        if not difference <= REPLAY_TOLERANCE:
-            raise RuntimeError(f"the replayed steps' losses differ from the eager ones' by {difference:.2g}")
+        self.replays[name] = replay_difference(step, replay)
         turn = repeated(replay)
         turn.step = step  # type: ignore[attr-defined] # owns the tensors that the graph reads
         return turn
@@ -173,6 +166,7 @@ class StepSides:
     def _processes(self, lanes: int) -> list[Side]:
         def build(kind: Kind) -> Turn:
             if self._shared is None:
+                release(self._setting.device)
                 try:
                     self._shared = SharedDevice(self._setting)
                 except Exception as error:
@@ -207,7 +201,7 @@ def measure_steps(setting: Setting, roofline: Roofline, deadline: Deadline) -> d
     """
     built = StepSides(setting, deadline)
     sides = built.all()
-    take_turns(sides, setting.steps, setting.device, deadline)
+    take_turns(sides, setting.steps, setting.device, deadline, setting.repeats)
     floor = step_floor(setting.depth, setting.side, setting.batch_size)
     fused_floor, unfused_floor = floor.milliseconds(roofline.bytes_a_second, roofline.bf16)
     return {
