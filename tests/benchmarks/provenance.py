@@ -73,7 +73,7 @@ def _readable(value: object) -> str:
 
 def _command() -> str:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    name = f"-m {spec.name}" if spec is not None else sys.argv[0]
+    name = f"-m {spec.name.removesuffix('.__main__')}" if spec is not None else sys.argv[0]
     # Where a machine keeps its data is nobody else's business.
     arguments = ["DIR" if Path(each).is_absolute() else each for each in sys.argv[1:]]
     return " ".join(["python", name, *arguments])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -35,9 +36,15 @@ _MEAN, _STD = (0.5, 0.5, 0.5), (0.29, 0.29, 0.29)
 _MANY = 10_000
 
 
+@cache
 def has_torchvision() -> bool:
     """Whether the plain loop can use torchvision's transforms, which need Pillow."""
-    return all(importlib.util.find_spec(name) for name in ("torchvision", "PIL"))
+    try:
+        importlib.import_module("PIL.Image")
+        importlib.import_module("torchvision.transforms")
+    except Exception:  # built for another torch, it raises nearly anything
+        return False
+    return True
 
 
 class PlainLoop:

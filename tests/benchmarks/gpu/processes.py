@@ -115,7 +115,7 @@ def _serve(setting: Setting, lane: int, connection: Connection) -> None:
                 turns[kind]()
             synchronise(setting.device)
             connection.send("")
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         return
     except Exception as error:
         connection.send(f"{type(error).__name__}: {error}")
