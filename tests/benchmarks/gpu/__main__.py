@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from tests.benchmarks.gpu.device import chosen_device
 from tests.benchmarks.gpu.device import description
 from tests.benchmarks.gpu.device import prepare
 from tests.benchmarks.gpu.equality import check_equality
@@ -46,7 +47,7 @@ def main() -> None:
     """Check, measure, print and write the results; exit status 1 where a part or a check failed."""
     options = _options()
     started = time.monotonic()
-    device = torch.device(options.device)
+    device = chosen_device(options.device)
     prepare(device)
     if device.type == "cpu":
         torch.set_num_threads(1)

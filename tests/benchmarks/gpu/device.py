@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,12 @@ Call = Callable[[], object]
 
 # torch asks for some before a capture, so that libraries have made their handles, plans and workspaces.
 _WARM_UP = 3
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of a name; "cuda" is the first one, since torch does not make a device without an index current."""
+    device = torch.device(name)
+    return torch.device("cuda", 0) if device.type == "cuda" and device.index is None else device
 
 
 def synchronise(device: torch.device) -> None:
@@ -74,6 +81,7 @@ def side_by_side(calls: Sequence[Call], device: torch.device) -> Call:
 
 def release(device: torch.device) -> None:
     """Give freed memory back to the device, so that graphs' pools and other processes can have it."""
+    gc.collect()  # what is captured and what replays it refer to each other
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
