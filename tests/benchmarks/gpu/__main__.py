@@ -137,7 +137,7 @@ def _setting(device: torch.device, options: argparse.Namespace) -> Setting:
             batch_size=8,
             examples=64,
             lanes=2,
-            lane_counts=(1, 2, 4),
+            lane_counts=(1, 4),
             steps=2,
             workers=1,
             repeats=1,
