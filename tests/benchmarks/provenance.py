@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import UTC
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,21 @@ def provenance() -> dict[str, Any]:
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "versions": {"python": platform.python_version()} | _versions(),
         "commit": _commit(),
         "command": _command(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of those packages that are installed: a bare GPU machine has torch and no more."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def cpu_model() -> str:
@@ -61,7 +73,7 @@ def _readable(value: object) -> str:
 
 def _command() -> str:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    name = f"-m {spec.name}" if spec is not None else sys.argv[0]
+    name = f"-m {spec.name.removesuffix('.__main__')}" if spec is not None else sys.argv[0]
     # Where a machine keeps its data is nobody else's business.
     arguments = ["DIR" if Path(each).is_absolute() else each for each in sys.argv[1:]]
     return " ".join(["python", name, *arguments])

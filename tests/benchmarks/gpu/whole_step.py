@@ -1,0 +1,257 @@
+"""Part `step`: whole training steps of ResNet-56, every side in turns, a model-step's time of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tests.benchmarks.gpu.convolution_shapes import ConvolutionShape
+from tests.benchmarks.gpu.device import captured
+from tests.benchmarks.gpu.device import release
+from tests.benchmarks.gpu.device import side_by_side
+from tests.benchmarks.gpu.memory_floor import step_floor
+from tests.benchmarks.gpu.peers import PlainLoop
+from tests.benchmarks.gpu.peers import ResidentLoop
+from tests.benchmarks.gpu.peers import SoloEngine
+from tests.benchmarks.gpu.peers import has_torchvision
+from tests.benchmarks.gpu.processes import Kind
+from tests.benchmarks.gpu.processes import SharedDevice
+from tests.benchmarks.gpu.roofline import Roofline
+from tests.benchmarks.gpu.setting import Setting
+from tests.benchmarks.gpu.shapes import fastest_packing
+from tests.benchmarks.gpu.steps import FusedStep
+from tests.benchmarks.gpu.steps import Resident
+from tests.benchmarks.gpu.steps import SoloStep
+from tests.benchmarks.gpu.steps import replay_difference
+from tests.benchmarks.gpu.timing import Deadline
+from tests.benchmarks.gpu.timing import Side
+from tests.benchmarks.gpu.timing import Turn
+from tests.benchmarks.gpu.timing import repeated
+from tests.benchmarks.gpu.timing import take_turns
+from trainers.supervision import GradientRescaling
+
+# The paper's CIFAR-10 grid: noise rates, settings of (beta, lambda), iterations of a training.
+GRID_RUNS, GRID_ITERATIONS = 4 * 18, 100_000
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+PLAIN, GRAPH = "plain eager, DataLoader, fp32", "graph"
+
+Packing = dict[ConvolutionShape, bool]
+
+
+class StepSides:
+    """The sides of the comparison, and what was found while they were built.
+
+    Args:
+        setting: Depth, sizes, lane counts, device.
+        deadline: Of the part.
+
+    Attributes:
+        replays: By side, how far the losses of its replayed steps are from eager ones.
+        packings: By side, the shapes of which several lanes share a group.
+    """
+
+    def __init__(self, setting: Setting, deadline: Deadline) -> None:
+        self._setting, self._deadline = setting, deadline
+        self._data = Resident.random(setting)
+        self._shared: SharedDevice | Exception | None = None
+        self._packed: dict[tuple[int, str], Packing] = {}
+        self.replays: dict[str, float] = {}
+        self.packings: dict[str, list[str]] = {}
+
+    def all(self) -> list[Side]:
+        """The sides, those that decide first: they are built while there is time."""
+        setting = self._setting
+        one, device, k = self._one, setting.device, setting.lanes
+        return [
+            self._plain(),
+            Side("eager, resident data, bf16", lambda: repeated(ResidentLoop(setting, self._data).step)),
+            self._solo(),
+            Side(GRAPH, lambda: self._replayed(GRAPH, one(0))),
+            *(
+                Side(name, lambda name=name, lanes=lanes, layout=layout: self._fused_graph(name, lanes, layout), lanes)  # type: ignore[misc]
+                for lanes in setting.lane_counts
+                for layout in LAYOUTS
+                for name in [f"fused, {lanes} lanes, {layout}, graph"]
+            ),
+            *(
+                Side(name, lambda name=name, lanes=lanes: self._fused_eager(name, lanes), lanes)  # type: ignore[misc]
+                for lanes in setting.lane_counts
+                for name in [f"fused, {lanes} lanes, channels_last, eager"]
+            ),
+            Side(f"fused, {k} lanes, grouped NCHW only, graph", lambda: self._grouped_nchw(k), k),
+            Side(f"{k} graphs in {k} streams", lambda: repeated(side_by_side(self._graphs(k), device)), k),
+            Side(f"{k} streams in one graph", lambda: self._streams_in_one_graph(k), k),
+            *self._processes(k),
+        ]
+
+    def _one(self, lane: int) -> SoloStep:
+        return SoloStep(self._setting, self._data, supervisions(lane + 1)[lane], seed=lane)
+
+    def _plain(self) -> Side:
+        loops: list[PlainLoop] = []
+
+        def build() -> Turn:
+            loops.append(PlainLoop(self._setting, self._data))
+            return loops[0].turn
+
+        def close() -> None:
+            for loop in loops:
+                loop.close()
+
+        # Workers prefetch two batches each while others have their turn.
+        return Side(PLAIN, build, lead_in=2 * self._setting.workers + 1, close=close)
+
+    def _solo(self) -> Side:
+        engines: list[SoloEngine] = []
+
+        def build() -> Turn:
+            engines.append(SoloEngine(self._setting, self._data))
+            return engines[0].turn
+
+        def close() -> None:
+            for engine in engines:
+                engine.close()
+
+        return Side("solo engine (trainers.training.train)", build, lead_in=0, close=close)
+
+    def _replayed(self, name: str, step: SoloStep | FusedStep) -> Turn:
+        """The captured step, and in ``replays`` whether it does what the eager one does."""
+        replay = captured(step.step, self._setting.device)
+        self.replays[name] = replay_difference(step, replay)
+        turn = repeated(replay)
+        turn.step = step  # type: ignore[attr-defined] # owns the tensors that the graph reads
+        return turn
+
+    def _packing(self, lanes: int, layout: str) -> Packing:
+        if (lanes, layout) not in self._packed:
+            # What is not known in a quarter of the time that is left is not worth more.
+            deadline = Deadline(self._deadline.left / 4)
+            self._packed[lanes, layout] = fastest_packing(self._setting, lanes, layout, deadline)
+        return self._packed[lanes, layout]
+
+    def _fused(self, name: str, lanes: int, layout: str, packing: Packing) -> FusedStep:
+        self.packings[name] = [shape.name for shape, packed in packing.items() if packed]
+        return FusedStep(self._setting, self._data, supervisions(lanes), packing, LAYOUTS[layout], seed=0)
+
+    def _fused_graph(self, name: str, lanes: int, layout: str) -> Turn:
+        return self._replayed(name, self._fused(name, lanes, layout, self._packing(lanes, layout)))
+
+    def _fused_eager(self, name: str, lanes: int) -> Turn:
+        layout = "channels_last"
+        return repeated(self._fused(name, lanes, layout, self._packing(lanes, layout)).step)
+
+    def _grouped_nchw(self, lanes: int) -> Turn:
+        name = f"fused, {lanes} lanes, grouped NCHW only, graph"
+        return self._replayed(name, self._fused(name, lanes, "NCHW", {}))
+
+    def _graphs(self, lanes: int) -> list[Callable[[], object]]:
+        replays = []
+        for lane in range(lanes):
+            step = self._one(lane)
+            replay = captured(step.step, self._setting.device)
+            # Bound together: the step owns the tensors that its graph reads.
+            replays.append(lambda step=step, replay=replay: replay())  # type: ignore[misc]
+        return replays
+
+    def _streams_in_one_graph(self, lanes: int) -> Turn:
+        steps = [self._one(lane) for lane in range(lanes)]
+        device = self._setting.device
+        turn = repeated(captured(side_by_side([step.step for step in steps], device), device))
+        turn.steps = steps  # type: ignore[attr-defined] # own the tensors that the graph reads
+        return turn
+
+    def _processes(self, lanes: int) -> list[Side]:
+        def build(kind: Kind) -> Turn:
+            if self._shared is None:
+                release(self._setting.device)
+                try:
+                    self._shared = SharedDevice(self._setting)
+                except Exception as error:
+                    self._shared = error
+            if isinstance(self._shared, Exception):
+                raise self._shared
+            return self._shared.turn(kind)
+
+        def close() -> None:
+            if isinstance(self._shared, SharedDevice):
+                self._shared.close()
+
+        kinds: tuple[Kind, Kind] = ("eager", "graph")
+        return [
+            Side(f"{lanes} processes, {kind}", lambda kind=kind: build(kind), lanes, close=close)  # type: ignore[misc]
+            for kind in kinds
+        ]
+
+
+def supervisions(lanes: int) -> list[GradientRescaling]:
+    """Settings of GR from the region that a sweep looks at, one a lane."""
+    return [GradientRescaling(beta=4.0 + lane, lam=0.25 * (lane % 5)) for lane in range(lanes)]
+
+
+def measure_steps(setting: Setting, roofline: Roofline, deadline: Deadline) -> dict[str, Any]:
+    """Milliseconds a model-step of every side, against plain, graph and the floor, and what a grid would take.
+
+    Args:
+        setting: What it runs on.
+        roofline: Of this run.
+        deadline: Of the part, building and capturing included.
+    """
+    built = StepSides(setting, deadline)
+    sides = built.all()
+    take_turns(sides, setting.steps, setting.device, deadline, setting.repeats)
+    floor = step_floor(setting.depth, setting.side, setting.batch_size)
+    fused_floor, unfused_floor = floor.milliseconds(roofline.bytes_a_second, roofline.bf16)
+    return {
+        "depth": setting.depth,
+        "batch_size": setting.batch_size,
+        "image_side": setting.side,
+        "examples": setting.examples,
+        "steps_a_turn": setting.steps,
+        "plain_loop": {
+            "workers": setting.workers,
+            "transforms": "torchvision" if has_torchvision() else "tensor",
+        },
+        "floor": {
+            "fused_bytes": floor.fused_bytes,
+            "unfused_bytes": floor.unfused_bytes,
+            "operations": floor.operations,
+            "fused_ms": fused_floor,
+            "unfused_ms": unfused_floor,
+        },
+        "replay_differences": built.replays,
+        "packed_shapes": built.packings,
+        "sides": _records(sides, fused_floor, unfused_floor),
+    }
+
+
+def _records(sides: Sequence[Side], fused_floor: float, unfused_floor: float) -> list[dict[str, Any]]:
+    medians = {side.name: side.median for side in sides}
+    one_lane = [median for name, median in medians.items() if name == GRAPH or name.startswith("fused, 1 lanes")]
+    best_one_lane = min((median for median in one_lane if median), default=None)
+    records = []
+    for side in sides:
+        quartiles = side.quartiles()
+        median = side.median
+
+        def times_faster(than: float | None, median: float | None = median) -> float | None:
+            return than / median if than and median else None
+
+        records.append(
+            {
+                "side": side.name,
+                "lanes": side.lanes,
+                "ms_a_model_step": [1e3 * seconds for seconds in quartiles] if quartiles else None,
+                "times_as_fast_as_plain": times_faster(medians[PLAIN]),
+                "times_as_fast_as_graph": times_faster(medians[GRAPH]),
+                "times_as_fast_as_best_one_lane_graph": times_faster(best_one_lane),
+                "times_the_fused_floor": 1e3 * median / fused_floor if median else None,
+                "times_the_unfused_floor": 1e3 * median / unfused_floor if median else None,
+                "grid_hours": median * GRID_RUNS * GRID_ITERATIONS / 3600 if median else None,
+                "repeats": len(side.seconds),
+                "failure": side.failure,
+            }
+        )
+    return records
