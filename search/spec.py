@@ -55,8 +55,8 @@ from trainers.plugins import unknown_name
 
 Sampler = Literal["tpe", "random", "grid", "gp", "cmaes"]
 EarlyStoppingRule = Literal["none", "median", "asha", "hyperband", "wilcoxon"]
-# A signed-rank test reaches the rule's level, 0.1, with four pairs: a fifth seed is the first that can be saved.
-LEAST_SEEDS_OF_WILCOXON = 5
+# A signed-rank test reaches the rule's level, 0.2, with three pairs: a fourth seed is the first that can be saved.
+LEAST_SEEDS_OF_WILCOXON = 4
 
 DEFAULT_TRIALS = 30
 """Configurations that a search of a continuous space tries unless told otherwise."""

@@ -203,6 +203,8 @@ def test_dataset_and_noise_rate_are_enough() -> None:
         ({"resources": {"gpus": "1/0"}}, "resources.gpus", "1/0", "not a number", "'1/3'"),
         ({"seed": -1}, "seed", -1, "must be 0 or more", "whole number"),
         ({"max_failure_rate": 0}, "max_failure_rate", 0, "must be above 0", "e.g. 0.5"),
+        ({"early_stopping": "asah"}, "early_stopping", "asah", "none of none", "Did you mean"),
+        ({"early_stopping": "wilcoxon"}, "early_stopping", "wilcoxon", "repeats is 1", "repeats: 4 or more"),
         ({"max_retries": -1}, "max_retries", -1, "must be 0 or more", "whole number"),
         ({"training": {"epochs": 0}}, "training.epochs", 0, "must be above 0", "e.g. 30"),
         ({"training": {"iterations": "x"}}, "training.iterations", "x", "not a whole number", "steps"),
