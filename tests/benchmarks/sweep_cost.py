@@ -42,9 +42,11 @@ def main() -> None:
         started, began = time.perf_counter(), time.time()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak, most = 0, 0
+        looks: list[tuple[float, float]] = []
         while process.poll() is None:  # reading the PSS of twenty processes costs a tenth of a second
             used, count = memory(process.pid)
             peak, most = max(peak, used), max(most, count)
+            looks.append((time.time(), busy_seconds()))
             time.sleep(5.0)
         wall = time.perf_counter() - started
         if process.returncode:
@@ -57,7 +59,8 @@ def main() -> None:
             firsts = [store.epochs(trial.id)[0] for trial in store.trials(sweep.id)]
             first_trained = min(epoch.recorded_at.timestamp() - (epoch.seconds or 0.0) for epoch in firsts)
     training = sum(seconds) / CONCURRENCY
-    searching = (max(end for _, end in tried) - min(start for start, _ in tried)).total_seconds()
+    between = (min(start for start, _ in tried), max(end for _, end in tried))
+    searching = (between[1] - between[0]).total_seconds()
     result = {
         "provenance": provenance(),
         "options": " ".join(options),
@@ -68,6 +71,7 @@ def main() -> None:
         "searching_seconds": round(searching, 1),
         "training_seconds_per_slot": round(training, 1),
         "wall_over_training": round(wall / training, 3),
+        "cores_busy_while_trials_ran": busy_share(looks, *(moment.timestamp() for moment in between)),
         "peak_pss_gib": round(peak / 2**30, 2),
         "most_processes": most,
     }
@@ -75,6 +79,21 @@ def main() -> None:
         if name != "provenance":
             print(f"{name:28} {value}")
     write_result(RESULTS / f"sweep_cost_{'long' if long else 'digits'}.json", result)
+
+
+def busy_seconds() -> float:
+    """CPU seconds that all cores have spent on anything since the machine started."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.steal - times.guest - times.guest_nice
+
+
+def busy_share(looks: list[tuple[float, float]], start: float, end: float) -> float | None:
+    """Share of all cores that was busy between two moments, from what was looked at in between."""
+    inside = [look for look in looks if start <= look[0] <= end]
+    if len(inside) < 2:
+        return None
+    (first, before), (last, after) = inside[0], inside[-1]
+    return round((after - before) / (last - first) / (psutil.cpu_count() or 1), 3)
 
 
 def memory(pid: int) -> tuple[int, int]:

@@ -72,10 +72,11 @@ def sweep_cost() -> str:
                 f"{result['first_trial_seconds']:.1f} s",
                 f"{result['training_seconds_per_slot']:.0f} s",
                 f"{result['wall_over_training']:.2f}",
+                f"{result['cores_busy_while_trials_ran']:.0%}",
                 f"{result['peak_pss_gib']:.2f} GiB",
             )
         )
-    head = ("sweep", "wall time", "until the first trains", "training, a slot", "ratio", "memory of all (PSS)")
+    head = ("sweep", "wall time", "until the first trains", "training, a slot", "ratio", "cores busy", "memory (PSS)")
     return _table(head, rows) + _origin(*results)
 
 
