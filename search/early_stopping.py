@@ -21,7 +21,7 @@ from search.spec import EarlyStoppingRule
 # Chosen by replaying recorded learning curves (tests/benchmarks/early_stopping.py). Before half of the budget the
 # ranking is not yet the final one: rules that judge at an eighth of it lose points of accuracy.
 _GRACE = 0.5
-_REDUCTION_FACTOR = 3
+_ASHA_REDUCTION_FACTOR = 3
 _MEDIAN_STARTUP_TRIALS = 5
 _WILCOXON_P = 0.2
 
@@ -146,7 +146,7 @@ def pruner_of(rule: EarlyStoppingRule, epochs: int) -> BasePruner:
         if rule == "median":
             return MedianPruner(n_startup_trials=_MEDIAN_STARTUP_TRIALS, n_warmup_steps=grace)
         if rule == "asha":
-            return SuccessiveHalvingPruner(min_resource=grace, reduction_factor=_REDUCTION_FACTOR)
+            return SuccessiveHalvingPruner(min_resource=grace, reduction_factor=_ASHA_REDUCTION_FACTOR)
         if rule == "hyperband":
-            return HyperbandPruner(max(1, epochs // _REDUCTION_FACTOR**2), epochs, _REDUCTION_FACTOR)
+            return HyperbandPruner(max(1, epochs // 4), epochs, reduction_factor=2)
         return WilcoxonPruner(p_threshold=_WILCOXON_P)

@@ -12,8 +12,8 @@ how much lower the recommended cell's mean final intact accuracy over all record
 sweep without the rule, with the same sampler seed and the same recorded seed. The Wilcoxon rule needs several seeds a
 configuration, so its sweeps, with and without it, train each on all five recorded seeds and confirm nothing.
 
-Also drawn is why early accuracy misleads here: CCE-like weights against the best ones epoch by epoch, and how an
-epoch's ranking agrees with the last one's.
+Also drawn is why early accuracy misleads here: the cell in which every example weighs alike, which memorises as CCE
+does, against the best cell epoch by epoch, and how an epoch's ranking agrees with the last one's.
 """
 
 from __future__ import annotations
@@ -224,13 +224,13 @@ def early_bias(curves: Curves) -> dict[str, Any]:
         "leader_lam": [float(curves.cells[cell, 0]) for cell in leaders],
         "leader_comes_to": [round(float(mean[cell, -1]), 4) for cell in leaders],
         "best_tenth_mean_kappa": [round(float(curves.cells[order[:, e], 1].mean()), 3) for e in range(curves.epochs)],
-        "cce": [round(float(each), 4) for each in mean[_cce(curves)]],
+        "uniform": [round(float(each), 4) for each in mean[_uniform(curves)]],
         "final_best": [round(float(each), 4) for each in mean[leaders[-1]]],
     }
 
 
-def _cce(curves: Curves) -> int:
-    # lambda 0 and kappa 0 are CCE's weights but for their scale, which is normalised away.
+def _uniform(curves: Curves) -> int:
+    """The cell in which every example weighs alike: it memorises, as CCE does."""
     return int(np.argmin(np.abs(curves.cells).sum(axis=1)))
 
 
@@ -239,12 +239,12 @@ def draw(path: Path, bias: list[dict[str, Any]], rows: list[dict[str, Any]]) -> 
     figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.2), layout="constrained")
     colours = ("#0072B2", "#E69F00", "#009E73")
     for colour, each in zip(colours, bias, strict=False):
-        epochs = np.arange(1, len(each["cce"]) + 1)
+        epochs = np.arange(1, len(each["uniform"]) + 1)
         rate = f"r = {each['noise_rate']:g}"
-        axes[0].plot(epochs, each["cce"], color=colour, linestyle="--")
+        axes[0].plot(epochs, each["uniform"], color=colour, linestyle="--")
         axes[0].plot(epochs, each["final_best"], color=colour, label=rate)
         axes[1].plot(epochs, each["spearman_with_final"], color=colour, label=rate)
-    axes[0].set_title("dashed: smallest κ (CCE-like); solid: the final best", fontsize=10)
+    axes[0].set_title("dashed: all examples weigh alike; solid: the final best", fontsize=10)
     axes[0].set_ylabel("intact accuracy, eval mode, mean of seeds")
     axes[1].set_title("rank correlation of an epoch's accuracy with the final", fontsize=10)
     axes[1].axhline(0, color="0.5", linewidth=0.8)
