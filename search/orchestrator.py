@@ -559,6 +559,7 @@ class _SweepRun:
         self._error: Exception | None = None
         self._message = ""
         self._best: LeaderboardRow | None = None
+        self._best_is_known, self._best_is_due = True, 0.0
         self._durations: list[float] = []
         self._at_once = 1
         self._first_start: float | None = None
@@ -631,6 +632,8 @@ class _SweepRun:
 
     def tell(self, message: str, state: SweepState = SweepState.RUNNING) -> None:
         """Show how the sweep stands."""
+        if message != self._message:
+            self._best_is_due = 0.0
         self._message = message
         self._show(state)
 
@@ -764,11 +767,16 @@ class _SweepRun:
         self.plan.update(trial)
         for other, why in self.plan.given_up():
             self.plan.update(self.store.finish_trial(other.id, TrialState.PRUNED, reason=why))
-        self._best = best_so_far(self.sweep, list(self.plan.trials()))
+        self._best_is_known = False
         self._show()
 
     def _show(self, state: SweepState = SweepState.RUNNING) -> None:
         trials = list(self.plan.trials()) if hasattr(self, "plan") else []
+        started = time.monotonic()
+        if not self._best_is_known and started >= self._best_is_due:
+            self._best, self._best_is_known = best_so_far(self.sweep, trials), True
+            # It takes longer the more trials there are: two per cent of the time at most.
+            self._best_is_due = started + 50 * (time.monotonic() - started)
         progress = progress_of(trials)
         planned = max(self.spec.number_of_trials().total, progress.total)
         left = planned - progress.finished
