@@ -3,9 +3,9 @@
     python -m tests.benchmarks.trial_cost
 
 A real plan over a real store (SQLite on disk) hands out trials of the default sampler; each is started, reports sixty
-epochs in two reports and is finished; then the progress is counted, as for the display (its best so far is worked out in
-two per cent of the time at most, however long that takes). The objective is a smooth function of (lambda, kappa), since
-what it is does not matter here.
+epochs in two reports and is finished; then the progress is counted, as for the display (its best so far is worked out
+in two per cent of the time at most, however long that takes). The objective is a smooth function of (lambda, kappa),
+since what it is does not matter here.
 """
 
 from __future__ import annotations
