@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from collections.abc import Iterable
 from functools import partial
 from statistics import fmean
+from typing import Literal
 
 import optuna
 from optuna.pruners import BasePruner
@@ -16,14 +18,18 @@ from optuna.pruners import SuccessiveHalvingPruner
 from optuna.pruners import WilcoxonPruner
 from optuna.trial import TrialState
 
-from search.spec import EarlyStoppingRule
+EarlyStoppingRule = Literal["none", "median", "asha", "hyperband", "wilcoxon"]
 
-# Chosen by replaying recorded learning curves (tests/benchmarks/early_stopping.py). Before half of the budget the
-# ranking is not yet the final one: rules that judge at an eighth of it lose points of accuracy.
+# All chosen by replaying recorded learning curves (tests/benchmarks/early_stopping.py). Before half of the budget the
+# ranking is not yet the final one: rules that judge at an eighth of it lose points of accuracy. Halving may begin at a
+# quarter, since Hyperband lets part of the trials begin later.
 _GRACE = 0.5
-_ASHA_REDUCTION_FACTOR = 3
 _MEDIAN_STARTUP_TRIALS = 5
+_ASHA_REDUCTION_FACTOR = 3
+_HYPERBAND_LEAST_SHARE, _HYPERBAND_REDUCTION_FACTOR = 0.25, 2
 _WILCOXON_P = 0.2
+# Of n pairs of which each is worse a signed-rank test says 2^-n; one seed more is the first that can be saved.
+LEAST_SEEDS_OF_WILCOXON = math.floor(math.log2(1 / _WILCOXON_P)) + 2
 
 
 class EarlyStopping:
@@ -33,12 +39,12 @@ class EarlyStopping:
     configurations with the same seeds; "wilcoxon" compares a configuration's finished seeds with those of the best
     one, pair by pair. A configuration is given up as a whole: without all of its seeds it cannot be recommended.
 
-    The studies live in memory: the store is what survives, and a plan that is made from it shows them again what has
-    been trained and `restore`s what was given up.
+    The studies live in memory: the store is what survives, and a plan that is made from it tells them again what has
+    been trained and what was given up.
 
     Args:
         rule: "median", "asha", "hyperband" or "wilcoxon"; "none" stops nothing.
-        epochs: Of the budget; what a supervision with several stages trains beyond it is not judged.
+        epochs: Of the budget.
         repeats: Seeds of a configuration.
         pruner: Makes the pruner of the configurations that share a seed; by default that of `pruner_of`.
 
@@ -55,50 +61,47 @@ class EarlyStopping:
         self._trials: dict[tuple[int, int], optuna.Trial] = {}
         self._seen: dict[tuple[int, int], set[int]] = {}
         self._ended: dict[int, list[float]] = {}
-        self._stopped: dict[int, str] = {}
+        self._stopped: dict[int, tuple[int | None, str]] = {}
 
     @property
     def judges_epochs(self) -> bool:
         """Whether an epoch can end a trial: each is then to be reported, and its answer to be waited for."""
         return self._rule in ("median", "asha", "hyperband")
 
-    def reason(self, configuration: int) -> str | None:
-        """Why a configuration was given up; None while it was not."""
-        return self._stopped.get(configuration)
+    def reason(self, configuration: int, repeat: int) -> str | None:
+        """Why a trial of a configuration is not to go on; None while the configuration was not given up."""
+        if configuration not in self._stopped:
+            return None
+        seed, reason = self._stopped[configuration]
+        return reason if seed in (repeat, None) else f"its configuration was {reason} of another seed"
 
     def see_epoch(self, configuration: int, repeat: int, epoch: int, objective: float) -> None:
         """Take in a trial's objective after an epoch, counted from 1; one that was seen before is left out."""
         if not self.judges_epochs or configuration in self._stopped:
             return
         if self._is_hopeless(repeat, configuration, epoch, objective) and epoch < self._epochs:
-            self.give_up(configuration, f"stopped early by {self._rule} after epoch {epoch}")
+            self.give_up(configuration, repeat, f"stopped early by {self._rule} after epoch {epoch}")
 
     def see_end(self, configuration: int, repeat: int, objective: float | None) -> None:
         """Take in the final objective of a trial; None if it failed."""
         if configuration in self._stopped or not self._see_end(configuration, repeat, objective):
             return
         seeds = f"{len(self._ended[configuration])} of {self._repeats} seeds"
-        self.give_up(configuration, f"stopped early by {self._rule} after {seeds}")
+        self.give_up(configuration, None, f"stopped early by {self._rule} after {seeds}")
 
-    def restore(
-        self, configuration: int, repeat: int, epochs: Iterable[tuple[int, float]], objective: float | None
-    ) -> None:
-        """Take in a finished trial that an earlier process has judged: what was let pass then is not judged anew.
-
-        Args:
-            configuration: Its number.
-            repeat: Its seed's.
-            epochs: (epoch, objective), in order.
-            objective: The final one; None if it failed or was given up.
-        """
+    def restore_epochs(self, configuration: int, repeat: int, epochs: Iterable[tuple[int, float]]) -> None:
+        """Take in (epoch, objective) that an earlier process has judged: what was let pass is not judged anew."""
         if self.judges_epochs:
             for epoch, reached in epochs:
                 self._is_hopeless(repeat, configuration, epoch, reached)  # asked, since ASHA keeps its rungs by that
+
+    def restore_end(self, configuration: int, repeat: int, objective: float | None) -> None:
+        """Take in the final objective of a trial that an earlier process finished; None if it failed or was stopped."""
         self._see_end(configuration, repeat, objective)
 
-    def give_up(self, configuration: int, reason: str) -> None:
-        """Train nothing more of a configuration."""
-        self._stopped[configuration] = reason
+    def give_up(self, configuration: int, repeat: int | None, reason: str) -> None:
+        """Train nothing more of a configuration, for a reason that one of its seeds gave or, None, several did."""
+        self._stopped.setdefault(configuration, (repeat, reason))
         for study, other in list(self._trials):
             if other == configuration:
                 self._tell(study, configuration, TrialState.PRUNED)
@@ -148,5 +151,6 @@ def pruner_of(rule: EarlyStoppingRule, epochs: int) -> BasePruner:
         if rule == "asha":
             return SuccessiveHalvingPruner(min_resource=grace, reduction_factor=_ASHA_REDUCTION_FACTOR)
         if rule == "hyperband":
-            return HyperbandPruner(max(1, epochs // 4), epochs, reduction_factor=2)
+            least = max(1, round(_HYPERBAND_LEAST_SHARE * epochs))
+            return HyperbandPruner(least, epochs, _HYPERBAND_REDUCTION_FACTOR)
         return WilcoxonPruner(p_threshold=_WILCOXON_P)

@@ -648,6 +648,7 @@ class _SweepRun:
             return otherwise
 
     def _hand_out(self) -> Mapping[str, Any] | None:
+        self._record_given_up()
         trial = self.plan.next()
         if isinstance(trial, Pause):
             return None if trial is Pause.WAIT else {}
@@ -681,7 +682,7 @@ class _SweepRun:
         """Begin what the first trial's process need not share the cores with while it imports torch."""
         if not self._trains:
             self._trains = True
-            threading.Thread(target=importlib.import_module, args=("search.reports.figures",), daemon=True).start()
+            threading.Thread(target=_import_figures, daemon=True).start()
             self._session.recorder.notify(self.sweep.id)  # which imports MLflow
 
     def _look(self) -> None:
@@ -690,7 +691,10 @@ class _SweepRun:
             self._note_that_it_trains()
         reason = self.waiting.reason(running=self._running() > 0)
         if reason is not None and reason != self._message:
+            self._note_that_it_trains()  # or waits, long
             self.tell(reason)
+        elif not self._best_is_known and time.monotonic() >= self._best_is_due:
+            self._show()
 
     def _take_death(self, trial_id: str, with_its_node: bool) -> None:
         if self._went_with_ray() or self.plan.trial(trial_id).state.finished:
@@ -762,13 +766,17 @@ class _SweepRun:
             realised_noise_rate=ending.get("realised_noise_rate"),
         )
         checkpoint_path(self._session.home.checkpoints(self.sweep.id), trial_id).unlink(missing_ok=True)
-        if trial.started_at is not None and trial.finished_at is not None:
+        # What was stopped early says nothing of those that are trained to the end.
+        if trial.started_at and trial.finished_at and state is not TrialState.PRUNED:
             self._durations.append((trial.finished_at - trial.started_at).total_seconds())
         self.plan.update(trial)
-        for other, why in self.plan.given_up():
-            self.plan.update(self.store.finish_trial(other.id, TrialState.PRUNED, reason=why))
+        self._record_given_up()
         self._best_is_known = False
         self._show()
+
+    def _record_given_up(self) -> None:
+        for trial, reason in self.plan.given_up():
+            self.plan.update(self.store.finish_trial(trial.id, TrialState.PRUNED, reason=reason))
 
     def _show(self, state: SweepState = SweepState.RUNNING) -> None:
         trials = list(self.plan.trials()) if hasattr(self, "plan") else []
@@ -802,6 +810,11 @@ class _SweepRun:
                 message=self._message,
             )
         )
+
+
+def _import_figures() -> None:
+    with suppress(Exception):  # said when they are to be drawn
+        importlib.import_module("search.reports.figures")
 
 
 def progress_of(trials: list[TrialRecord]) -> Progress:

@@ -138,37 +138,22 @@ class SweepPlan:
 
     def see_epochs(self, trial: TrialRecord, epochs: Sequence[EpochRecord]) -> str | None:
         """Take in epochs of a running trial; why it is to be stopped, None where it may go on."""
-        if not self.judges(trial):
+        if trial.phase is not Phase.SEARCH:
             return None
         for epoch, objective in self._judged(epochs):
             self._early_stopping.see_epoch(trial.configuration, trial.repeat, epoch, objective)
-        return self._early_stopping.reason(trial.configuration)
+        return self._given_up_for(trial)
 
     def given_up(self) -> list[tuple[TrialRecord, str]]:
         """Trials that nobody runs and nobody needs to, since their configuration was given up; and why."""
         found = []
         for trial_id in list(self._waiting):
             trial = self._trials[trial_id]
-            reason = self._early_stopping.reason(trial.configuration) if trial.phase is Phase.SEARCH else None
+            reason = self._given_up_for(trial)
             if reason is not None:
                 self._waiting.remove(trial_id)
                 found.append((trial, reason))
         return found
-
-    def _judged(self, epochs: Iterable[EpochRecord]) -> Iterable[tuple[int, float]]:
-        seen = ((epoch.epoch, self._objective_of(epoch)) for epoch in epochs)
-        return [(epoch, objective) for epoch, objective in seen if objective is not None]
-
-    def _restore_early_stopping(self, searched: Iterable[TrialRecord]) -> None:
-        if self._spec.early_stopping == "none":
-            return
-        ended = [(trial.finished_at, trial) for trial in searched if trial.state.finished and trial.finished_at]
-        for _, trial in sorted(ended, key=lambda each: each[0]):
-            epochs = self._store.epochs(trial.id) if self._early_stopping.judges_epochs else ()
-            objective = trial.objective if trial.state is TrialState.DONE else None
-            self._early_stopping.restore(trial.configuration, trial.repeat, self._judged(epochs), objective)
-            if trial.state is TrialState.PRUNED:
-                self._early_stopping.give_up(trial.configuration, trial.reason or "stopped early")
 
     def trial(self, trial_id: str) -> TrialRecord:
         """One trial, as the store last said."""
@@ -187,6 +172,29 @@ class SweepPlan:
     def trials(self) -> Iterable[TrialRecord]:
         """All trials of the sweep that exist so far."""
         return self._trials.values()
+
+    def _given_up_for(self, trial: TrialRecord) -> str | None:
+        searched = trial.phase is Phase.SEARCH
+        return self._early_stopping.reason(trial.configuration, trial.repeat) if searched else None
+
+    def _judged(self, epochs: Iterable[EpochRecord]) -> Iterable[tuple[int, float]]:
+        seen = ((epoch.epoch, self._objective_of(epoch)) for epoch in epochs)
+        return [(epoch, objective) for epoch, objective in seen if objective is not None]
+
+    def _restore_early_stopping(self, searched: Iterable[TrialRecord]) -> None:
+        if self._spec.early_stopping == "none":
+            return
+        trials = sorted(searched, key=lambda trial: (trial.finished_at is None, trial.finished_at or trial.number))
+        for trial in trials:
+            if self._early_stopping.judges_epochs:
+                epochs = self._judged(self._store.epochs(trial.id))
+                self._early_stopping.restore_epochs(trial.configuration, trial.repeat, epochs)
+            if trial.state.finished:
+                objective = trial.objective if trial.state is TrialState.DONE else None
+                self._early_stopping.restore_end(trial.configuration, trial.repeat, objective)
+            if trial.state is TrialState.PRUNED:
+                reason = trial.reason or "stopped early"
+                self._early_stopping.give_up(trial.configuration, trial.repeat, reason)
 
     def _propose(self) -> None:
         proposal = self._sampler.ask()
@@ -279,7 +287,7 @@ class SweepPlan:
                 self._configurations[index].append(trial.id)
 
     def _refuse_too_many_failures(self, least_finished: int) -> None:
-        finished = [trial for trial in self._trials.values() if trial.state.finished]
+        finished = [trial for trial in self._trials.values() if trial.state.finished and _was_run(trial)]
         failed = sum(trial.state is TrialState.FAILED for trial in finished)
         if len(finished) >= least_finished and failed > self._spec.max_failure_rate * len(finished):
             rate = f"max_failure_rate = {self._spec.max_failure_rate:g}"
@@ -332,6 +340,10 @@ def _starting_points(spec: SweepSpec, num_classes: int) -> list[Configuration]:
     # The paper's tables are of GR.
     wanted = spec.starting_points and spec.supervision == "gr"
     return starting_points(spec.settled_noise_rate, num_classes) if wanted else []
+
+
+def _was_run(trial: TrialRecord) -> bool:
+    return trial.state is not TrialState.PRUNED or trial.started_at is not None
 
 
 def _configuration_of(trial: TrialRecord) -> Configuration:

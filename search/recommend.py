@@ -422,18 +422,24 @@ def standings(sweep: SweepRecord, trials: Iterable[TrialRecord], *phases: Phase)
     """Group the trials of the given phases that trained to the full budget by configuration, best mean first.
 
     A configuration is its supervision and hyper-parameters. Two trials of one configuration on the same seeds
-    are the same measurement, so only the first counts. Pruned and failed trials never appear.
+    are the same measurement, so only the first counts. Pruned and failed trials never appear, nor does what a
+    configuration reached of which a seed was pruned.
     """
     groups: dict[tuple[str, tuple[tuple[str, Any], ...]], dict[tuple[int, int], TrialRecord]] = defaultdict(
         dict
     )
+    given_up: set[tuple[str, tuple[tuple[str, Any], ...]]] = set()
     for trial in sorted(trials, key=lambda trial: trial.number):
+        configuration = (trial.supervision, tuple(sorted(trial.hyperparameters.items())))
         if trial.phase in phases and _is_complete(trial):
-            configuration = (trial.supervision, tuple(sorted(trial.hyperparameters.items())))
             groups[configuration].setdefault((trial.seed, trial.noise_seed), trial)
+        elif trial.phase in phases and trial.state is TrialState.PRUNED:
+            given_up.add(configuration)
     objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
     found = [
-        _standing(objective, *configuration, tuple(group.values())) for configuration, group in groups.items()
+        _standing(objective, *configuration, tuple(group.values()))
+        for configuration, group in groups.items()
+        if configuration not in given_up
     ]
     return sorted(
         found, key=lambda standing: -standing.objective.mean

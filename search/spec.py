@@ -31,6 +31,8 @@ from pydantic import model_validator
 from pydantic_core import InitErrorDetails
 from pydantic_core import PydanticCustomError
 
+from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
+from search.early_stopping import EarlyStoppingRule
 from search.field_errors import dotted
 from search.field_errors import field_errors
 from search.field_errors import location
@@ -54,9 +56,6 @@ from trainers.errors import InvalidInput
 from trainers.plugins import unknown_name
 
 Sampler = Literal["tpe", "random", "grid", "gp", "cmaes"]
-EarlyStoppingRule = Literal["none", "median", "asha", "hyperband", "wilcoxon"]
-# A signed-rank test reaches the rule's level, 0.2, with three pairs: a fourth seed is the first that can be saved.
-LEAST_SEEDS_OF_WILCOXON = 4
 
 DEFAULT_TRIALS = 30
 """Configurations that a search of a continuous space tries unless told otherwise."""
@@ -513,11 +512,19 @@ class SweepSpec(_Section):
 
 
     def _early_stopping_problems(self) -> list[_Problem]:
-        if self.early_stopping == "wilcoxon" and self.repeats < LEAST_SEEDS_OF_WILCOXON:
+        rule = self.early_stopping
+        if rule == "none":
+            return []
+        problems = []
+        if rule == "wilcoxon" and self.repeats < LEAST_SEEDS_OF_WILCOXON:
             problem = f"compares seeds of a configuration, and repeats is {self.repeats}"
             remedy = f"Give repeats: {LEAST_SEEDS_OF_WILCOXON} or more, or early_stopping: none."
-            return [_Problem("early_stopping", self.early_stopping, problem, remedy, ("early_stopping", "repeats"))]
-        return []
+            problems.append(_Problem("early_stopping", rule, problem, remedy, ("early_stopping", "repeats")))
+        if self.sampler in _CONTINUOUS_SAMPLERS:
+            problem = f"sampler {self.sampler} would learn nothing of what is stopped"
+            remedy = "Give sampler: tpe or random, or early_stopping: none."
+            problems.append(_Problem("early_stopping", rule, problem, remedy, ("early_stopping", "sampler")))
+        return problems
 
 
 class _SupervisionCheck:
@@ -608,7 +615,11 @@ class _SupervisionCheck:
         if unknown or missing:
             return
         try:
-            supervision_with(configuration.supervision, {**fixed, **values})
+            stages = len(supervision_with(configuration.supervision, {**fixed, **values}).stages)
+            if stages > 1 and spec.early_stopping in ("median", "asha", "hyperband"):
+                problem = f"{configuration.supervision} has {stages} stages, and the first says little of the last"
+                remedy = "Give early_stopping: none, or wilcoxon with several seeds."
+                self._add("early_stopping", spec.early_stopping, problem, remedy, (*reads, "early_stopping"))
         except InvalidInput as error:
             for each in error.errors:
                 name = each.field.rpartition(".")[2]

@@ -141,8 +141,8 @@ def training_task(
         dropout: Rate before the classifier.
         augmentation: "none", "pad-crop-flip" or "resize-crop-flip".
         precision: "auto", "fp32" or "bf16".
-        evaluate_every: Epochs between evaluations, each of which costs a third of an epoch. By default as many as make
-            twenty of them; what lies between is known by the running accuracy of the training batches.
+        evaluate_every: Epochs between evaluations, each of which costs a third of an epoch. By default as few as make
+            twenty of them at most; what lies between is known by the running accuracy of the training batches.
         device: "auto" or a torch device.
         weights: "none" starts from random ones even where the recipe does not.
 
@@ -184,7 +184,7 @@ def training_task(
         dropout=recipe.dropout if dropout is None else dropout,
         augmentation=recipe.augmentation if augmentation is None else augmentation,
         precision=recipe.precision if precision is None else precision,
-        evaluate_every=max(1, passes // _EVALUATIONS) if evaluate_every is None else evaluate_every,
+        evaluate_every=-(-passes // _EVALUATIONS) if evaluate_every is None else evaluate_every,
         device=device,
         weights=None if weights == "none" else weights,
     )

@@ -38,8 +38,8 @@ from optuna.pruners import WilcoxonPruner
 from scipy import stats
 
 from search.early_stopping import EarlyStopping
+from search.early_stopping import EarlyStoppingRule
 from search.sampler import ConfigurationSampler
-from search.spec import EarlyStoppingRule
 from search.spec import Sampler
 from spaces import KappaSpace
 from spaces import kappa_of
@@ -161,10 +161,10 @@ def replay(curves: Curves, contender: Contender, sampler_name: Sampler, seed: in
             each.epoch += 1
             trained += 1
             stopping.see_epoch(each.index, each.repeat, each.epoch, float(curve[each.epoch - 1]))
-            if each.epoch == curves.epochs and stopping.reason(each.index) is None:
+            if each.epoch == curves.epochs and stopping.reason(each.index, each.repeat) is None:
                 stopping.see_end(each.index, each.repeat, float(curve[-1]))
                 each.repeat, each.epoch = each.repeat + 1, 0
-            if stopping.reason(each.index) is not None:
+            if stopping.reason(each.index, each.repeat) is not None:
                 sampler.tell(each.index, None, pruned=True)
                 given_up += 1
                 slots.remove(each)

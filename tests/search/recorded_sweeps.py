@@ -68,6 +68,7 @@ class RecordedSweep:
         state: TrialState = TrialState.DONE,
         tests: Sequence[float] | None = None,
         first_seed: int | None = None,
+        first_repeat: int = 0,
         params: dict[str, float] | None = None,
     ) -> None:
         known = {
@@ -79,7 +80,7 @@ class RecordedSweep:
         key = (supervision, tuple(sorted(hyperparameters.items())))
         configuration = known.get(key, len(known))
         seed = first_seed if first_seed is not None else (0 if phase is Phase.SEARCH else 100)
-        for repeat, objective in enumerate(objectives):
+        for repeat, objective in enumerate(objectives, start=first_repeat):
             trial = self.store.add_trial(
                 self.id,
                 phase=phase,
@@ -96,7 +97,7 @@ class RecordedSweep:
                 continue
             self.store.start_attempt(trial.id, "here", 1)
             if objective is not None:
-                self._finish(trial.id, objective, state, tests[repeat] if tests else objective - 0.02)
+                self._finish(trial.id, objective, state, tests[repeat - first_repeat] if tests else objective - 0.02)
             elif state.finished:
                 self.store.finish_trial(trial.id, TrialState.FAILED, reason="the loss is not finite")
 

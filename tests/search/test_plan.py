@@ -561,3 +561,72 @@ def test_what_an_earlier_process_let_pass_is_not_given_up_later(planned: Callabl
 
     assert {trial.id for trial in sweep.plan.trials() if trial.state is TrialState.DONE} == done
     assert sweep.train(sweep.start(), rising_to(0.2)) == "stopped early by asha after epoch 4"
+
+
+def test_a_trial_that_was_let_pass_goes_on_after_a_crash_though_others_are_better_now(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=8, early_stopping="asha", confirm={"seeds": 0})
+    first = sweep.start()
+    for epoch in range(1, 6):  # past its rung, when nothing better was known
+        sweep.store.record_epochs(first.id, [epoch_record(first, epoch, 0.3 * epoch / EPOCHS)])
+        assert sweep.plan.see_epochs(first, [epoch_record(first, epoch, 0.3 * epoch / EPOCHS)]) is None
+    for final in FIVE_GOOD_ONES:
+        sweep.train(sweep.start(), rising_to(final))
+
+    sweep.restart()
+
+    again = sweep.start()
+    assert again.id == first.id
+    assert sweep.train(again, rising_to(0.3)) is None
+
+
+def test_seeds_of_a_configuration_that_was_given_up_are_not_run_after_a_crash(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=6, early_stopping="median", repeats=3, confirm={"seeds": 0})
+    for final in FIVE_GOOD_ONES:
+        for _ in range(3):
+            sweep.train(sweep.start(), rising_to(final))
+    sweep.train(sweep.start(), rising_to(0.3))
+
+    sweep.restart()  # before anything was written of the other two
+
+    given_up = sweep.plan.given_up()
+    assert [(trial.configuration, trial.repeat) for trial, _ in given_up] == [(5, 1), (5, 2)]
+    why = "its configuration was stopped early by median after epoch 4 of another seed"
+    assert {reason for _, reason in given_up} == {why}
+    for trial, reason in given_up:
+        sweep.plan.update(sweep.store.finish_trial(trial.id, TrialState.PRUNED, reason=reason))
+    assert sweep.plan.is_complete()
+
+
+def test_a_running_seed_of_a_configuration_that_was_given_up_is_stopped_at_its_next_report(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=2, early_stopping="wilcoxon", repeats=5, concurrency=2, confirm={"seeds": 0})
+    for objective in (0.80, 0.82, 0.84, 0.86, 0.88):
+        sweep.finish(sweep.start(), objective)
+    running = [sweep.start() for _ in range(5)]
+    for trial, objective in zip(running, (0.70, 0.73, 0.72), strict=False):
+        sweep.finish(trial, objective)
+
+    assert sweep.plan.given_up() == []
+    reason = sweep.plan.see_epochs(running[3], [epoch_record(running[3], 1, 0.9)])
+    assert reason == "stopped early by wilcoxon after 3 of 5 seeds"
+
+
+def test_what_was_never_run_says_nothing_of_how_often_trials_fail(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=10, early_stopping="wilcoxon", repeats=5, max_failure_rate=0.5, confirm={"seeds": 0})
+    for objective in (0.80, 0.82, 0.84, 0.86, 0.88):
+        sweep.finish(sweep.start(), objective)
+    for _ in range(2):
+        for objective in (0.70, 0.73, 0.72):
+            sweep.finish(sweep.start(), objective)
+        for trial, reason in sweep.plan.given_up():
+            sweep.plan.update(sweep.store.finish_trial(trial.id, TrialState.PRUNED, reason=reason))
+    # 11 trials were run by now, and 4 were not.
+    for _ in range(12):
+        sweep.finish(sweep.start(), None)
+    with pytest.raises(SweepFailed, match="12 of 23 finished trials failed"):
+        sweep.start()

@@ -107,6 +107,17 @@ def test_pruned_failed_and_cce_trials_are_never_recommended(record_sweep: Record
     assert chosen(sweep).ties == ()
 
 
+def test_a_configuration_of_which_a_seed_was_stopped_early_is_not_recommended_for_its_others(
+    record_sweep: RecordSweep,
+) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.99)
+    sweep.searched((16, 1), 0.2, state=TrialState.PRUNED, first_repeat=1)
+    assert choose(sweep.record, sweep.trials) is None
+    sweep.searched((8, 1), 0.5)
+    assert chosen(sweep).recommended.beta == 8
+
+
 def test_a_configuration_that_diverged_on_a_seed_does_not_win_by_its_other_seeds(
     record_sweep: RecordSweep,
 ) -> None:

@@ -183,7 +183,7 @@ def test_a_sweep_of_which_every_trial_diverges_stops_with_the_reasons(tmp_path: 
 def test_a_hopeless_trial_is_stopped_early_and_the_best_is_of_the_whole_budget(
     tmp_path: Path, cluster: RayProcess
 ) -> None:
-    # The paper's good setting first, and CCE's weights after it: they cannot pass it at a quarter of the budget.
+    # The paper's good setting first, and CCE's weights after it: they cannot pass it at half of the budget.
     space = "[{beta: 16, lam: 1}, {beta: 0, lam: 0}, {beta: 20, lam: 1}, {beta: 0, lam: 1}]"
     options = ("--space", space, "--epochs", "12", "--early-stopping", "asha", "--learning-rate", "0.05")
     arguments = ("run", *SMALL, *options)

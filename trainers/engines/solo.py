@@ -140,7 +140,7 @@ class _LaneTraining:
         self.seconds = 0.0
         self.reports: list[EpochReport] = []
         # Right predictions of the epoch's batches, by the labels trained on and by the intact ones.
-        self._hits: Tensor
+        self._hits = torch.zeros(2, dtype=torch.int64)
         # Of the first step whose loss was not finite, from 1; 0 while there is none.
         self._bad_iteration = 0
 
