@@ -1,6 +1,7 @@
 """How many trials a search needs: samplers, coordinate systems, with and without the paper's starting points.
 
     python -m tests.benchmarks.sample_efficiency
+    python -m tests.benchmarks.sample_efficiency --default   # TPE against GP at a sweep's own budget
 
 The objective is a surface that `record_digits_surface` recorded: the mean over its seeds, interpolated
 linearly in kappa along each recorded lambda and then linearly in lambda. Beyond a row's last recorded kappa
@@ -25,6 +26,7 @@ import argparse
 import json
 import os
 import time
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +40,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.sampler import ConfigurationSampler
+from search.spec import DEFAULT_TRIALS
 from search.spec import Sampler
 from spaces import BoxSpace
 from spaces import Configuration
@@ -122,22 +125,29 @@ SAMPLERS: tuple[Sampler, ...] = ("tpe", "gp", "cmaes", "random")
 CONTENDERS = [Contender(*each) for each in product(SAMPLERS, ("kappa", "box"), (True, False))]
 
 
-def search(surface: Surface, contender: Contender, trials: int, seed: int, objective_kind: str) -> list[float]:
-    """The mean objective of the configuration that would be recommended after each trial."""
+def search(
+    surface: Surface, contender: Contender, trials: int, seed: int, objective_kind: str, at_once: int = 1
+) -> list[float]:
+    """The mean objective of the configuration that would be recommended after each trial, of which some run at once."""
     points: list[Configuration] = []
     if contender.starts:
         points = starting_points(surface.noise_rate, NUM_CLASSES)
-    sampler = ConfigurationSampler(contender.space, contender.sampler, seed=seed, concurrency=1, starting_points=points)
+    sampler = ConfigurationSampler(
+        contender.space, contender.sampler, seed=seed, concurrency=at_once, starting_points=points
+    )
     generator = np.random.default_rng([seed, 1])
     noisy = objective_kind == ONE_SEED
     recommended: list[float] = []
     seen: list[tuple[float, float]] = []
-    for _ in range(trials):
-        proposal = sampler.ask()
+    running = deque(sampler.ask() for _ in range(min(at_once, trials)))
+    for told in range(1, trials + 1):
+        proposal = running.popleft()
         beta, lam = (proposal.configuration.as_dict()[name] for name in ("beta", "lam"))
         kappa = kappa_of(beta, lam)
         objective = surface.draw(lam, kappa, generator) if noisy else surface.value(lam, kappa)
         sampler.tell(proposal.index, objective)
+        if told + len(running) < trials:
+            running.append(sampler.ask())
         seen.append((objective, surface.value(lam, kappa)))
         recommended.append(max(worth for _, worth in sorted(seen)[-(CONFIRMED if noisy else 1) :]))
     return recommended
@@ -154,6 +164,39 @@ def _searched(noise_rate: float, objective_kind: str, seed: int, trials: int) ->
     torch.set_num_threads(1)
     surface = _surface(noise_rate)
     return {each.name: search(surface, each, trials, seed, objective_kind) for each in CONTENDERS}
+
+
+def _of_default(noise_rate: float, at_once: int, seed: int) -> list[float]:
+    import torch
+
+    torch.set_num_threads(1)
+    surface = _surface(noise_rate)
+    two = (Contender(sampler, "kappa", True) for sampler in ("tpe", "gp"))
+    return [search(surface, each, DEFAULT_TRIALS, seed, ONE_SEED, at_once)[-1] for each in two]
+
+
+def compare_default(rates: list[float], seeds: int) -> None:
+    """TPE and GP as a sweep uses them by default, on the same draws: how far below the best, and the difference."""
+    jobs = list(product(rates, (1, 2, 4, 8), range(seeds)))
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+        worths = np.array(list(pool.map(_of_default, *zip(*jobs, strict=True))))
+    rows = []
+    for rate, at_once in dict.fromkeys((rate, at_once) for rate, at_once, _ in jobs):
+        mine = np.array([(each[0], each[1]) == (rate, at_once) for each in jobs])
+        tpe, gp = _surface(rate).best - worths[mine].T
+        row = {
+            "noise_rate": rate,
+            "at_once": at_once,
+            "tpe_below_best": round(float(tpe.mean()), 4),
+            "gp_below_best": round(float(gp.mean()), 4),
+            "gp_gains": round(float((tpe - gp).mean()), 4),
+            "standard_error": round(float((tpe - gp).std(ddof=1) / np.sqrt(seeds)), 4),
+        }
+        rows.append(row)
+        print(row, flush=True)
+    measured = {"trials": DEFAULT_TRIALS, "sampler_seeds": seeds, "objective": ONE_SEED, "confirmed": CONFIRMED}
+    content = {"provenance": provenance(), "measured": measured, "rows": rows}
+    write_result(RESULTS / "sample_efficiency_default.json", content)
 
 
 def arrival(recommended: list[float], best: float) -> int | None:
@@ -214,8 +257,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--noise-rate", type=float, action="append", help="default 0.2, 0.4 and 0.6; repeatable")
     parser.add_argument("--sampler-seeds", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--default", action="store_true", help="compare TPE and GP alone, several trials at once too")
     arguments = parser.parse_args()
+    if arguments.default:
+        compare_default(arguments.noise_rate or [0.2, 0.4, 0.6], arguments.sampler_seeds)
+        return
     rates, trials = arguments.noise_rate or [0.2, 0.4, 0.6], arguments.trials
     cases = list(product(rates, (MEAN, ONE_SEED)))
     curves: dict[tuple[float, str, str], list[list[float]]] = {}
@@ -239,7 +286,7 @@ def main() -> None:
         }
         for (rate, kind), each in product(cases, CONTENDERS)
     ]
-    print(f"\nto within {TOLERANCE} of the best; {arguments.sampler_seeds} sampler seeds, {trials} trials each\n")
+    print(f"\ntrials to within {TOLERANCE} of the best; {arguments.sampler_seeds} sampler seeds, {trials} trials\n")
     print(f"| r | objective | search | median | quartiles | arrived within {trials} | below the best after 30 |")
     print("|" + " --- |" * 7)
     for row in rows:
