@@ -69,10 +69,10 @@ def sweep_cost() -> str:
             (
                 f"{result['trials']} trials of {result['mean_seconds_per_trial']:.1f} s",
                 f"{result['wall_seconds']:.0f} s",
-                f"{result['first_trial_seconds']:.1f} s",
+                f"{result['first_trial_seconds']:.1f} s" if "first_trial_seconds" in result else "–",
                 f"{result['training_seconds_per_slot']:.0f} s",
                 f"{result['wall_over_training']:.2f}",
-                f"{result['cores_busy_while_trials_ran']:.0%}",
+                f"{result['cores_busy_while_trials_ran']:.0%}" if "first_trial_seconds" in result else "–",
                 f"{result['peak_pss_gib']:.2f} GiB",
             )
         )
@@ -92,9 +92,10 @@ def startup() -> str:
 def service_load() -> str:
     """95th percentiles of the service under load."""
     result = _read("service_load.json")
-    found = {(row["store"], row["sweeps"], row["trials"], row["clients"]): row for row in result["rows"]}
-    stores = list(dict.fromkeys(row["store"] for row in result["rows"]))
-    sizes = list(dict.fromkeys((row["sweeps"], row["trials"]) for row in result["rows"] if "list" in row))
+    reads = [row for row in result["rows"] if "list" in row]
+    found = {(row["store"], row["sweeps"], row["trials"], row["clients"]): row for row in reads}
+    stores = list(dict.fromkeys(row["store"] for row in reads))
+    sizes = list(dict.fromkeys((row["sweeps"], row["trials"]) for row in reads))
     rows: list[list[str]] = []
     for sweeps, trials in sizes:
         cells = [f"list / read, {sweeps:,} sweeps" + (f" with {trials:,} trials" if trials else "")]
