@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import sys
-import threading
 import time
 import warnings
 from collections import Counter
@@ -98,8 +97,6 @@ Prepare = Callable[["_SweepRun"], tuple[SweepSpec, PreparedTask]]
 
 _LONGEST_WAIT_FOR_MLFLOW = 60.0
 _LAST_WAIT_FOR_MLFLOW = 10.0
-# Of a trial's process, after which it is taken to train although it has reported nothing.
-_LONGEST_START = 5.0
 # Nodes come and go, and that is no fault of a trial; unless it takes each down that it is put on.
 _MOST_LOST_NODES = 10
 
@@ -405,9 +402,10 @@ class _Session:
             try:
                 run.store.release_running(sweep.id, "the process that ran the sweep ended")
                 run.take_spec(*prepare(run))
+                # While Ray's servers start, the recorder can import MLflow and open the sweep's run.
+                self.recorder.notify(sweep.id)
                 run.tell("starting Ray")
-                while_it_starts = partial(importlib.import_module, "search.tuning")
-                cluster = ray.enter_context(ray_cluster(self._ray_address, while_it_starts, self._may_grow_to))
+                cluster = ray.enter_context(ray_cluster(self._ray_address, _import_slow_ones, self._may_grow_to))
                 run.cluster, run.waiting = cluster, Waiting(run.spec.resources, cluster.resources)
                 interruption.listen()
                 lookout.find_loss = cluster.loss
@@ -562,8 +560,6 @@ class _SweepRun:
         self._best_is_known, self._best_is_due = True, 0.0
         self._durations: list[float] = []
         self._at_once = 1
-        self._first_start: float | None = None
-        self._trains = False
         self._deaths: Counter[tuple[str, bool]] = Counter()
         self._objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
 
@@ -669,29 +665,17 @@ class _SweepRun:
         self.store.start_attempt(trial_id, os.uname().nodename, os.getpid())
         trial = self.store.trial(trial_id)
         self.plan.update(trial)
-        self._first_start = self._first_start or time.monotonic()
-        if self._trains:
-            self._session.recorder.notify(self.sweep.id)
+        self._session.recorder.notify(self.sweep.id)
         self._at_once = max(self._at_once, self._running())
         self.tell("confirming" if trial.phase is Phase.CONFIRM else "searching")
 
     def _running(self) -> int:
         return sum(trial.state is TrialState.RUNNING for trial in self.plan.trials())
 
-    def _note_that_it_trains(self) -> None:
-        """Begin what the first trial's process need not share the cores with while it imports torch."""
-        if not self._trains:
-            self._trains = True
-            threading.Thread(target=_import_figures, daemon=True).start()
-            self._session.recorder.notify(self.sweep.id)  # which imports MLflow
-
     def _look(self) -> None:
         """Say what the sweep waits for, where none of its trials runs."""
-        if self._first_start is not None and time.monotonic() - self._first_start > _LONGEST_START:
-            self._note_that_it_trains()
         reason = self.waiting.reason(running=self._running() > 0)
         if reason is not None and reason != self._message:
-            self._note_that_it_trains()  # or waits, long
             self.tell(reason)
         elif not self._best_is_known and time.monotonic() >= self._best_is_due:
             self._show()
@@ -726,7 +710,6 @@ class _SweepRun:
         epochs = [_epoch_record(trial_id, epoch) for epoch in result["epochs"]]
         if epochs:
             self.store.record_epochs(trial_id, epochs)
-        self._note_that_it_trains()
         reason = self.plan.see_epochs(trial, epochs)
         ending = result["ending"]
         if ending is None and reason is not None:
@@ -812,9 +795,10 @@ class _SweepRun:
         )
 
 
-def _import_figures() -> None:
-    with suppress(Exception):  # said when they are to be drawn
-        importlib.import_module("search.reports.figures")
+def _import_slow_ones() -> None:
+    # Ray Tune and matplotlib take seconds to import.
+    for module in ("search.tuning", "search.reports.figures"):
+        importlib.import_module(module)
 
 
 def progress_of(trials: list[TrialRecord]) -> Progress:

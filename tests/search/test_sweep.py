@@ -132,6 +132,7 @@ def test_resuming_a_sweep_that_is_done_runs_nothing_and_gives_what_it_found(whol
     assert (outcome.figures / "leaderboard.md").is_file()
 
 
+@pytest.mark.long
 def test_a_killed_trial_is_tried_again_and_one_that_is_killed_too_often_fails_alone(
     tmp_path: Path, cluster: RayProcess, brake: Brake
 ) -> None:

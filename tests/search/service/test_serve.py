@@ -120,7 +120,7 @@ def test_a_sweep_is_submitted_run_and_shown_in_mlflow(served: Served) -> None:
     assert float(eventually(best)["best.beta"]) == pytest.approx(done["best"]["hyperparameters"]["beta"], rel=1e-3)
 
 
-@pytest.mark.parametrize("part", ["mlflow", "search.cli"])
+@pytest.mark.parametrize("part", [pytest.param("mlflow", marks=pytest.mark.long), "search.cli"])
 def test_a_part_that_is_killed_is_started_again(served: Served, part: str) -> None:
     def running() -> psutil.Process | None:
         found = [each for each in served.process.processes() if part in " ".join(each.cmdline())]
@@ -157,6 +157,7 @@ def test_sigterm_leaves_nothing_running(served: Served) -> None:
         assert [each.name for each in store.processes.living() if is_alive(each.name, each.heartbeat_at)] == []
 
 
+@pytest.mark.long
 def test_beyond_this_machine_a_token_is_needed_and_a_killed_server_takes_all_with_it(tmp_path: Path) -> None:
     settings = ServeSettings(Home(tmp_path), host="0.0.0.0", port=0, mlflow_port=0)
     with pytest.raises(InvalidInput, match=r"host = .0\.0\.0\.0.*`emphasis token create NAME`"):
