@@ -13,12 +13,16 @@ unexport PYTHONDONTWRITEBYTECODE
 # Surfaces that others search are recorded by record_digits_surface alone; chaos takes an hour.
 BENCHMARKS := startup training_throughput sweep_cost "sweep_cost --long" service_load early_stopping sample_efficiency
 
-.PHONY: demo test test-long bench lint set-up constraints
+.PHONY: demo test pytest test-long bench lint set-up constraints
 
 demo: $(SET_UP)  ## search digits at noise rate 0.4 and print what was found; recorded in .demo
 	$(BIN)/emphasis --home .demo run --dataset digits --noise-rate 0.4
 
-test: lint
+# Side by side: one core would be idle while the types are checked.
+test: $(SET_UP)
+	$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: $(SET_UP)
 	$(BIN)/python -m pytest $(PYTEST)
 
 test-long: $(SET_UP)  ## whole systems: killed processes, Ray clusters that lose and gain nodes, the composed service

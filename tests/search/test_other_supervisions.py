@@ -94,6 +94,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_an_installed_packages_data_loss_space_and_network_are_searched_like_our_own(
     tmp_path: Path, plugin: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_says_how_to_resume(tmp_path: Path, brak
     assert not psutil.wait_procs(servers, timeout=120)[1]
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_sweep_as_ctrl_c_does(tmp_path: Path, cluster: RayProcess, brake: Brake) -> None:
     brake.let(1)
     with DriverProcess(tmp_path, "run", *HELD, environment=joining(cluster)) as driver:
