@@ -11,7 +11,8 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 # Surfaces that others search are recorded by record_digits_surface alone; chaos takes an hour.
-BENCHMARKS := startup training_throughput sweep_cost "sweep_cost --long" service_load early_stopping sample_efficiency
+BENCHMARKS := startup training_throughput sweep_cost "sweep_cost --long" trial_cost service_load early_stopping \
+	sample_efficiency
 
 .PHONY: demo test pytest test-long bench lint set-up constraints
 
