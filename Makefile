@@ -10,7 +10,7 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Without its bytecode, each of the hundreds of processes that a test run starts compiles anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Surfaces that others search are recorded by record_digits_surface alone; chaos takes an hour.
+# Surfaces that others search are recorded by record_surface alone; chaos takes an hour.
 BENCHMARKS := startup training_throughput sweep_cost "sweep_cost --long" trial_cost service_load early_stopping \
 	sample_efficiency
 

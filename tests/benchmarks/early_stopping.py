@@ -3,7 +3,7 @@
     python -m tests.benchmarks.early_stopping
 
 A replay is a sweep without its training. The product's own sampler proposes configurations; each becomes the
-nearest recorded cell of `record_digits_surface`, whose curve, trained with one of the recorded seeds, is shown to
+nearest recorded cell of `record_surface`, whose curve, trained with one of the recorded seeds, is shown to
 the product's own `EarlyStopping` epoch by epoch, two trials at a time. The best three of those that were trained to
 the end are confirmed on three other recorded seeds, as in a sweep, and the best mean is recommended.
 
@@ -47,7 +47,7 @@ from spaces import starting_points
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
-from tests.benchmarks.record_digits_surface import surface_path
+from tests.benchmarks.record_surface import surface_path
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -287,7 +287,7 @@ def main() -> None:
     bias = []
     started = time.monotonic()
     for rate in arguments.noise_rate or [0.2, 0.4, 0.6]:
-        curves = Curves(surface_path(rate))
+        curves = Curves(surface_path("digits", rate))
         bias.append(early_bias(curves))
         samplers: tuple[Sampler, ...] = ("tpe", "random")
         for sampler in samplers:

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.sample_efficiency
     python -m tests.benchmarks.sample_efficiency --default   # TPE against GP at a sweep's own budget
 
-The objective is a surface that `record_digits_surface` recorded: the mean over its seeds, interpolated
+The objective is a surface that `record_surface` recorded: the mean over its seeds, interpolated
 linearly in kappa along each recorded lambda and then linearly in lambda. Beyond a row's last recorded kappa
 its last value holds; the rows reach kappa 6 and, where that is larger, beta 40, so that a configuration of
 `BoxSpace` meets an edge only between a longer and a shorter row, and one of `KappaSpace` never does.
@@ -51,7 +51,7 @@ from spaces import starting_points
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
-from tests.benchmarks.record_digits_surface import surface_path
+from tests.benchmarks.record_surface import surface_path
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -155,7 +155,7 @@ def search(
 
 @lru_cache
 def _surface(noise_rate: float) -> Surface:
-    return Surface(surface_path(noise_rate))
+    return Surface(surface_path("digits", noise_rate))
 
 
 def _searched(noise_rate: float, objective_kind: str, seed: int, trials: int) -> dict[str, list[float]]:
