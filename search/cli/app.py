@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 import warnings
 from typing import Annotated
@@ -52,6 +51,9 @@ class Commands(TyperGroup):
 
 def _version(asked: bool) -> None:
     if asked:
+        # Imported here since it takes as long as a tenth of `emphasis --help`.
+        import importlib.metadata
+
         typer.echo(f"emphasis {importlib.metadata.version('emphasis')}")
         raise typer.Exit
 

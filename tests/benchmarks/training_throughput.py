@@ -7,8 +7,12 @@ ResNet-20, batch 128, SGD with momentum and weight decay, pad-crop-flip. Ours is
 calls it: one lane with all cores, and one lane a core, each in a process of its own. The plain loop is eager, NCHW,
 float32: torchvision's transforms on each image, a DataLoader, cross entropy and torch.optim.SGD; once without workers
 and once with two, since either can be the faster; and twice more with its data in memory as tensors, in float32 and
-in bfloat16. All sides have all cores and take turns, an epoch each; the first turn is not counted. Random images of
-CIFAR's shape do as well as real ones for time; ``--data-dir`` takes real ones.
+in bfloat16. A further side is as many lanes as cores fused into one network of grouped convolutions. All sides have
+all cores and take turns, an epoch each; the first turn is not counted. Random images of CIFAR's shape do as well as
+real ones for time; ``--data-dir`` takes real ones.
+
+Between the turns a large copy and a large matrix product tell what the cores can do at most, and with it how many
+images a second they could train in float32 at best: had nothing but arithmetic and memory to be waited for.
 """
 
 from __future__ import annotations
@@ -18,9 +22,6 @@ import os
 import time
 from collections.abc import Callable
 from collections.abc import Sequence
-from contextlib import suppress
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.benchmarks.gpu.memory_floor import step_floor
+from tests.benchmarks.gpu.setting import Setting
+from tests.benchmarks.gpu.steps import FusedStep
+from tests.benchmarks.gpu.steps import Resident
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
+from tests.benchmarks.trainers_in_processes import ENDLESS
+from tests.benchmarks.trainers_in_processes import Trainers
 from trainers.augmentation import pad_crop_flip
 from trainers.datasets import Dataset
 from trainers.datasets import load_dataset
 from trainers.engines.precision import has_fast_bf16
 from trainers.models import build_model
-from trainers.noise import symmetric_noise
-from trainers.supervision import CategoricalCrossEntropy
-from trainers.training import EpochReport
-from trainers.training import Lane
+from trainers.supervision import GradientRescaling
 from trainers.training import TrainingTask
-from trainers.training import train
 
 BACKBONE, BATCH_SIZE = "resnet20", 128
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
@@ -139,69 +142,85 @@ class ResidentLoop:
             self._optimiser.step()
 
 
-class Trainers:
-    """Our engine in processes of its own, which train one epoch each, at once, whenever they are told to.
+class FusedLanes:
+    """K lanes as one network, their channels side by side, grouped convolutions in NCHW, float32.
+
+    The prototype of the GPU benchmark, on the CPU: what fusing lanes would give where it is not launches that cost.
 
     Args:
-        data: Images (N, 3, H, W), uint8.
-        processes: How many, each with a lane of its own, as the trials of a sweep.
-        threads: Of each.
+        examples: Random images, resident.
+        lanes: K.
     """
 
-    def __init__(self, data: Dataset, processes: int, threads: int) -> None:
-        context = get_context("spawn")
-        self._pipes = []
-        for number in range(processes):
-            ours, theirs = context.Pipe()
-            context.Process(target=_train_when_told, args=(theirs, data, threads, number), daemon=True).start()
-            self._pipes.append(ours)
-        self.epoch()
+    def __init__(self, examples: int, lanes: int) -> None:
+        setting = Setting(torch.device("cpu"), dry_run=False, depth=20, batch_size=BATCH_SIZE, examples=examples)
+        rules = [GradientRescaling(beta=8.0, lam=0.5)] * lanes
+        self._steps = examples // BATCH_SIZE
+        self._step = FusedStep(
+            setting,
+            Resident.random(setting),
+            rules,
+            packing={},
+            layout=torch.contiguous_format,
+            seed=0,
+            compute_dtype=torch.float32,
+        )
 
     def epoch(self) -> None:
-        """One pass over the images in every process."""
-        for pipe in self._pipes:
-            pipe.send("epoch")
-        for pipe in self._pipes:
-            pipe.recv()
+        """As many steps as a pass over the images."""
+        for _ in range(self._steps):
+            self._step.step()
 
 
-def _train_when_told(pipe: Connection, data: Dataset, threads: int, seed: int) -> None:
-    torch.set_num_threads(threads)
+class Roofline:
+    """What the cores can do at most: bytes copied and float32 matrix operations a second, measured like a side."""
 
-    def wait(report: EpochReport) -> None:
-        pipe.send(report.epoch)
-        pipe.recv()
+    def __init__(self) -> None:
+        self._source = torch.zeros(2**28, dtype=torch.uint8)
+        self._target = torch.empty_like(self._source)
+        self._matrix, self._product = torch.randn(2048, 2048), torch.empty(2048, 2048)
 
-    task = TrainingTask(
+    def look(self) -> tuple[float, float]:
+        """Bytes read and written, and operations, a second."""
+        started = time.perf_counter()
+        self._target.copy_(self._source)
+        copied = time.perf_counter()
+        torch.mm(self._matrix, self._matrix, out=self._product)
+        ended = time.perf_counter()
+        return 2 * len(self._source) / (copied - started), 2 * 2048**3 / (ended - copied)
+
+
+def task_of(data: Dataset) -> TrainingTask:
+    """The training of our sides."""
+    return TrainingTask(
         data,
         BACKBONE,
-        iterations=1_000_000,
+        iterations=ENDLESS,
         batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
         momentum=MOMENTUM,
         weight_decay=WEIGHT_DECAY,
         augmentation="pad-crop-flip",
-        evaluate_every=1_000_000,
+        evaluate_every=ENDLESS,
         device="cpu",
     )
-    labels = symmetric_noise(data.y_train, 0.0, data.num_classes, 0)
-    pipe.recv()
-    with suppress(EOFError):  # the benchmark is over
-        train(task, [Lane("throughput", CategoricalCrossEntropy(), labels, seed)], wait)
 
 
-def measure(data: Dataset, repeats: int, cores: int) -> dict[str, list[float]]:
-    """Images a second of every side, one number a repeat, taken in turns; the first turn is not counted."""
+def measure(data: Dataset, repeats: int, cores: int) -> tuple[dict[str, list[float]], list[tuple[float, float]]]:
+    """Images a second of every side, and the roofline, one number a repeat in turns; the first turn is not counted."""
+    task = task_of(data)
     ours = f"trainers, {'bf16' if has_fast_bf16(torch.device('cpu')) else 'fp32'}"
-    sides: dict[str, tuple[Trainers | PlainLoop | ResidentLoop, int]] = {
-        f"{ours}, {cores} threads": (Trainers(data, 1, cores), 1),
-        f"{ours}, {cores} processes of 1 thread": (Trainers(data, cores, 1), cores),
+    sides: dict[str, tuple[Trainers | PlainLoop | ResidentLoop | FusedLanes, int]] = {
+        f"{ours}, {cores} threads": (Trainers(task, 1, cores), 1),
+        f"{ours}, {cores} processes of 1 thread": (Trainers(task, cores, 1), cores),
+        f"{cores} lanes fused, grouped NCHW, fp32": (FusedLanes(len(data.y_train), cores), cores),
         "plain, 0 workers": (PlainLoop(data, 0), 1),
         "plain, 2 workers": (PlainLoop(data, 2), 1),
         "plain, resident data, fp32": (ResidentLoop(data, bf16=False), 1),
         "plain, resident data, bf16": (ResidentLoop(data, bf16=True), 1),
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
+    roofline, most = Roofline(), []
     for turn in range(repeats + 1):
         for name, (side, lanes) in sides.items():
             started = time.perf_counter()
@@ -209,8 +228,11 @@ def measure(data: Dataset, repeats: int, cores: int) -> dict[str, list[float]]:
             if turn:
                 rates[name].append(lanes * len(data.y_train) / (time.perf_counter() - started))
         if turn:
+            most.append(roofline.look())
             print("  ".join(f"{name}: {each[-1]:.0f}/s" for name, each in rates.items()), flush=True)
-    return rates
+        else:
+            roofline.look()
+    return rates, most
 
 
 def random_images(examples: int) -> Dataset:
@@ -247,7 +269,7 @@ def main() -> None:
     else:
         data = load_dataset("cifar10", options.data_dir).limit_train(options.images)
     load_before = os.getloadavg()[0]
-    rates = measure(data, options.repeats, torch.get_num_threads())
+    rates, most = measure(data, options.repeats, torch.get_num_threads())
 
     ours = next(iter(rates))
     sides = []
@@ -274,10 +296,24 @@ def main() -> None:
         "images_an_epoch": len(data.y_train),
         "backbone": BACKBONE,
         "batch_size": BATCH_SIZE,
+        "roofline": roofline_of(most),
         "images_a_second": sides,
     }
     write_result(output, content)
     print(f"written to {output}")
+
+
+def roofline_of(most: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Medians of the roofline, and the images a second that it allows with all fused into convolutions, and nothing."""
+    copied, multiplied = (float(each) for each in np.median(np.array(most), axis=0))
+    floor = step_floor(20, 32, BATCH_SIZE, value_bytes=4)
+    fused, unfused = (1e3 * BATCH_SIZE / each for each in floor.milliseconds(copied, multiplied))
+    return {
+        "gigabytes_a_second": round(copied / 1e9, 1),
+        "fp32_gigaflops": round(multiplied / 1e9, 1),
+        "fused_images_a_second": round(fused, 1),
+        "unfused_images_a_second": round(unfused, 1),
+    }
 
 
 def _quartiles(values: Sequence[float] | np.ndarray, digits: int = 1) -> dict[str, Any]:

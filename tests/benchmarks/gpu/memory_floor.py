@@ -35,8 +35,10 @@ class StepFloor:
         return tuple(1e3 * max(each / bandwidth, arithmetic) for each in (self.fused_bytes, self.unfused_bytes))  # type: ignore[return-value]
 
 
-def step_floor(depth: int, side: int, batch_size: int, num_classes: int = 10) -> StepFloor:
-    """The floor of a step of the CIFAR ResNet of a depth, in bfloat16, on images (3, side, side)."""
+def step_floor(
+    depth: int, side: int, batch_size: int, num_classes: int = 10, value_bytes: int = _HALF
+) -> StepFloor:
+    """The floor of a step of the CIFAR ResNet of a depth on images (3, side, side), with maps in bfloat16 or wider."""
     fused = unfused = operations = weights = channels = 0
     for shape, count in convolutions(depth, side).items():
         values_in, values_out = batch_size * shape.values_in, batch_size * shape.values_out
@@ -54,5 +56,7 @@ def step_floor(depth: int, side: int, batch_size: int, num_classes: int = 10) ->
         unfused += blocks * 6 * block
     parameters = weights + 2 * channels + (WIDTHS[-1] + 1) * num_classes
     # Gradient, parameter and momentum in, the last two out; two reads and a write of the weights in half precision.
-    update = parameters * (5 * _SINGLE + 3 * _HALF)
-    return StepFloor(fused * _HALF + update, unfused * _HALF + update, operations)
+    # Float32 maps read the float32 weights themselves.
+    copies = 3 * _HALF if value_bytes == _HALF else 2 * _SINGLE
+    update = parameters * (5 * _SINGLE + copies)
+    return StepFloor(fused * value_bytes + update, unfused * value_bytes + update, operations)

@@ -144,6 +144,7 @@ class FusedStep:
         packing: See `FusedCifarResNet`.
         layout: Memory format of the maps.
         seed: Of the first lane's initialisation, and of the draws.
+        compute_dtype: Of the maps and matrices.
     """
 
     def __init__(
@@ -154,11 +155,12 @@ class FusedStep:
         packing: Mapping[ConvolutionShape, bool],
         layout: torch.memory_format,
         seed: int,
+        compute_dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         device, lanes = setting.device, len(supervisions)
         self._data, self._lanes = data, lanes
         networks = [initial_network(setting, seed + lane) for lane in range(lanes)]
-        self._network = FusedCifarResNet(networks, setting.side, packing, layout, torch.bfloat16)
+        self._network = FusedCifarResNet(networks, setting.side, packing, layout, compute_dtype)
         self._rule = LaneEmphasis(supervisions, device, torch.float32)
         self._learning_rate = torch.full((lanes, 1), LEARNING_RATE, device=device)
         self._weight_decay = torch.full((lanes, 1), WEIGHT_DECAY, device=device)
