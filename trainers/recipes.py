@@ -15,7 +15,7 @@ from trainers.training import TrainingTask
 from trainers.training import steps_per_epoch
 
 # A learning curve needs no more points; nothing is decided by what lies between them.
-_EVALUATIONS = 20
+_EVALUATIONS = 10
 _MILESTONE_UNITS = ("fraction", "epochs", "iterations")
 
 
@@ -142,7 +142,7 @@ def training_task(
         augmentation: "none", "pad-crop-flip" or "resize-crop-flip".
         precision: "auto", "fp32" or "bf16".
         evaluate_every: Epochs between evaluations, each of which costs a third of an epoch. By default as few as make
-            twenty of them at most; what lies between is known by the running accuracy of the training batches.
+            ten of them at most; what lies between is known by the running accuracy of the training batches.
         device: "auto" or a torch device.
         weights: "none" starts from random ones even where the recipe does not.
 
