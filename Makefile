@@ -11,8 +11,8 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 # Surfaces that others search are recorded by record_surface alone; chaos takes an hour.
-BENCHMARKS := startup training_throughput sweep_cost "sweep_cost --long" trial_cost service_load early_stopping \
-	sample_efficiency
+BENCHMARKS := startup training_throughput speed_figure cpu_settings sweep_cost "sweep_cost --long" trial_cost \
+	service_load early_stopping sample_efficiency "sample_efficiency --default"
 
 .PHONY: demo test pytest test-long bench lint set-up constraints
 
@@ -29,7 +29,7 @@ pytest: $(SET_UP)
 test-long: $(SET_UP)  ## whole systems: killed processes, Ray clusters that lose and gain nodes, the composed service
 	$(BIN)/python -m pytest -m long
 
-bench: $(SET_UP)  ## what README's tables are made of: an hour on two cores with nothing else to do
+bench: $(SET_UP)  ## what README's tables are made of: an hour and a half on two cores with nothing else to do
 	for each in $(BENCHMARKS); do $(BIN)/python -m tests.benchmarks.$$each || exit 1; done
 	$(BIN)/python -m tests.benchmarks.tables
 

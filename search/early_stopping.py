@@ -141,16 +141,21 @@ class EarlyStopping:
             self._studies[study].tell(trial, objective, state=state)
 
 
+def first_judged_epoch(rule: EarlyStoppingRule, epochs: int) -> int | None:
+    """The epoch of a budget from which on a rule may stop a trial; None where it does not look at epochs."""
+    shares = {"median": _GRACE, "asha": _GRACE, "hyperband": _HYPERBAND_LEAST_SHARE}
+    return max(1, round(shares[rule] * epochs)) if rule in shares else None
+
+
 def pruner_of(rule: EarlyStoppingRule, epochs: int) -> BasePruner:
     """Optuna's pruner of a rule, for trials of a number of epochs."""
-    grace = max(1, round(_GRACE * epochs))
+    first = first_judged_epoch(rule, epochs) or epochs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if rule == "median":
-            return MedianPruner(n_startup_trials=_MEDIAN_STARTUP_TRIALS, n_warmup_steps=grace)
+            return MedianPruner(n_startup_trials=_MEDIAN_STARTUP_TRIALS, n_warmup_steps=first)
         if rule == "asha":
-            return SuccessiveHalvingPruner(min_resource=grace, reduction_factor=_ASHA_REDUCTION_FACTOR)
+            return SuccessiveHalvingPruner(min_resource=first, reduction_factor=_ASHA_REDUCTION_FACTOR)
         if rule == "hyperband":
-            least = max(1, round(_HYPERBAND_LEAST_SHARE * epochs))
-            return HyperbandPruner(least, epochs, _HYPERBAND_REDUCTION_FACTOR)
+            return HyperbandPruner(first, epochs, _HYPERBAND_REDUCTION_FACTOR)
         return WilcoxonPruner(p_threshold=_WILCOXON_P)

@@ -44,6 +44,7 @@ from search.spec import Sampler
 from spaces import KappaSpace
 from spaces import kappa_of
 from spaces import starting_points
+from tests.benchmarks.provenance import DOCS
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
@@ -55,6 +56,7 @@ import matplotlib.pyplot as plt
 NUM_CLASSES, CONFIGURATIONS, CONCURRENCY, TOP, CONFIRMED = 10, 30, 2, 3, 3
 SEEDS_FOR_WILCOXON = 5
 TARGET = 0.005
+SURFACES = (("digits", 0.2), ("digits", 0.4), ("digits", 0.6), ("cifar10", 0.4))
 
 Floats = npt.NDArray[np.float64]
 Pruner = Callable[[], BasePruner]
@@ -65,6 +67,7 @@ class Curves:
 
     def __init__(self, path: Path) -> None:
         recorded = json.loads(path.read_text())
+        self.dataset: str = recorded["measured"]["dataset"]
         self.noise_rate: float = recorded["measured"]["noise_rate"]
         self.epochs: int = recorded["measured"]["recipe"]["epochs"]
         by_cell: dict[tuple[float, float], dict[int, list[float]]] = {}
@@ -112,7 +115,7 @@ def contenders(epochs: int) -> list[Contender]:
         least = max(1, epochs // factor**2)
         found.append(
             Contender(
-                f"Hyperband, from {least} epochs, 1 of {factor}",
+                f"Hyperband, from 1/{factor**2}, 1 of {factor}",
                 "hyperband",
                 lambda least=least, factor=factor: HyperbandPruner(least, epochs, factor),
             )
@@ -196,6 +199,7 @@ def compare(curves: Curves, sampler: Sampler, sweeps: int) -> list[dict[str, Any
             regret = reference - worth
             rows.append(
                 {
+                    "dataset": curves.dataset,
                     "noise_rate": curves.noise_rate,
                     "sampler": sampler,
                     "rule": each.name,
@@ -216,6 +220,7 @@ def early_bias(curves: Curves) -> dict[str, Any]:
     leaders = mean.argmax(axis=0)
     order = np.argsort(-mean, axis=0)[: max(1, len(mean) // 10)]
     return {
+        "dataset": curves.dataset,
         "noise_rate": curves.noise_rate,
         "spearman_with_final": [
             round(float(stats.spearmanr(mean[:, epoch], mean[:, -1])[0]), 3) for epoch in range(curves.epochs)
@@ -237,10 +242,10 @@ def _uniform(curves: Curves) -> int:
 def draw(path: Path, bias: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     """The bias of early accuracy, and cost saved against regret."""
     figure, axes = plt.subplots(1, 3, figsize=(13.5, 4.2), layout="constrained")
-    colours = ("#0072B2", "#E69F00", "#009E73")
+    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
     for colour, each in zip(colours, bias, strict=False):
         epochs = np.arange(1, len(each["uniform"]) + 1)
-        rate = f"r = {each['noise_rate']:g}"
+        rate = f"{each['dataset']}, r = {each['noise_rate']:g}"
         axes[0].plot(epochs, each["uniform"], color=colour, linestyle="--")
         axes[0].plot(epochs, each["final_best"], color=colour, label=rate)
         axes[1].plot(epochs, each["spearman_with_final"], color=colour, label=rate)
@@ -251,7 +256,7 @@ def draw(path: Path, bias: list[dict[str, Any]], rows: list[dict[str, Any]]) -> 
     axes[1].set_ylabel("Spearman's ρ over all cells")
     for axis in axes[:2]:
         axis.set_xlabel("epoch")
-        axis.legend(frameon=False)
+        axis.legend(frameon=False, fontsize=9)
     styles = {
         "median": ("o", "#0072B2"),
         "ASHA": ("s", "#D55E00"),
@@ -266,7 +271,7 @@ def draw(path: Path, bias: list[dict[str, Any]], rows: list[dict[str, Any]]) -> 
             regret = 100 * float(np.mean([row["regret_mean"] for row in chosen]))
             axes[2].scatter(saved, regret, marker=marker, color=colour, label=family if number == 0 else None, zorder=3)
     axes[2].axhline(100 * TARGET, color="0.4", linestyle="--", linewidth=0.9)
-    axes[2].set_title("rules, mean over noise rates and samplers", fontsize=10)
+    axes[2].set_title("rules, mean over surfaces and samplers", fontsize=10)
     axes[2].set_xlabel("share of the search's epochs saved")
     axes[2].set_ylabel("regret, points of intact accuracy")
     axes[2].legend(frameon=False)
@@ -279,30 +284,31 @@ def draw(path: Path, bias: list[dict[str, Any]], rows: list[dict[str, Any]]) -> 
 def main() -> None:
     """Replay every rule on the recorded curves; print, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--noise-rate", type=float, action="append", help="default 0.2, 0.4 and 0.6; repeatable")
-    parser.add_argument("--sweeps", type=int, default=40, help="replayed sweeps of each rule, rate and sampler")
+    parser.add_argument("--sweeps", type=int, default=40, help="replayed sweeps of each rule, surface and sampler")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows: list[dict[str, Any]] = []
     bias = []
     started = time.monotonic()
-    for rate in arguments.noise_rate or [0.2, 0.4, 0.6]:
-        curves = Curves(surface_path("digits", rate))
+    recorded = {}
+    for dataset, rate in SURFACES:
+        curves = Curves(surface_path(dataset, rate))
+        recorded[f"{dataset}, r = {rate:g}"] = {"cells": len(curves.cells), "seeds": curves.seeds}
         bias.append(early_bias(curves))
         samplers: tuple[Sampler, ...] = ("tpe", "random")
         for sampler in samplers:
             rows += compare(curves, sampler, arguments.sweeps)
-            print(f"r = {rate:g}, {sampler}: {time.monotonic() - started:.0f} s", flush=True)
-    print("\n| r | sampler | rule | cost saved | given up | regret, points | worst |")
-    print("|" + " --- |" * 7)
+            print(f"{dataset}, r = {rate:g}, {sampler}: {time.monotonic() - started:.0f} s", flush=True)
+    print("\n| dataset | r | sampler | rule | cost saved | given up | regret, points | worst |")
+    print("|" + " --- |" * 8)
     for row in rows:
         regret = f"{100 * row['regret_mean']:+.2f} ± {100 * row['regret_standard_error']:.2f}"
         print(
-            f"| {row['noise_rate']:g} | {row['sampler']} | {row['rule']} | {row['cost_saved']:.0%} "
+            f"| {row['dataset']} | {row['noise_rate']:g} | {row['sampler']} | {row['rule']} | {row['cost_saved']:.0%} "
             f"| {row['given_up']:.0%} | {regret} | {100 * row['regret_worst']:.1f} |"
         )
     write_result(
-        RESULTS / "early_stopping_digits.json",
+        RESULTS / "early_stopping.json",
         {
             "provenance": provenance(),
             "measured": {
@@ -310,13 +316,13 @@ def main() -> None:
                 "configurations": CONFIGURATIONS,
                 "concurrency": CONCURRENCY,
                 "sweeps": arguments.sweeps,
-                "recorded_seeds": curves.seeds,
+                "surfaces": recorded,
             },
             "rules": rows,
             "early_accuracy": bias,
         },
     )
-    draw(RESULTS / "early_stopping_digits.png", bias, rows)
+    draw(DOCS / "early_stopping.png", bias, rows)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 
 RESULTS = Path(__file__).parent / "results"
+# Pictures that README shows.
+DOCS = Path(__file__).parents[2] / "docs"
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "optuna")
 

@@ -48,6 +48,7 @@ from spaces import KappaSpace
 from spaces import SearchSpace
 from spaces import kappa_of
 from spaces import starting_points
+from tests.benchmarks.provenance import DOCS
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
@@ -318,7 +319,7 @@ def main() -> None:
         "searches": rows,
     }
     write_result(RESULTS / "sample_efficiency_digits.json", content)
-    draw_figure(RESULTS / "sample_efficiency_digits.png", rows)
+    draw_figure(DOCS / "sample_efficiency.png", rows)
 
 
 if __name__ == "__main__":

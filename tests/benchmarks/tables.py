@@ -60,6 +60,58 @@ def training_throughput() -> str:
     return _table(("processor", "side", "images/s", "ours over it"), rows) + _origin(*files)
 
 
+def roofline() -> str:
+    """What each processor could do at most, and how far our sides are from it."""
+    files = [_read(path.name) for path in sorted(RESULTS.glob("training_throughput_*.json"))]
+    measured = [result for result in files if "roofline" in result]
+    rows = []
+    for result in measured:
+        found = result["roofline"]
+        ours = max(side["median"] for side in result["images_a_second"] if side["side"].startswith("trainers"))
+        rows.append(
+            (
+                result["cpu"],
+                f"{found['gigabytes_a_second']:.0f} GB/s",
+                f"{found['fp32_gigaflops']:.0f} GFLOP/s",
+                f"{found['fused_images_a_second']:.0f}",
+                f"{found['unfused_images_a_second']:.0f}",
+                f"{ours:.0f}: {found['fused_images_a_second'] / ours:.1f} × slower than the former",
+            )
+        )
+    head = ("processor", "copy", "product", "images/s at best, all fused", "nothing fused", "ours")
+    return _table(head, rows) + _origin(*measured)
+
+
+def cpu_settings() -> str:
+    """What processes, pinning and allocators change, and what an evaluation costs."""
+    result = _read("cpu_settings.json")
+    trainings = result["trainings"]
+    rows = []
+    for number, side in enumerate(row["side"] for row in trainings[0]["sides"]):
+        cells = [side]
+        for training in trainings:
+            row = training["sides"][number]
+            low, middle, high = row["ms_a_lane_epoch"]
+            ratio = row["times_as_fast_as_reference"]
+            said = "" if ratio is None else f", **{ratio[1]:.2f} ×** ({_span((ratio[0], ratio[2]), 2)})"
+            cells.append(f"{middle:,.0f} ms ({low:,.0f}–{high:,.0f}){said}")
+        rows.append(cells)
+    head = ("trained as", *(f"{training['training']}: an epoch of a lane" for training in trainings))
+    return _table(head, rows) + _origin(result)
+
+
+def default_sampler() -> str:
+    """TPE against GP as a sweep uses them, with several trials at once."""
+    result = _read("sample_efficiency_default.json")
+    rows = []
+    for row in result["rows"]:
+        gain, error = 100 * row["gp_gains"], 100 * row["standard_error"]
+        below = (f"{100 * row[name]:.2f}" for name in ("tpe_below_best", "gp_below_best"))
+        rows.append((f"{row['noise_rate']:g}", row["at_once"], *below, f"{gain:+.2f} ± {error:.2f}"))
+    head = ("r", "trials at once", "TPE below the best, points", "GP below the best", "GP gains")
+    return _table(head, rows) + _origin(result)
+
+
 def sweep_cost() -> str:
     """What a sweep costs beside its training."""
     results = [_read("sweep_cost_digits.json"), _read("sweep_cost_long.json")]
@@ -111,26 +163,27 @@ def service_load() -> str:
 
 
 def early_stopping() -> str:
-    """Cost saved and regret of each rule, mean over noise rates and samplers."""
-    result = _read("early_stopping_digits.json")
+    """Cost saved and regret of each rule, mean over samplers."""
+    result = _read("early_stopping.json")
     rules: Rows = result["rules"]
-    rates = sorted({row["noise_rate"] for row in rules})
+    surfaces = list(dict.fromkeys((row["dataset"], row["noise_rate"]) for row in rules))
     rows = []
     for name in dict.fromkeys(row["rule"] for row in rules):
         if name.startswith("none"):
             continue
         mine = [row for row in rules if row["rule"] == name]
-        by_rate = [[row for row in mine if row["noise_rate"] == rate] for rate in rates]
+        by_surface = [[row for row in mine if (row["dataset"], row["noise_rate"]) == each] for each in surfaces]
         rows.append(
             (
                 name,
                 f"{_mean(row['cost_saved'] for row in mine):.0%}",
-                *(f"{100 * _mean(row['regret_mean'] for row in each):+.2f}" for each in by_rate),
+                *(f"{100 * _mean(row['regret_mean'] for row in each):+.2f}" for each in by_surface),
                 f"{100 * _mean(row['regret_mean'] for row in mine):+.2f}",
                 f"{100 * max(row['regret_worst'] for row in mine):.1f}",
             )
         )
-    head = ("rule", "epochs saved", *(f"regret, r = {rate:g}" for rate in rates), "mean", "worst sweep")
+    regrets = (f"regret, {dataset} r = {rate:g}" for dataset, rate in surfaces)
+    head = ("rule", "epochs saved", *regrets, "mean", "worst sweep")
     return _table(head, rows) + _origin(result)
 
 
@@ -160,6 +213,9 @@ def sample_efficiency() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "training-throughput": training_throughput,
+    "roofline": roofline,
+    "cpu-settings": cpu_settings,
+    "default-sampler": default_sampler,
     "sweep-cost": sweep_cost,
     "startup": startup,
     "service-load": service_load,

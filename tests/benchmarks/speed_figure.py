@@ -1,0 +1,74 @@
+"""The picture of README's training speed, drawn from the result files of `training_throughput`.
+
+    python -m tests.benchmarks.speed_figure
+
+A panel a processor; our sides are dark, those of others light. A line says how many images a second the processor could
+train at best in float32, where everything but the convolutions costs nothing, wherever that was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+from tests.benchmarks.provenance import DOCS
+from tests.benchmarks.provenance import RESULTS
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+_OURS, _THEIRS = "#0072B2", "#B8C9D6"
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """Bars of images a second, medians with quartiles."""
+    heights = [len(result["images_a_second"]) for result in results]
+    figure, axes = plt.subplots(
+        len(results), 1, figsize=(8.5, 1.1 + 0.36 * sum(heights)), height_ratios=heights, layout="constrained"
+    )
+    for axis, result in zip([axes] if len(results) == 1 else axes, results, strict=True):
+        sides = result["images_a_second"]
+        names = [side["side"] for side in sides]
+        medians = [side["median"] for side in sides]
+        spread = [
+            [middle - side["quartiles"][0] for middle, side in zip(medians, sides, strict=True)],
+            [side["quartiles"][1] - middle for middle, side in zip(medians, sides, strict=True)],
+        ]
+        colours = [_OURS if name.startswith("trainers") else _THEIRS for name in names]
+        bars = axis.barh(names, medians, xerr=spread, color=colours, error_kw={"ecolor": "0.35", "linewidth": 1})
+        axis.bar_label(bars, [f"{middle:.0f}" for middle in medians], padding=6, fontsize=9)
+        axis.invert_yaxis()
+        roofline = result.get("roofline")
+        if roofline is not None:
+            best = roofline["fused_images_a_second"]
+            axis.axvline(best, color="0.35", linestyle="--", linewidth=1)
+            axis.annotate(
+                f"at best: {best:.0f}",
+                (best, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(-4, -2),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                fontsize=9,
+                color="0.35",
+            )
+        axis.set_title(f"{result['cores']} cores, {result['cpu']}, {result['date'][:10]}", fontsize=10, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.margins(x=0.12)
+    axis.set_xlabel("images trained a second, ResNet-20, batch 128")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Draw every processor that was measured."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("training_throughput_*.json"))]
+    draw(results, DOCS / "training_speed.png")
+
+
+if __name__ == "__main__":
+    main()
