@@ -26,6 +26,7 @@ from sqlalchemy import Select
 from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import delete
+from sqlalchemy import exists
 from sqlalchemy import func
 from sqlalchemy import or_
 from sqlalchemy import select
@@ -33,6 +34,7 @@ from sqlalchemy import update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.orm import aliased
 
 from search.errors import IllegalMove
 from search.errors import LeaseLost
@@ -875,7 +877,10 @@ class Store:
             return found
 
     def best_so_far(self, sweep_id: str) -> TrialRecord | None:
-        """The done search trial of the searched supervision with the highest objective, the earliest of equals."""
+        """The done search trial of the searched supervision with the highest objective, the earliest of equals.
+
+        None of a configuration that was given up: it can never be recommended.
+        """
         return self.best_so_far_of([sweep_id]).get(sweep_id)
 
     def best_so_far_of(self, sweep_ids: Iterable[str]) -> dict[str, TrialRecord]:
@@ -1244,6 +1249,7 @@ def _trials_with_attempts() -> Select[Trial, int]:
     return select(Trial, attempts)
 
 
+_Seed = aliased(Trial)
 # Built once: a list of sweeps asks it of each.
 _BEST_SO_FAR = (
     _trials_with_attempts()
@@ -1254,6 +1260,13 @@ _BEST_SO_FAR = (
         # A grid may hold cells of other supervisions, CCE for one: beside the search, not of it.
         Trial.supervision == select(Sweep.supervision).where(Sweep.id == bindparam("sweep_id")).scalar_subquery(),
         Trial.objective.is_not(None),
+        # Of what was given up no seed counts, however well it did.
+        ~exists().where(
+            _Seed.sweep_id == Trial.sweep_id,
+            _Seed.phase == Trial.phase,
+            _Seed.configuration == Trial.configuration,
+            _Seed.state == TrialState.PRUNED,
+        ),
     )
     .order_by(Trial.objective.desc(), Trial.number)
     .limit(1)

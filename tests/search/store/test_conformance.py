@@ -580,6 +580,25 @@ def test_best_so_far_is_the_earliest_search_trial_with_the_highest_finite_object
     assert (best.number, best.objective, best.attempts) == (2, 0.9, 1)
 
 
+def test_best_so_far_is_not_a_seed_of_a_configuration_that_was_given_up(store: Store) -> None:
+    add_sweep(store)
+    results: list[tuple[int, int, TrialState, float | None]] = [
+        (0, 0, TrialState.DONE, 0.9),
+        (0, 1, TrialState.PRUNED, None),
+        (1, 0, TrialState.DONE, 0.8),
+        (1, 1, TrialState.DONE, 0.7),
+    ]
+    for configuration, repeat, state, objective in results:
+        trial = add_trial(store, configuration=configuration, repeat=repeat)
+        store.start_attempt(trial.id, "machine", 1)
+        store.finish_trial(trial.id, state, objective=objective)
+
+    best = store.best_so_far("digits-r40-a1b2")
+
+    assert best is not None
+    assert (best.configuration, best.objective) == (1, 0.8)
+
+
 def test_readers_neither_wait_for_a_writer_nor_see_what_it_has_not_committed(
     store: Store, store_url: str
 ) -> None:
