@@ -31,6 +31,22 @@ def test_predictions_record_no_gradients_and_see_no_more_than_a_batch_at_a_time(
     assert seen == [(4, False), (4, False), (2, False)]
 
 
+@pytest.mark.parametrize(
+    ("shape", "largest"), [((1, 8, 8), 512), ((3, 32, 32), 85), ((3, 256, 256), 32), ((3, 1024, 1024), 5)]
+)
+def test_on_a_cpu_a_batch_is_as_large_as_its_cache_likes(shape: tuple[int, ...], largest: int) -> None:
+    seen: list[int] = []
+
+    def forward(batch: Tensor) -> Tensor:
+        seen.append(len(batch))
+        return batch.new_zeros((len(batch), 2), dtype=torch.float32)
+
+    # One pixel that stands for all: no memory is needed for what nobody looks at.
+    images = torch.zeros(1, dtype=torch.uint8).expand(600, *shape)
+    assert len(predictions(forward, images)) == 600
+    assert max(seen) == largest
+
+
 def test_accuracy_is_the_share_of_labels_that_were_predicted() -> None:
     assert accuracy(torch.tensor([1, 2, 3, 3]), torch.tensor([1, 2, 0, 3])) == 0.75
     # A mean in float32 would already be off here, at 1 / 3 of an odd number.
