@@ -9,6 +9,7 @@ from typing import Any
 
 from search.cluster_resources import ClusterResources
 from search.data_check import DataCheck
+from search.early_stopping import first_judged_epoch
 from search.feasibility import feasibility
 from search.spec import SweepSpec
 from search.spec import read_specs
@@ -23,6 +24,7 @@ from trainers.models import check_backbone
 from trainers.models import check_weights
 from trainers.models import find_backbone
 from trainers.recipes import recipe_for
+from trainers.recipes import training_task
 
 MIB = 2**20
 # Estimates, not measurements: the store, MLflow's own tables and Ray's session; then, for each trial, its
@@ -159,6 +161,8 @@ def examine(
     notes: list[str] = []
     if dataset is not None:
         _check_against_data(spec, dataset, unread, errors)
+        if not errors and not unread:
+            warnings += [text] if (text := _early_stopping_warning(spec, dataset)) else []
         if unread.isdisjoint(("noise_rate", "noise_model", "noise_file", "noise_column")):
             warnings += [text for each in specs if (text := _noise_warning(each, dataset))]
             looks = [DataCheck(each, dataset) for each in specs]
@@ -241,6 +245,26 @@ def _check_against_data(
                 "Give none, or leave it out.",
             )
         )
+
+
+def _early_stopping_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
+    """What to say where a rule would never be shown anything before the end: it would stop nothing."""
+    if spec.early_stopping == "none":
+        return None
+    settings = spec.training.model_dump(exclude_none=True)
+    try:
+        whole = dataset if spec.limit_train is None else dataset.limit_train(spec.limit_train)
+        task = training_task(whole, backbone=spec.backbone, device="cpu", **settings)
+    except InvalidInput:  # said when the task is made
+        return None
+    epochs, every = task.epochs, task.evaluate_every
+    first = first_judged_epoch(spec.early_stopping, epochs)
+    if first is None or (epochs - 1) // every * every >= first:
+        return None
+    return (
+        f"early_stopping = {spec.early_stopping}: no epoch from {first} on is evaluated before the last, {epochs}: "
+        "nothing will be stopped. Give a smaller training.evaluate_every or more training.epochs."
+    )
 
 
 def _noise_warning(spec: SweepSpec, dataset: Dataset) -> str | None:

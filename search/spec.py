@@ -33,7 +33,6 @@ from pydantic_core import PydanticCustomError
 
 from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
 from search.early_stopping import EarlyStoppingRule
-from search.early_stopping import first_judged_epoch
 from search.field_errors import dotted
 from search.field_errors import field_errors
 from search.field_errors import location
@@ -525,13 +524,6 @@ class SweepSpec(_Section):
             problem = f"sampler {self.sampler} would learn nothing of what is stopped"
             remedy = "Give sampler: tpe or random, or early_stopping: none."
             problems.append(_Problem("early_stopping", rule, problem, remedy, ("early_stopping", "sampler")))
-        epochs, every = self.training.epochs, self.training.evaluate_every or 1
-        first = None if epochs is None else first_judged_epoch(rule, epochs)
-        if epochs is not None and first is not None and (epochs - 1) // every * every < first:
-            problem = f"no epoch from {first} on is evaluated before the last, {epochs}: nothing could be stopped"
-            remedy = "Give a smaller training.evaluate_every or more training.epochs, or early_stopping: none."
-            reads = ("early_stopping", "training.epochs", "training.evaluate_every")
-            problems.append(_Problem("early_stopping", rule, problem, remedy, reads))
         return problems
 
 

@@ -59,7 +59,10 @@ class RunningAccuracy:
 
 
 def predictions(
-    forward: Callable[[Tensor], Tensor], inputs: Examples, batch_size: int = 512
+    forward: Callable[[Tensor], Tensor],
+    inputs: Examples,
+    batch_size: int = 512,
+    device: torch.device | None = None,
 ) -> Tensor:
     """The predicted class of every example, shape (N,), int64, on the inputs' device (image files: the CPU).
 
@@ -68,17 +71,22 @@ def predictions(
     Args:
         forward: Maps a batch of raw inputs to logits (B, C); puts the network in eval mode itself.
         inputs: All examples, first dimension N.
-        batch_size: Examples at a time, at most: fewer of large examples.
+        batch_size: Examples at a time, at most: fewer of large examples, and on a CPU.
+        device: Where ``forward`` computes; by default where the inputs are.
 
     Raises:
         InvalidInput: More image files are undecodable than is tolerated.
     """
-    predicted = outputs(lambda batch: forward(batch).argmax(dim=1), inputs, _NO_CLASS, batch_size)
+    predicted = outputs(lambda batch: forward(batch).argmax(dim=1), inputs, _NO_CLASS, batch_size, device)
     return predicted.to(inputs.device)
 
 
 def outputs(
-    forward: Callable[[Tensor], Tensor], inputs: Examples, missing: float, batch_size: int = 512
+    forward: Callable[[Tensor], Tensor],
+    inputs: Examples,
+    missing: float,
+    batch_size: int = 512,
+    device: torch.device | None = None,
 ) -> Tensor:
     """What ``forward`` gives for every example, in order, on its own device; nothing of it can be differentiated.
 
@@ -86,14 +94,16 @@ def outputs(
         forward: Maps a batch of raw inputs to one value or row an example.
         inputs: All examples, first dimension N.
         missing: What stands for an image file that cannot be decoded.
-        batch_size: Examples at a time, at most: fewer of large examples.
+        batch_size: Examples at a time, at most: fewer of large examples, and on a CPU. Images in memory and the same
+            in files are taken in the same batches, or their last bits would differ.
+        device: Where ``forward`` computes; by default where the inputs are.
 
     Raises:
         InvalidInput: More image files are undecodable than is tolerated, or all are.
     """
     values = math.prod(inputs.shape[1:])
     size = max(1, min(batch_size, _MOST_VALUES // values))
-    if isinstance(inputs, Tensor) and inputs.device.type == "cpu":
+    if (device or inputs.device).type == "cpu":
         size = min(size, max(_LEAST_BATCH_ON_CPU, _MOST_VALUES_ON_CPU // values))
     found: Tensor | None = None
     with torch.no_grad():

@@ -15,7 +15,7 @@ from trainers.training import TrainingTask
 from trainers.training import steps_per_epoch
 
 # A learning curve needs no more points; nothing is decided by what lies between them.
-_EVALUATIONS = 10
+EVALUATIONS = 10
 _MILESTONE_UNITS = ("fraction", "epochs", "iterations")
 
 
@@ -184,7 +184,7 @@ def training_task(
         dropout=recipe.dropout if dropout is None else dropout,
         augmentation=recipe.augmentation if augmentation is None else augmentation,
         precision=recipe.precision if precision is None else precision,
-        evaluate_every=-(-passes // _EVALUATIONS) if evaluate_every is None else evaluate_every,
+        evaluate_every=-(-passes // EVALUATIONS) if evaluate_every is None else evaluate_every,
         device=device,
         weights=None if weights == "none" else weights,
     )

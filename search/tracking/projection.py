@@ -253,6 +253,8 @@ class Projection:
         self.runs.set_status(run, status, content.milliseconds(_end(sweep)))
         summary = self._summarise(sweep.id) if stopped else None
         tags = content.best_tags(self._store.best_so_far(sweep.id), summary, sweep)
+        # Of a configuration that has been given up since.
+        tags = {**dict.fromkeys((name for name in run.tags if name.startswith("best.")), ""), **tags}
         if summary is not None:
             tags[content.NOTE_TAG] = content.shortened(summary.note_markdown, content.LONGEST_TAG)
         if summary is not None and sweep.state is SweepState.DONE:

@@ -74,7 +74,7 @@ def sides_of(task: TrainingTask, cores: int) -> dict[str, tuple[Trainers, int]]:
 
 
 def measure(task: TrainingTask, epochs: int, repeats: int) -> list[dict[str, Any]]:
-    """Milliseconds a lane's epoch of every side, and the reference over it."""
+    """Milliseconds of the whole machine that an epoch of one lane takes (wall time by lanes at once), of every side."""
     sides = sides_of(task, len(os.sched_getaffinity(0)))
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
@@ -90,17 +90,17 @@ def measure(task: TrainingTask, epochs: int, repeats: int) -> list[dict[str, Any
         rows.append(
             {
                 "side": name,
-                "ms_a_lane_epoch": _quartiles(1e3 * np.array(each), 2),
+                "machine_ms_an_epoch": _quartiles(1e3 * np.array(each), 2),
                 "times_as_fast_as_reference": None if name == REFERENCE else _quartiles(speed, 3),
             }
         )
-        print(f"  {name:28} {rows[-1]['ms_a_lane_epoch']} ms, as fast as the reference {np.median(speed):.3f} x")
+        print(f"  {name:28} {rows[-1]['machine_ms_an_epoch']} ms, as fast as the reference {np.median(speed):.3f} x")
     return rows
 
 
 def evaluation_share(rows: Sequence[dict[str, Any]]) -> float:
     """What an evaluation of all examples costs, in epochs of training without one."""
-    medians = {row["side"]: row["ms_a_lane_epoch"][1] for row in rows}
+    medians = {row["side"]: row["machine_ms_an_epoch"][1] for row in rows}
     return round(medians[EVALUATING] / medians[REFERENCE] - 1, 3)
 
 

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.early_stopping
 
 A replay is a sweep without its training. The product's own sampler proposes configurations; each becomes the
-nearest recorded cell of `record_surface`, whose curve, trained with one of the recorded seeds, is shown to
-the product's own `EarlyStopping` epoch by epoch, two trials at a time. The best three of those that were trained to
-the end are confirmed on three other recorded seeds, as in a sweep, and the best mean is recommended.
+nearest recorded cell of `record_surface`, whose curve, trained with one of the recorded seeds, is shown to the
+product's own `EarlyStopping` where a sweep evaluates by default (ten times a training), two trials at a time. The best
+three of those that were trained to the end are confirmed on three other recorded seeds, as in a sweep, and the best
+mean is recommended.
 
 Two numbers a rule: the cost saved, 1 - epochs trained in the search / epochs of the whole search, and the regret,
 how much lower the recommended cell's mean final intact accuracy over all recorded seeds is than that of the same
@@ -49,6 +50,7 @@ from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
 from tests.benchmarks.record_surface import surface_path
+from trainers.recipes import EVALUATIONS
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -112,7 +114,7 @@ def contenders(epochs: int) -> list[Contender]:
                 )
             )
     for factor in (2, 3):
-        least = max(1, epochs // factor**2)
+        least = max(1, round(epochs / factor**2))
         found.append(
             Contender(
                 f"Hyperband, from 1/{factor**2}, 1 of {factor}",
@@ -150,6 +152,7 @@ def replay(curves: Curves, contender: Contender, sampler_name: Sampler, seed: in
         KappaSpace(), sampler_name, seed=seed, concurrency=CONCURRENCY, starting_points=points
     )
     stopping = EarlyStopping(contender.rule, curves.epochs, repeats, contender.pruner)
+    evaluate_every = -(-curves.epochs // EVALUATIONS)
     slots: list[_Running] = []
     asked = trained = given_up = 0
     finals: dict[int, float] = {}
@@ -163,7 +166,8 @@ def replay(curves: Curves, contender: Contender, sampler_name: Sampler, seed: in
             curve = curves.accuracy[each.cell, searched[each.repeat]]
             each.epoch += 1
             trained += 1
-            stopping.see_epoch(each.index, each.repeat, each.epoch, float(curve[each.epoch - 1]))
+            if each.epoch % evaluate_every == 0 or each.epoch == curves.epochs:
+                stopping.see_epoch(each.index, each.repeat, each.epoch, float(curve[each.epoch - 1]))
             if each.epoch == curves.epochs and stopping.reason(each.index, each.repeat) is None:
                 stopping.see_end(each.index, each.repeat, float(curve[-1]))
                 each.repeat, each.epoch = each.repeat + 1, 0

@@ -55,6 +55,7 @@ class Trainers:
             ours, theirs = context.Pipe()
             arguments = (theirs, task, threads, supervision, number, prepare)
             context.Process(target=_train_when_told, args=arguments, daemon=True).start()
+            theirs.close()  # so that a process which ends without a word ends the benchmark
             self._pipes.append(ours)
         os.environ.clear()
         os.environ.update(before)

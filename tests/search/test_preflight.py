@@ -234,6 +234,30 @@ def test_submission_without_a_dataset_still_checks_the_rest() -> None:
     assert {error.field for error in caught.value.errors} == {"dataset", "backbone"}
 
 
+@pytest.mark.parametrize(
+    ("early_stopping", "training", "first"),
+    [
+        ("asha", {"evaluate_every": 60}, 30),
+        ("median", {"epochs": 20, "evaluate_every": 11}, None),
+        ("median", {"epochs": 20, "evaluate_every": 20}, 10),
+        ("hyperband", {"epochs": 1}, 1),
+        ("asha", {"iterations": 600, "evaluate_every": 1000}, 25),
+        ("asha", {}, None),
+        ("none", {"evaluate_every": 60}, None),
+    ],
+)
+def test_a_rule_that_would_never_be_shown_anything_is_warned_of(
+    early_stopping: str, training: dict[str, int], first: int | None
+) -> None:
+    found = check(spec_of(early_stopping=early_stopping, training=training)).warnings
+    if first is None:
+        assert found == ()
+    else:
+        (warning,) = found
+        assert f"early_stopping = {early_stopping}: no epoch from {first} on is evaluated" in warning
+        assert "training.evaluate_every" in warning
+
+
 def test_sound_submission_gives_a_spec_a_noise_rate_and_its_warnings() -> None:
     submission = check_submission({"dataset": "digits", "noise_rate": [0.2, 0.9, 0.95]})
     assert [spec.noise_rate for spec in submission.specs] == [0.2, 0.9, 0.95]

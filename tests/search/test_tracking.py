@@ -71,13 +71,13 @@ class Sweep:
         )
         store.claim_sweep(sweep_id, "here:1:100", is_alive=lambda owner, heartbeat: True)
 
-    def start(self, index: int, phase: Phase = Phase.SEARCH) -> str:
+    def start(self, index: int, phase: Phase = Phase.SEARCH, repeat: int = 0) -> str:
         """Begin a trial and return its id."""
         trial = self.store.add_trial(
             self.id,
             phase=phase,
             configuration=index,
-            repeat=0,
+            repeat=repeat,
             supervision="gr",
             hyperparameters={"beta": 12.0 + index, "lam": 0.5},
             params={"lam": 0.5, "kappa": 4.0},
@@ -279,6 +279,20 @@ def test_tags_follow_the_best_trial_while_the_sweep_runs(
     assert (second.data.tags["best.beta"], second.data.tags["best.intact_train_accuracy"]) == ("13", "0.8000")
     # A parameter can never be corrected, so none is written before the recommendation is final.
     assert not [name for name in second.data.params if name.startswith("best.")]
+
+
+def test_tags_of_a_best_configuration_that_is_given_up_are_blanked(
+    sweep: Sweep, projection: Projection, database: str
+) -> None:
+    sweep.run(0, 0.7)
+    projection.sync_sweep(sweep.id)
+    assert Record(database).parent(sweep.id).data.tags["best.beta"] == "12"
+    second_seed = sweep.start(0, repeat=1)
+    sweep.store.finish_trial(second_seed, TrialState.PRUNED, reason="stopped early by wilcoxon")
+    projection.sync_sweep(sweep.id)
+
+    tags = Record(database).parent(sweep.id).data.tags
+    assert {tags[name] for name in tags if name.startswith("best.")} == {""}
 
 
 def test_failed_and_pruned_trials_show_why(sweep: Sweep, projection: Projection, database: str) -> None:

@@ -219,6 +219,24 @@ def test_an_undecodable_image_is_predicted_wrong_whatever_its_label(tmp_path: Pa
     assert found.tolist() == [*expected[:4], -1, *expected[4:], -1]
 
 
+def test_files_are_evaluated_in_the_batches_of_the_same_images_in_memory(tmp_path: Path) -> None:
+    files = ImageFiles(tmp_path, write_digits(tmp_path, 70, size=(64, 64)), (3, 64, 64), workers=0)
+    in_memory = all_of(files)
+
+    def sizes(examples: ImageFiles | Tensor, device: torch.device | None = None) -> list[int]:
+        seen: list[int] = []
+
+        def forward(batch: Tensor) -> Tensor:
+            seen.append(len(batch))
+            return torch.zeros(len(batch), 2)
+
+        predictions(forward, examples, device=device)
+        return seen
+
+    assert sizes(files) == sizes(in_memory) == [32, 32, 6]
+    assert sizes(files, torch.device("cuda")) == [70]
+
+
 # --- training on them ---
 
 

@@ -273,13 +273,13 @@ class _LaneTraining:
 
     def _evaluate(self, epoch: int) -> Evaluation:
         self.network.eval()
-        on_train = predictions(self.evaluated, self.x_train).to(self.labels.device)
-        on_test = predictions(self.evaluated, self.x_test).to(self.labels.device)
+        on_train = self._predictions(self.x_train).to(self.labels.device)
+        on_test = self._predictions(self.x_test).to(self.labels.device)
         intact_train = validation = math.nan
         if self.intact_labels is not None:
             intact_train = accuracy(on_train, self.intact_labels)
         if self.x_validation is not None and self.y_validation is not None:
-            on_validation = predictions(self.evaluated, self.x_validation).to(self.labels.device)
+            on_validation = self._predictions(self.x_validation).to(self.labels.device)
             validation = accuracy(on_validation, self.y_validation)
         return Evaluation(
             epoch=epoch,
@@ -289,6 +289,9 @@ class _LaneTraining:
             validation=validation,
         )
 
+    def _predictions(self, examples: Examples) -> Tensor:
+        return predictions(self.evaluated, examples, device=self.arithmetic.device)
+
     def evaluated(self, raw: Tensor) -> Tensor:
         """Logits (B, C) of raw inputs as they are stored (B, ...), without augmentation."""
         return self.logits(unaugmented(self.task.augmentation, raw.to(self.arithmetic.device)))
@@ -297,7 +300,8 @@ class _LaneTraining:
         """Probabilities (N, C) of examples on the device, in eval mode; uniform where a file cannot be decoded."""
         self.network.eval()
         uniform = 1 / self.task.dataset.num_classes
-        return outputs(lambda raw: self.evaluated(raw).softmax(dim=1), examples, missing=uniform)
+        device = self.arithmetic.device
+        return outputs(lambda raw: self.evaluated(raw).softmax(dim=1), examples, missing=uniform, device=device)
 
     def identity(self) -> str:
         """What must agree for a checkpoint to be this lane's."""
@@ -395,7 +399,8 @@ class _View:
             lambda module, arguments: seen.append(arguments[0].flatten(1).float())
         )
         try:
-            outputs(training.evaluated, training.x_train[chosen.to(training.x_train.device)], missing=0.0)
+            examples = training.x_train[chosen.to(training.x_train.device)]
+            outputs(training.evaluated, examples, missing=0.0, device=training.arithmetic.device)
         finally:
             hook.remove()
         return torch.cat(seen)
