@@ -271,17 +271,19 @@ def _draw_colour_bar(
     bar.set_label(objective_axis(sweep), fontsize=11)
     bar.ax.tick_params(labelsize=10)
     if choice is not None and choice.baseline is not None:
-        reached = choice.baseline.objective.mean
-        bar.ax.axhline(reached, color=BASELINE, linewidth=2.5)
+        reached, highest = choice.baseline.objective.mean, float(scale.vmax or 1)
+        # A label beyond the bar's end would leave no room for the map.
+        height, above = min(reached, highest), reached > highest
+        bar.ax.axhline(height, color=BASELINE, linewidth=2.5)
         bar.ax.annotate(
-            f"CCE {reached:.2f}",
-            (0, reached),
-            xytext=(-3, 2),
+            f"CCE {reached:.2f}" + ("\nabove all" if above else ""),
+            (0, height),
+            xytext=(-3, -2 if above else 2),
             textcoords="offset points",
             color=BASELINE,
             fontsize=9,
             ha="right",
-            va="bottom",
+            va="top" if above else "bottom",
             fontweight="bold",
             annotation_clip=False,
         )

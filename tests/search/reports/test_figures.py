@@ -125,6 +125,22 @@ def test_objective_map_shows_the_baseline_in_the_colour_bar(confirmed_sweep: Rec
     assert "CCE 0.61" in [text.get_text() for text in bar.texts]
 
 
+@pytest.mark.filterwarnings("error")
+def test_objective_map_keeps_its_room_where_the_baseline_is_above_all_configurations(
+    record_sweep: RecordSweep, tmp_path: Path
+) -> None:
+    sweep = record_sweep()
+    for number in range(6):
+        sweep.searched((4.0 + 3 * number, 0.3 * number), 0.10 + 0.001 * number)
+    sweep.baseline(0.61, 0.61, 0.61)
+    figure = drawn_map(sweep.record, sweep.trials)
+    figure.savefig(tmp_path / "map.png")
+    (label,) = [text for text in figure.axes[1].texts if text.get_text().startswith("CCE")]
+    assert label.get_text() == "CCE 0.61\nabove all"
+    assert figure.bbox.contains(*label.get_window_extent().get_points()[1])
+    assert figure.axes[0].get_position().height > 0.5
+
+
 def test_objective_map_of_an_empty_sweep_can_be_drawn(record_sweep: RecordSweep) -> None:
     sweep = record_sweep()
     figure = drawn_map(sweep.record, [])
