@@ -24,12 +24,16 @@ os.environ.setdefault("RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE", "1")
 # Nothing is ever restored from Tune's snapshots; the store is the authority.
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 
-from ray import tune
-from ray.tune.schedulers import FIFOScheduler
-from ray.tune.search import Searcher
+from search.collections_spared import no_collections
 
-from search.task import TaskSettings
-from search.trial import run_trial
+# This is what a trial's process imports first.
+with no_collections():
+    from ray import tune
+    from ray.tune.schedulers import FIFOScheduler
+    from ray.tune.search import Searcher
+
+    from search.task import TaskSettings
+    from search.trial import run_trial
 
 _RESULT = "emphasis"
 _QUIET = ("ray.tune", "ray.train", "ray.data", "ray.air")

@@ -27,6 +27,7 @@ from search.cli.home import HomeOption
 from search.cli.home import ServerOption
 from search.cli.home import completed
 from search.cli.streams import complain
+from search.collections_spared import spare_collections
 from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
 
@@ -133,4 +134,5 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     # Where a warning was raised in our code is nothing to a user.
     warnings.showwarning = lambda message, *where, **more: complain(f"Warning: {message}")
+    spare_collections()
     app()

@@ -16,6 +16,7 @@ from enum import IntEnum
 
 from search.cluster_resources import Nodes
 from search.cluster_resources import parse_may_grow_to
+from search.collections_spared import spare_collections
 from search.errors import IllegalMove
 from search.errors import NotInstalledHere
 from search.errors import StoreUnavailable
@@ -157,4 +158,5 @@ class _ProgressLog:
 
 
 if __name__ == "__main__":
+    spare_collections()
     sys.exit(main())
