@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
@@ -31,8 +32,10 @@ class FusedCifarResNet:
         packing: For each shape, whether several lanes share a group of 64 channels; shapes that are not in it do not.
         layout: Memory format of the maps.
         compute_dtype: Of the maps and matrices; norms keep their parameters in the networks' own type.
+        compiled: Whether inductor makes the forward and backward pass.
 
     Attributes:
+        forward: `logits`, compiled if so asked.
         parameters: Of all lanes.
         running: Running mean and variance of every norm by its name, (K * C,) each.
     """
@@ -44,7 +47,11 @@ class FusedCifarResNet:
         packing: Mapping[ConvolutionShape, bool],
         layout: torch.memory_format,
         compute_dtype: torch.dtype,
+        compiled: bool = False,
     ) -> None:
+        self.forward: Callable[[Tensor], Tensor] = (
+            torch.compile(self.logits, dynamic=False) if compiled else self.logits
+        )
         self._template = networks[0]
         self._lanes, self._layout, self._compute_dtype = len(networks), layout, compute_dtype
         self._packed = _packed_convolutions(networks[0], self._lanes, side, packing)

@@ -100,13 +100,17 @@ class SoloStep:
         data: On the device.
         supervision: Of the lane.
         seed: Of initialisation and draws.
+        compiled: Whether inductor makes the network's forward and backward pass.
     """
 
-    def __init__(self, setting: Setting, data: Resident, supervision: GradientRescaling, seed: int) -> None:
+    def __init__(
+        self, setting: Setting, data: Resident, supervision: GradientRescaling, seed: int, compiled: bool = False
+    ) -> None:
         self._data, self._supervision = data, supervision
         self._device_type = setting.device.type
         network = initial_network(setting, seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: nn.Module = network.train()
+        self._forward = torch.compile(network, dynamic=False) if compiled else network
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.num_batches_tracked = None
@@ -121,7 +125,7 @@ class SoloStep:
         images = images.contiguous(memory_format=torch.channels_last)
         self._optimiser.zero_grad()
         with torch.autocast(self._device_type, torch.bfloat16):
-            logits = self._network(images)
+            logits = self._forward(images)
         loss = self._supervision.loss(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step(LEARNING_RATE)
@@ -145,6 +149,7 @@ class FusedStep:
         layout: Memory format of the maps.
         seed: Of the first lane's initialisation, and of the draws.
         compute_dtype: Of the maps and matrices.
+        compiled: Whether inductor makes the network's forward and backward pass.
     """
 
     def __init__(
@@ -156,11 +161,12 @@ class FusedStep:
         layout: torch.memory_format,
         seed: int,
         compute_dtype: torch.dtype = torch.bfloat16,
+        compiled: bool = False,
     ) -> None:
         device, lanes = setting.device, len(supervisions)
         self._data, self._lanes = data, lanes
         networks = [initial_network(setting, seed + lane) for lane in range(lanes)]
-        self._network = FusedCifarResNet(networks, setting.side, packing, layout, compute_dtype)
+        self._network = FusedCifarResNet(networks, setting.side, packing, layout, compute_dtype, compiled)
         self._rule = LaneEmphasis(supervisions, device, torch.float32)
         self._learning_rate = torch.full((lanes, 1), LEARNING_RATE, device=device)
         self._weight_decay = torch.full((lanes, 1), WEIGHT_DECAY, device=device)
@@ -214,7 +220,7 @@ def fused_update(
     """
     parameters = network.parameters
     parameters.gather()
-    logits = network.logits(images).flatten(0, 1)
+    logits = network.forward(images).flatten(0, 1)
     # Summed over lanes, never averaged.
     loss = emphasised_loss(logits.to(parameters.values.dtype), labels, rule)
     parameters.differentiate(loss)

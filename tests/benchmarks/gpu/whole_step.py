@@ -47,14 +47,15 @@ class StepSides:
     Args:
         setting: Depth, sizes, lane counts, device.
         deadline: Of the part.
+        inductor: Whether to compile networks too: the better part of a minute each.
 
     Attributes:
         replays: By side, how far the losses of its replayed steps are from eager ones.
         packings: By side, the shapes of which several lanes share a group.
     """
 
-    def __init__(self, setting: Setting, deadline: Deadline) -> None:
-        self._setting, self._deadline = setting, deadline
+    def __init__(self, setting: Setting, deadline: Deadline, inductor: bool) -> None:
+        self._setting, self._deadline, self._inductor = setting, deadline, inductor
         self._data = Resident.random(setting)
         self._shared: SharedDevice | Exception | None = None
         self._packed: dict[tuple[int, str], Packing] = {}
@@ -85,6 +86,7 @@ class StepSides:
             Side(f"{k} graphs in {k} streams", lambda: repeated(side_by_side(self._graphs(k), device)), k),
             Side(f"{k} streams in one graph", lambda: self._streams_in_one_graph(k), k),
             *self._processes(k),
+            *self._compiled(k),
         ]
 
     def _one(self, lane: int) -> SoloStep:
@@ -132,9 +134,11 @@ class StepSides:
             self._packed[lanes, layout] = fastest_packing(self._setting, lanes, layout, deadline)
         return self._packed[lanes, layout]
 
-    def _fused(self, name: str, lanes: int, layout: str, packing: Packing) -> FusedStep:
+    def _fused(self, name: str, lanes: int, layout: str, packing: Packing, compiled: bool = False) -> FusedStep:
         self.packings[name] = [shape.name for shape, packed in packing.items() if packed]
-        return FusedStep(self._setting, self._data, supervisions(lanes), packing, LAYOUTS[layout], seed=0)
+        return FusedStep(
+            self._setting, self._data, supervisions(lanes), packing, LAYOUTS[layout], seed=0, compiled=compiled
+        )
 
     def _fused_graph(self, name: str, lanes: int, layout: str) -> Turn:
         return self._replayed(name, self._fused(name, lanes, layout, self._packing(lanes, layout)))
@@ -186,20 +190,42 @@ class StepSides:
         ]
 
 
+    def _compiled(self, lanes: int) -> list[Side]:
+        one = "graph, inductor"
+
+        def solo() -> Turn:
+            supervision = supervisions(1)[0]
+            return self._replayed(one, SoloStep(self._setting, self._data, supervision, seed=0, compiled=True))
+
+        many = f"fused, {lanes} lanes, channels_last, inductor, graph"
+        sides = [Side(one, solo), Side(many, lambda: self._fused_compiled(many, lanes), lanes)]
+        if not self._inductor:
+            for side in sides:
+                side.failure = "skipped: compiling was not asked for (--inductor)"
+        return sides
+
+    def _fused_compiled(self, name: str, lanes: int) -> Turn:
+        packing = self._packing(lanes, "channels_last")
+        return self._replayed(name, self._fused(name, lanes, "channels_last", packing, compiled=True))
+
+
 def supervisions(lanes: int) -> list[GradientRescaling]:
     """Settings of GR from the region that a sweep looks at, one a lane."""
     return [GradientRescaling(beta=4.0 + lane, lam=0.25 * (lane % 5)) for lane in range(lanes)]
 
 
-def measure_steps(setting: Setting, roofline: Roofline, deadline: Deadline) -> dict[str, Any]:
+def measure_steps(
+    setting: Setting, roofline: Roofline, deadline: Deadline, inductor: bool
+) -> dict[str, Any]:
     """Milliseconds a model-step of every side, against plain, graph and the floor, and what a grid would take.
 
     Args:
         setting: What it runs on.
         roofline: Of this run.
         deadline: Of the part, building and capturing included.
+        inductor: Whether to compile networks too.
     """
-    built = StepSides(setting, deadline)
+    built = StepSides(setting, deadline, inductor)
     sides = built.all()
     take_turns(sides, setting.steps, setting.device, deadline, setting.repeats)
     floor = step_floor(setting.depth, setting.side, setting.batch_size)
