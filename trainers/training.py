@@ -8,8 +8,10 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 from typing import Literal
 from typing import get_args
 
@@ -32,6 +34,7 @@ from trainers.supervision import Supervision
 
 Augmentation = Literal["none", "pad-crop-flip", "resize-crop-flip"]
 Precision = Literal["auto", "fp32", "bf16"]
+Engine = Literal["auto", "solo", "graph", "fused"]
 
 _WHOLE_BUDGET = Stage()
 
@@ -202,6 +205,8 @@ class Lane:
         seed: Of the initialisation, the order of examples, augmentation and dropout; 0 or more.
         validation_labels: int64 (V,), in place of those of the data set's validation set, e.g. noisy ones that
             were drawn with ``labels``.
+        learning_rate: In place of the task's; None for the task's own.
+        weight_decay: Likewise.
     """
 
     id: str
@@ -209,6 +214,18 @@ class Lane:
     labels: CorruptedLabels
     seed: int
     validation_labels: Tensor | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+
+    def task(self, shared: TrainingTask) -> TrainingTask:
+        """The task as this lane trains it.
+
+        Raises:
+            InvalidInput: The lane's own learning rate or weight decay is out of range.
+        """
+        own = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        given: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        return replace(shared, **given) if given else shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +321,9 @@ class Checkpoints:
 
 
 OnEpoch = Callable[[EpochReport], Decision | None]
+OnEnd = Callable[[LaneResult], None]
 OnPredicted = Callable[[EpochReport, Tensor], Decision | None]
+Refill = Callable[[], Lane | None]
 
 
 def train(
@@ -312,12 +331,18 @@ def train(
     lanes: Sequence[Lane],
     on_epoch: OnEpoch | None = None,
     checkpoints: Checkpoints | None = None,
+    *,
+    on_end: OnEnd | None = None,
+    refill: Refill | None = None,
+    engine: Engine = "auto",
+    at_once: int | None = None,
 ) -> list[LaneResult]:
     """Train each lane and report it epoch by epoch.
 
     The same task, lane, CPU and number of threads give the same numbers to the last bit: whatever other lanes
     there are, whatever the callback draws from torch's generators, and whether a lane was interrupted and
-    resumed from its checkpoint or not. The caller's generators are left as they were.
+    resumed from its checkpoint or not. The caller's generators are left as they were. A lane that is fused with
+    others computes the same in another order, so its numbers agree to rounding.
 
     Args:
         task: What the lanes share.
@@ -326,20 +351,46 @@ def train(
             reports its earlier epochs first, as they were, and STOP ends it there too.
         checkpoints: Where to leave and find the lanes' states; None keeps none. The files of lanes that have
             ended are left to the caller.
+        on_end: Called as soon as a lane has ended.
+        refill: Asked for one more lane, while no other epoch is trained, wherever one could be trained beside those
+            that are; None for none now. Where no lane is left and there is none now, training is over.
+        engine: "solo" trains one lane at a time; "graph" does so with the whole step as a CUDA graph; "fused" trains
+            several at once, as one network. "auto" takes the fastest that can train the lanes on the device: see
+            `lanes_at_once`.
+        at_once: Most lanes that are fused; by default what `lanes_at_once` says.
 
     Returns:
-        A result for each lane, in order. A lane whose loss is not finite ends as diverged, with the reason,
-        and without a report of the epoch in which that happened; the others go on.
+        A result for each lane, in the order in which they were given, then those of ``refill``. A lane whose loss is
+        not finite ends as diverged, with the reason, and without a report of the epoch in which that happened; the
+        others go on.
 
     Raises:
-        InvalidInput: A lane does not fit the task, the device is not there, or a checkpoint is damaged or
-            another configuration's.
+        InvalidInput: A lane does not fit the task, or the engine that was asked for; the device is not there, or a
+            checkpoint is damaged or another configuration's.
     """
     # Imported here since the engines know this file's types.
     from trainers.engines.solo import train_lane
 
     check_lanes(task, lanes)
-    return [train_lane(task, lane, on_epoch or (lambda report: None), checkpoints) for lane in lanes]
+    waiting, results = list(lanes), []
+    while waiting or refill is not None:
+        lane = waiting.pop(0) if waiting else refill() if refill is not None else None
+        if lane is None:
+            break
+        check_lanes(task, [lane])
+        result = train_lane(task, lane, on_epoch or (lambda report: None), checkpoints)
+        results.append(result)
+        if on_end is not None:
+            on_end(result)
+    return results
+
+
+def lanes_at_once(task: TrainingTask, supervision: Supervision) -> int:
+    """How many lanes of a task one process trains best at once: above 1 where an engine fuses them.
+
+    Says so without looking for the task's device, so that who hands out work need not have it.
+    """
+    return 1
 
 
 def train_and_predict(
@@ -379,6 +430,10 @@ def check_lanes(task: TrainingTask, lanes: Sequence[Lane]) -> None:
         if not (_is_whole(lane.seed) and lane.seed >= 0):
             problem = f"lane {lane.id}: not a whole number of 0 or more"
             errors.append(FieldError("seed", lane.seed, problem, "Give seed >= 0."))
+        try:
+            lane.task(task)
+        except InvalidInput as error:
+            errors += error.errors
         wrong_labels = _label_errors(task.dataset, lane)
         errors += wrong_labels or lane.supervision.problems(
             Setting(lane.labels.labels, task.dataset.num_classes, 0, lane.labels.transition_matrix)

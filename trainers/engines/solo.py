@@ -104,6 +104,7 @@ class _LaneTraining:
     """The live state of a lane."""
 
     def __init__(self, task: TrainingTask, lane: Lane) -> None:
+        task = lane.task(task)
         data = task.dataset
         self.task, self.lane = task, lane
         initialisation = _stream(lane.seed, _INITIALISATION)
