@@ -323,7 +323,7 @@ class Checkpoints:
 OnEpoch = Callable[[EpochReport], Decision | None]
 OnEnd = Callable[[LaneResult], None]
 OnPredicted = Callable[[EpochReport, Tensor], Decision | None]
-Refill = Callable[[], Lane | None]
+NextLane = Callable[[], Lane | None]
 
 
 def train(
@@ -333,7 +333,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     *,
     on_end: OnEnd | None = None,
-    refill: Refill | None = None,
+    refill: NextLane | None = None,
     engine: Engine = "auto",
     at_once: int | None = None,
 ) -> list[LaneResult]:
@@ -369,28 +369,42 @@ def train(
             checkpoint is damaged or another configuration's.
     """
     # Imported here since the engines know this file's types.
-    from trainers.engines.solo import train_lane
+    from trainers.engines.choice import train_by
 
     check_lanes(task, lanes)
-    waiting, results = list(lanes), []
-    while waiting or refill is not None:
-        lane = waiting.pop(0) if waiting else refill() if refill is not None else None
-        if lane is None:
-            break
-        check_lanes(task, [lane])
-        result = train_lane(task, lane, on_epoch or (lambda report: None), checkpoints)
-        results.append(result)
+    waiting, begun = list(lanes), [lane.id for lane in lanes]
+    results: dict[str, LaneResult] = {}
+
+    def next_lane() -> Lane | None:
+        if waiting:
+            return waiting.pop(0)
+        lane = None if refill is None else refill()
+        if lane is not None:
+            check_lanes(task, [lane])
+            begun.append(lane.id)
+        return lane
+
+    def end(result: LaneResult) -> None:
+        results[result.lane_id] = result
         if on_end is not None:
             on_end(result)
-    return results
+
+    known = len(lanes) if refill is None else None
+    train_by(engine, task, next_lane, at_once, known, on_epoch or (lambda report: None), checkpoints, end)
+    return [results[id] for id in begun]
 
 
 def lanes_at_once(task: TrainingTask, supervision: Supervision) -> int:
     """How many lanes of a task one process trains best at once: above 1 where an engine fuses them.
 
-    Says so without looking for the task's device, so that who hands out work need not have it.
+    Args:
+        task: What the lanes share. Its device is taken at its word and not looked for, so that who hands out work need
+            not have it.
+        supervision: Of the lanes.
     """
-    return 1
+    from trainers.engines.choice import lanes_of
+
+    return lanes_of(task, supervision)
 
 
 def train_and_predict(

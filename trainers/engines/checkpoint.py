@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import math
+import numbers
 import os
 import time
 import warnings
@@ -15,7 +18,12 @@ import torch
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.evaluation import Evaluation
+from trainers.evaluation import RunningAccuracy
 from trainers.training import Checkpoints
+from trainers.training import EpochReport
+from trainers.training import Lane
+from trainers.training import TrainingTask
 
 
 class Resumable(Protocol):
@@ -29,6 +37,38 @@ class Resumable(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become the lane that ``state`` was taken from."""
+
+
+def identity_of(task: TrainingTask, lane: Lane) -> str:
+    """What must agree for a checkpoint to be a lane's, whichever engine wrote it.
+
+    Args:
+        task: As the lane trains it.
+        lane: The lane.
+    """
+    settings = {item.name: getattr(task, item.name) for item in dataclasses.fields(task)}
+    settings["dataset"] = (task.dataset.fingerprint, lane.labels.fingerprint)
+    del settings["device"]  # a lane may go on elsewhere
+    if settings["weights"] is None:
+        del settings["weights"]  # nor had a checkpoint any before tasks had weights
+    for name, value in settings.items():
+        if isinstance(value, numbers.Real):
+            settings[name] = float(value)  # 1 is 1.0, and numpy's too
+    return repr((settings, lane.supervision, int(lane.seed)))
+
+
+def restored_report(saved: dict[str, Any]) -> EpochReport:
+    """The report that `dataclasses.asdict` made into ``saved``."""
+    # One NaN object for all: only then are two evaluations without a validation set equal.
+    accuracies: dict[str, Any] = {
+        name: value if value == value else math.nan for name, value in (saved["evaluation"] or {}).items()
+    }
+    evaluation = Evaluation(**accuracies) if accuracies else None
+    running = saved.get("running")
+    if running is not None:
+        known = running["intact_train"] == running["intact_train"]
+        running = RunningAccuracy(running["corrupted_train"], running["intact_train"] if known else math.nan)
+    return EpochReport(**{**saved, "evaluation": evaluation, "running": running})
 
 
 def checkpoint_path(folder: Path, lane_id: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch import nn
 
 
@@ -34,12 +35,19 @@ class MomentumSGD:
         """Set the gradient to 0, in place: the network's gradients are views of it."""
         self._gradient.zero_()
 
-    def step(self, learning_rate: float) -> None:
-        """One update with the gradient that there is; the gradient is changed too."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """One update with the gradient that there is; the gradient is changed too.
+
+        Args:
+            learning_rate: A number, or a scalar on the device where a captured step reads it anew.
+        """
         if self._weight_decay:
             self._gradient.add_(self._parameters, alpha=self._weight_decay)
         self._velocity.mul_(self._momentum).add_(self._gradient)
-        self._parameters.add_(self._velocity, alpha=-learning_rate)
+        if isinstance(learning_rate, Tensor):
+            self._parameters.addcmul_(self._velocity, learning_rate, value=-1)
+        else:
+            self._parameters.add_(self._velocity, alpha=-learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """What the next step depends on besides parameters and gradient."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -22,7 +21,12 @@ from trainers.augmentation import unaugmented
 from trainers.datasets.examples import Examples
 from trainers.datasets.examples import batches
 from trainers.datasets.examples import on_device
+from trainers.engines.chance import Purpose
+from trainers.engines.chance import generator
+from trainers.engines.chance import stream
 from trainers.engines.checkpoint import LaneCheckpoint
+from trainers.engines.checkpoint import identity_of
+from trainers.engines.checkpoint import restored_report
 from trainers.engines.flat_parameters import flatten_parameters
 from trainers.engines.precision import Arithmetic
 from trainers.engines.sgd import MomentumSGD
@@ -47,30 +51,29 @@ from trainers.training import OnPredicted
 from trainers.training import TrainingTask
 from trainers.training import epochs_of
 
-_INITIALISATION, _ORDER, _AUGMENTATION, _COURSE = range(4)
-
 
 def train_lane(
     task: TrainingTask, lane: Lane, on_epoch: OnEpoch, checkpoints: Checkpoints | None
 ) -> LaneResult:
     """Train one lane to its end; see `trainers.training.train`."""
-    return _trained(_LaneTraining(task, lane), on_epoch, checkpoints)
+    return trained(LaneTraining(task, lane), on_epoch, checkpoints)
 
 
 def train_lane_and_predict(
     task: TrainingTask, lane: Lane, examples: Examples, on_predicted: OnPredicted
 ) -> LaneResult:
     """Train one lane and predict after every epoch; see `trainers.training.train_and_predict`."""
-    training = _LaneTraining(task, lane)
+    training = LaneTraining(task, lane)
     resident = on_device(examples, training.arithmetic.device)
 
     def predict(report: EpochReport) -> Decision | None:
         return on_predicted(report, training.probabilities(resident).cpu())
 
-    return _trained(training, predict, None)
+    return trained(training, predict, None)
 
 
-def _trained(training: _LaneTraining, on_epoch: OnEpoch, checkpoints: Checkpoints | None) -> LaneResult:
+def trained(training: LaneTraining, on_epoch: OnEpoch, checkpoints: Checkpoints | None) -> LaneResult:
+    """A lane, trained from where it is to its end; see `trainers.training.train`."""
     task, lane = training.task, training.lane
     checkpoint = LaneCheckpoint(checkpoints, lane.id, training) if checkpoints is not None else None
     if checkpoint is not None:
@@ -95,21 +98,20 @@ def _stopped(task: TrainingTask, lane: Lane, reports: list[EpochReport]) -> Lane
     return LaneResult(lane.id, Ending.STOPPED, reason, tuple(reports))
 
 
-def _stream(seed: int, purpose: int) -> int:
-    """A seed for one purpose, so that, say, dropout does not shift the order of examples."""
-    return int(np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+class LaneTraining:
+    """The live state of a lane.
 
-
-class _LaneTraining:
-    """The live state of a lane."""
+    Args:
+        task: What lanes share.
+        lane: The lane.
+    """
 
     def __init__(self, task: TrainingTask, lane: Lane) -> None:
         task = lane.task(task)
         data = task.dataset
         self.task, self.lane = task, lane
-        initialisation = _stream(lane.seed, _INITIALISATION)
         # Torch's default generators as this lane sees them: the CPU's, and that of its GPU if it has one.
-        self._random = torch.Generator().manual_seed(initialisation).get_state()
+        self._random = generator(lane.seed, Purpose.INITIALISATION).get_state()
         self._cuda_random: Tensor | None = None
         self._cuda: list[torch.device] = []
         network = self._drawn_network()
@@ -117,10 +119,10 @@ class _LaneTraining:
         device = self.arithmetic.device
         if device.type == "cuda":
             self._cuda = [device]
-            self._cuda_random = torch.Generator(device=device).manual_seed(initialisation).get_state()
+            self._cuda_random = generator(lane.seed, Purpose.INITIALISATION, device).get_state()
         self._train(network)
-        self.order = torch.Generator().manual_seed(_stream(lane.seed, _ORDER))
-        self.augmentation = torch.Generator().manual_seed(_stream(lane.seed, _AUGMENTATION))
+        self.order = generator(lane.seed, Purpose.ORDER)
+        self.augmentation = generator(lane.seed, Purpose.AUGMENTATION)
         self.x_train, self.x_test = on_device(data.x_train, device), on_device(data.x_test, device)
         self.labels, self.y_test = lane.labels.labels.to(device), data.y_test.to(device)
         self.intact_labels = None if data.intact_train is None else data.intact_train.to(device)
@@ -132,7 +134,7 @@ class _LaneTraining:
         self.shift = (data.mean * scale).to(device).view(shape)
         self.gain = (1 / (data.std * scale)).to(device).view(shape)
         setting = Setting(
-            self.labels, data.num_classes, _stream(lane.seed, _COURSE), lane.labels.transition_matrix
+            self.labels, data.num_classes, stream(lane.seed, Purpose.COURSE), lane.labels.transition_matrix
         )
         self.course = lane.supervision.course(setting)
         self.stage_number = 0
@@ -192,20 +194,13 @@ class _LaneTraining:
         epoch = len(self.reports) + 1
         device = self.arithmetic.device
         order = torch.randperm(len(self.labels), generator=self.order).to(device)
-        each_loss = []
         self._predicted, self._seen = [], []
         self.course.begin_epoch(_View(self))
         self.network.train()
         with self._own_randomness():
-            # Batch norm needs two examples, also of a batch with files that cannot be decoded.
-            chosen = order[: steps * task.batch_size]
-            sizes = [len(each) for each in torch.split(chosen, task.batch_size)]
-            examples = batches(self.x_train, chosen, task.batch_size, at_least=2)
-            for draws, (raw, here) in zip(self._draws(sizes), examples, strict=True):
-                each_loss.append(self._step(raw.to(device), here, draws))
+            losses = torch.stack(self._train_on(order[: steps * task.batch_size])).double()
         self.stage_epoch += 1
         self.course.end_epoch(_View(self))
-        losses = torch.stack(each_loss).double()
         # The first look at the device since the epoch began.
         train_loss = float(losses.mean())
         if not np.isfinite(train_loss):
@@ -224,8 +219,22 @@ class _LaneTraining:
             running=self._running(),
         )
 
-    def _draws(self, sizes: list[int]) -> Sequence[Tensor]:
-        """What chance decides for an epoch's batches, (3, size) each, moved to the device at once."""
+    def _train_on(self, chosen: Tensor) -> list[Tensor]:
+        """A step on each batch of the chosen examples; their losses, on the device."""
+        # Batch norm needs two examples, also of a batch with files that cannot be decoded.
+        examples = batches(self.x_train, chosen, self.task.batch_size, at_least=2)
+        device, losses = self.arithmetic.device, []
+        for draws, (raw, here) in zip(self.draws(chosen), examples, strict=True):
+            learning_rate = self.learning_rate
+            loss, predicted = self.update(raw.to(device), here, draws, learning_rate)
+            self.course.step(learning_rate)
+            self.took_step(here, predicted)
+            losses.append(loss)
+        return losses
+
+    def draws(self, chosen: Tensor) -> Sequence[Tensor]:
+        """What chance decides for the batches of the chosen examples, (3, size) each, moved to the device at once."""
+        sizes = [len(each) for each in torch.split(chosen, self.task.batch_size)]
         shape, augmentation = self.task.dataset.example_shape, self.task.augmentation
         each = [drawn(augmentation, size, shape, self.augmentation) for size in sizes]
         return torch.split(torch.cat(each, dim=1).to(self.arithmetic.device), sizes, dim=1)
@@ -238,22 +247,31 @@ class _LaneTraining:
             return f"parameters not finite after iteration {self.iteration}"
         return ""
 
-    def _step(self, raw: Tensor, chosen: Tensor, draws: Tensor) -> Tensor:
-        """One optimiser step on the chosen examples as they are stored; returns the loss, on the device."""
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self.task.learning_rate_at(self.stage_iteration, self.stage)
+
+    def update(
+        self, raw: Tensor, chosen: Tensor, draws: Tensor, learning_rate: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One optimiser step on the chosen examples as they are stored; the loss and what was predicted of them."""
         inputs = augmented(self.task.augmentation, raw, draws)
         self.optimiser.zero_grad()
         logits = self.logits(inputs)
         loss = self.course.loss(Batch(logits, self.labels.index_select(0, chosen), chosen))
         loss.backward()  # type: ignore[no-untyped-call]
-        # Compared with labels once an epoch: eight small operations a step less.
-        self._predicted.append(logits.detach().argmax(dim=1))
-        self._seen.append(chosen)
-        learning_rate = self.task.learning_rate_at(self.stage_iteration, self.stage)
+        predicted = logits.detach().argmax(dim=1)
         self.optimiser.step(learning_rate)
-        self.course.step(learning_rate)
+        return loss.detach(), predicted
+
+    def took_step(self, chosen: Tensor, predicted: Tensor) -> None:
+        """Note a step that was done."""
+        # Compared with labels once an epoch: eight small operations a step less.
+        self._predicted.append(predicted)
+        self._seen.append(chosen)
         self.stage_iteration += 1
         self.iteration += 1
-        return loss.detach()
 
     def _running(self) -> RunningAccuracy:
         predicted, seen = torch.cat(self._predicted), torch.cat(self._seen)
@@ -306,15 +324,7 @@ class _LaneTraining:
 
     def identity(self) -> str:
         """What must agree for a checkpoint to be this lane's."""
-        settings = {item.name: getattr(self.task, item.name) for item in dataclasses.fields(self.task)}
-        settings["dataset"] = (self.task.dataset.fingerprint, self.lane.labels.fingerprint)
-        del settings["device"]  # a lane may go on elsewhere
-        if settings["weights"] is None:
-            del settings["weights"]  # nor had a checkpoint any before tasks had weights
-        for name, value in settings.items():
-            if isinstance(value, numbers.Real):
-                settings[name] = float(value)  # 1 is 1.0, and numpy's too
-        return repr((settings, self.lane.supervision, int(self.lane.seed)))
+        return identity_of(self.task, self.lane)
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, as tensors and plain values."""
@@ -339,7 +349,7 @@ class _LaneTraining:
         self.stage_number, self.stage_iteration, self.stage_epoch = state["stage"]
         self.course.load_state_dict(state["course"])
         self.seconds = state["seconds"]
-        self.reports = [_report(saved) for saved in state["reports"]]
+        self.reports = [restored_report(saved) for saved in state["reports"]]
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.order.set_state(state["order"])
@@ -361,24 +371,10 @@ class _LaneTraining:
                 self._cuda_random = torch.cuda.get_rng_state(self._cuda[0])
 
 
-def _report(saved: dict[str, Any]) -> EpochReport:
-    """The report that `dataclasses.asdict` made into ``saved``."""
-    # One NaN object for all: only then are two evaluations without a validation set equal.
-    accuracies: dict[str, Any] = {
-        name: value if value == value else math.nan for name, value in (saved["evaluation"] or {}).items()
-    }
-    evaluation = Evaluation(**accuracies) if accuracies else None
-    running = saved.get("running")
-    if running is not None:
-        known = running["intact_train"] == running["intact_train"]
-        running = RunningAccuracy(running["corrupted_train"], running["intact_train"] if known else math.nan)
-    return EpochReport(**{**saved, "evaluation": evaluation, "running": running})
-
-
 class _View:
     """The network of a lane as its course sees it."""
 
-    def __init__(self, training: _LaneTraining) -> None:
+    def __init__(self, training: LaneTraining) -> None:
         self._training = training
 
     @property

@@ -1,0 +1,255 @@
+"""Lanes trained as one network: each is what it is alone, whatever the others do."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainers.datasets import Dataset
+from trainers.engines.flat_parameters import flatten_parameters
+from trainers.engines.fused import FusedTraining
+from trainers.engines.sgd import MomentumSGD
+from trainers.errors import InvalidInput
+from trainers.noise import symmetric_noise
+from trainers.supervision import CategoricalCrossEntropy
+from trainers.supervision import GeneralisedCrossEntropy
+from trainers.supervision import GradientRescaling
+from trainers.supervision import MeanAbsoluteError
+from trainers.supervision import Supervision
+from trainers.supervision import WeightFunction
+from trainers.supervision import make_supervision
+from trainers.training import Checkpoints
+from trainers.training import Decision
+from trainers.training import Ending
+from trainers.training import EpochReport
+from trainers.training import Lane
+from trainers.training import LaneResult
+from trainers.training import TrainingTask
+from trainers.training import lanes_at_once
+from trainers.training import train
+
+SUPERVISIONS: tuple[WeightFunction, ...] = (
+    CategoricalCrossEntropy(),
+    MeanAbsoluteError(),
+    GeneralisedCrossEntropy(0.7),
+    GradientRescaling(8, 0.5),
+    GradientRescaling(16, 1),
+    GradientRescaling(0, 0),
+    GradientRescaling(2, 1, normalise="none"),
+    GradientRescaling(4, 0.5, transform="identity"),
+    GradientRescaling(3, 2, transform="identity", normalise="none"),
+)
+"""Every weight function there is, with every transform and normalisation: one a lane."""
+
+
+def images(examples: int = 44, classes: int = 4, side: int = 8) -> Dataset:
+    """Small colour images with a little of their class in them."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(examples) % classes
+    x = torch.randint(0, 200, (examples, 3, side, side), generator=generator, dtype=torch.uint8)
+    x[torch.arange(examples), y % 3] += (10 + 15 * y).to(torch.uint8)[:, None, None]
+    return Dataset.from_tensors("images", x, y, x[:20].clone(), y[:20].clone(), classes)
+
+
+def task_of(**fields: Any) -> TrainingTask:
+    """Two epochs and a half, of two batches of 16 and one of 12."""
+    settings: dict[str, Any] = {
+        "dataset": images(),
+        "backbone": "resnet20",
+        "iterations": 8,
+        "batch_size": 16,
+        "learning_rate": 0.02,
+        "milestones": (5,),
+        "augmentation": "pad-crop-flip",
+        "device": "cpu",
+    }
+    return TrainingTask(**{**settings, **fields})
+
+
+def lane_of(task: TrainingTask, seed: int = 0, supervision: Supervision | None = None, **fields: Any) -> Lane:
+    labels = symmetric_noise(task.dataset.y_train, 0.25, task.dataset.num_classes, seed)
+    lane = Lane(f"lane-{seed}", supervision or SUPERVISIONS[seed % len(SUPERVISIONS)], labels, seed)
+    return dataclasses.replace(lane, **fields)
+
+
+def assert_alike(fused: LaneResult, alone: LaneResult) -> None:
+    """The same lane, in float32: rounding in another order, through a few steps, and an example's worth of accuracy."""
+    assert (fused.lane_id, fused.ending, fused.reason) == (alone.lane_id, alone.ending, alone.reason)
+    assert len(fused.reports) == len(alone.reports)
+    for one, other in zip(fused.reports, alone.reports, strict=True):
+        assert (one.epoch, one.iteration, one.learning_rate) == (other.epoch, other.iteration, other.learning_rate)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=2e-3)
+        assert one.running is not None
+        assert other.running is not None
+        assert one.running.intact_train == pytest.approx(other.running.intact_train, abs=2.5 / 44)
+        assert (one.evaluation is None) == (other.evaluation is None)
+        if one.evaluation is not None and other.evaluation is not None:
+            assert one.evaluation.intact_train == pytest.approx(other.evaluation.intact_train, abs=2.5 / 44)
+            assert one.evaluation.test == pytest.approx(other.evaluation.test, abs=2.5 / 20)
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """The largest, relative to the largest number that is expected."""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def test_in_float64_every_weight_function_is_to_rounding_what_it_is_alone() -> None:
+    # Mixed in one batch, each lane with its own labels, order, crops, learning rate and weight decay; 20 steps.
+    task = task_of(dataset=images(40, side=4), batch_size=20, iterations=20)
+    fields = [{"learning_rate": 0.0004 + 0.0002 * seed, "weight_decay": 1e-4 * seed} for seed in range(len(SUPERVISIONS))]
+    lanes = [lane_of(task, seed, **own) for seed, own in enumerate(fields)]
+    training = FusedTraining(task, len(lanes), torch.float64)
+    for place, lane in enumerate(lanes):
+        training.seat(place, lane)
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randn(20, len(lanes), 20, 3, 4, 4, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 4, (20, len(lanes), 20), generator=generator)
+    rates = torch.tensor([[own["learning_rate"]] for own in fields], dtype=torch.float64)
+    found: list[tuple[Tensor, Tensor]] = []
+    for inputs, classes in zip(pixels, labels, strict=True):
+        training.update(inputs, classes.flatten(), rates)
+        found.append((training.rule.losses.clone(), training.network.parameters.gradient.clone()))
+    for place, lane in enumerate(lanes):
+        own = lane.task(task)
+        network = training.drawn(lane.seed).double().to(memory_format=torch.channels_last)
+        parameters = flatten_parameters(network)
+        optimiser = MomentumSGD(parameters, own.momentum, own.weight_decay)
+        for step, (losses, gradients) in enumerate(found):
+            optimiser.zero_grad()
+            loss = SUPERVISIONS[place].loss(network(pixels[step, place]), labels[step, place])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step(own.learning_rate)
+            assert parameters.grad is not None
+            assert float(losses[place]) == pytest.approx(float(loss.detach()), rel=1e-12)
+            assert difference(gradients[place], parameters.grad) < 1e-12
+        assert difference(training.network.parameters.values[place], parameters.detach()) < 1e-12
+        state = network.state_dict()
+        for name, tensor in training.network.state_dict(place, 20).items():
+            assert difference(tensor.double(), state[name].double()) < 1e-12, name
+
+
+@pytest.fixture(scope="module")
+def alone() -> list[LaneResult]:
+    task = task_of()
+    return train(task, [lane_of(task, seed) for seed in range(5)], engine="solo")
+
+
+@pytest.mark.parametrize("engine", ["fused", "graph"])
+def test_the_engine_reports_what_the_solo_engine_reports(engine: Any, alone: list[LaneResult]) -> None:
+    task = task_of()
+    reported: list[str] = []
+    results = train(
+        task, [lane_of(task, seed) for seed in range(5)], lambda report: reported.append(report.lane_id), engine=engine
+    )
+    for result, expected in zip(results, alone, strict=True):
+        assert_alike(result, expected)
+    assert reported.count("lane-3") == 3
+
+
+def test_a_lane_takes_the_place_of_one_that_has_ended(alone: list[LaneResult]) -> None:
+    # Two places and five lanes: the first is stopped after an epoch, so the third begins while the second goes on.
+    task = task_of()
+    more = [lane_of(task, seed) for seed in (2, 3, 4)]
+    epochs: list[tuple[str, int]] = []
+    ended: list[str] = []
+
+    def on_epoch(report: EpochReport) -> Decision | None:
+        epochs.append((report.lane_id, report.epoch))
+        return Decision.STOP if (report.lane_id, report.epoch) == ("lane-0", 1) else None
+
+    results = train(
+        task,
+        [lane_of(task, seed) for seed in (0, 1)],
+        on_epoch,
+        engine="fused",
+        at_once=2,
+        refill=lambda: more.pop(0) if more else None,
+        on_end=lambda result: ended.append(result.lane_id),
+    )
+    assert [result.lane_id for result in results] == [f"lane-{seed}" for seed in range(5)]
+    assert results[0].ending is Ending.STOPPED
+    assert results[0].reason == "stopped after epoch 1 of 3"
+    for result, expected in zip(results[1:], alone[1:], strict=True):
+        assert_alike(result, expected)
+    assert epochs.index(("lane-2", 1)) < epochs.index(("lane-1", 2))
+    assert ended == ["lane-0", "lane-1", "lane-2", "lane-3", "lane-4"]
+
+
+def test_a_lane_that_ends_within_an_epoch_of_the_others_is_what_it_was_then(alone: list[LaneResult]) -> None:
+    # The last epoch of eight steps is two long; a lane that joins later has three steps in it.
+    task = task_of()
+    waiting = [lane_of(task, 1)]
+
+    def on_epoch(report: EpochReport) -> Decision | None:
+        return Decision.STOP if report.lane_id == "lane-0" else None
+
+    results = train(
+        task,
+        [lane_of(task, 0), lane_of(task, 2)],
+        on_epoch,
+        engine="fused",
+        refill=lambda: waiting.pop() if waiting else None,
+        at_once=2,
+    )
+    assert_alike(results[1], alone[2])
+    assert_alike(results[2], alone[1])
+
+
+def test_a_lane_that_diverges_says_so_and_leaves_the_others_alone(alone: list[LaneResult]) -> None:
+    task = task_of()
+    lanes = [lane_of(task, 0), lane_of(task, 1, learning_rate=1e30), lane_of(task, 2), lane_of(task, 3)]
+    results = train(task, lanes, engine="fused")
+    (expected,) = train(task, [lanes[1]], engine="solo")
+    assert results[1].ending is Ending.DIVERGED
+    assert (results[1].reason, results[1].reports) == (expected.reason, expected.reports)
+    assert "not finite" in results[1].reason
+    for place in (0, 2, 3):
+        assert_alike(results[place], alone[place])
+
+
+@pytest.mark.parametrize(("first", "second"), [("fused", "fused"), ("fused", "solo"), ("solo", "fused")])
+def test_a_lane_goes_on_from_its_checkpoint_in_either_engine(
+    first: Any, second: Any, tmp_path: Path, alone: list[LaneResult]
+) -> None:
+    task = task_of()
+    lanes = [lane_of(task, seed) for seed in (2, 4)]
+
+    def interrupt(report: EpochReport) -> None:
+        if (report.lane_id, report.epoch) == ("lane-4", 2):
+            raise KeyboardInterrupt
+
+    checkpoints = Checkpoints(tmp_path, every_seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(task, lanes, interrupt, checkpoints, engine=first)
+    again: list[tuple[str, int]] = []
+    results = train(
+        task, lanes, lambda report: again.append((report.lane_id, report.epoch)), checkpoints, engine=second
+    )
+    assert sorted(again) == [(f"lane-{seed}", epoch) for seed in (2, 4) for epoch in (1, 2, 3)]
+    for result, seed in zip(results, (2, 4), strict=True):
+        assert_alike(result, alone[seed])
+
+
+def test_what_cannot_be_fused_is_refused_by_name_and_trained_otherwise() -> None:
+    task = task_of(iterations=2)
+    other = lane_of(task, 1, make_supervision("bootstrap_soft"))
+    with pytest.raises(InvalidInput, match="lane-1.*no weight function"):
+        train(task, [lane_of(task, 0), other], engine="fused")
+    with pytest.raises(InvalidInput, match="dropout"):
+        train(task_of(dropout=0.5), [lane_of(task, 0)], engine="graph")
+    assert [result.ending for result in train(task, [lane_of(task, 0), other])] == [Ending.COMPLETED] * 2
+
+
+def test_a_gpu_fuses_what_can_be_fused_and_a_cpu_nothing() -> None:
+    # Said without looking for the device: who hands out work need not have it.
+    gr = GradientRescaling(8, 0.5)
+    assert lanes_at_once(task_of(device="cuda"), gr) > 1
+    assert lanes_at_once(task_of(device="cpu"), gr) == 1
+    assert lanes_at_once(task_of(device="cuda"), make_supervision("bootstrap_soft")) == 1
+    assert lanes_at_once(task_of(device="cuda", dropout=0.1), gr) == 1
+    assert lanes_at_once(task_of(device="cuda", backbone="mlp"), gr) == 1
