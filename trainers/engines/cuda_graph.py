@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 # torch asks for some before a capture, so that libraries have made their handles, plans and workspaces.
 _WARM_UP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Captured:
+    """A graph and the step that it was made of, which owns the tensors that the graph reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    step: Callable[[], object]
+
+    def __call__(self) -> None:
+        self.graph.replay()
 
 
 def captured(step: Callable[[], object], state: Sequence[Tensor], device: torch.device) -> Callable[[], object]:
@@ -41,4 +53,4 @@ def captured(step: Callable[[], object], state: Sequence[Tensor], device: torch.
     torch.cuda.synchronize(device)
     for tensor, saved in zip(state, before, strict=True):
         tensor.copy_(saved)
-    return graph.replay
+    return _Captured(graph, step)

@@ -1,4 +1,4 @@
-"""All that is particular to CUDA: synchronising, capturing a graph, streams. On a CPU each does the plain thing."""
+"""What is particular to CUDA: synchronising, streams. On a CPU each does the plain thing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from typing import Any
 import torch
 
 Call = Callable[[], object]
-
-# torch asks for some before a capture, so that libraries have made their handles, plans and workspaces.
-_WARM_UP = 3
 
 
 def chosen_device(name: str) -> torch.device:
@@ -32,30 +29,6 @@ def prepare(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
-
-
-def captured(call: Call, device: torch.device) -> Call:
-    """The call as a CUDA graph: the returned function replays it. On a CPU, the call itself.
-
-    What the call reads and writes across calls must be tensors that stay where they are, and nothing in it may wait
-    for the device. It runs three times here before it is captured, on the stream of the capture, which no other
-    capture shares: so graphs that are replayed at the same time have their own workspaces of cuBLAS.
-    """
-    if device.type != "cuda":
-        return call
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream):
-        for _ in range(_WARM_UP):
-            call()
-    torch.cuda.current_stream(device).wait_stream(stream)
-    torch.cuda.synchronize(device)
-    graph = torch.cuda.CUDAGraph()
-    # Other threads have no part in it: the solo engine's waits, a DataLoader's may be pinning memory.
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        call()
-    torch.cuda.synchronize(device)
-    return graph.replay
 
 
 def side_by_side(calls: Sequence[Call], device: torch.device) -> Call:

@@ -1,4 +1,4 @@
-"""What fused lanes are compared with: loops as users write them, and our solo engine."""
+"""Loops as users write them, and our engines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -26,6 +27,7 @@ from trainers.datasets import Dataset
 from trainers.noise import symmetric_noise
 from trainers.supervision import GradientRescaling
 from trainers.training import Decision
+from trainers.training import Engine
 from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import TrainingTask
@@ -182,15 +184,19 @@ class ResidentLoop:
         self._optimiser.step()
 
 
-class SoloEngine:
-    """`trainers.training.train`, an epoch a turn: it runs in a thread that waits while the others have theirs.
+class EngineLoop:
+    """`trainers.training.train` by one of its engines, an epoch a turn, in a thread that waits between its turns.
 
     Args:
         setting: Depth, sizes, device; an epoch has the steps of a turn.
         data: As many of its images as an epoch takes are handed to the engine.
+        engine: Which.
+        supervisions: One a lane; all of them at once.
     """
 
-    def __init__(self, setting: Setting, data: Resident) -> None:
+    def __init__(
+        self, setting: Setting, data: Resident, engine: Engine, supervisions: Sequence[GradientRescaling]
+    ) -> None:
         examples = setting.steps * setting.batch_size
         chosen = torch.arange(examples) % setting.examples
         images, labels = data.images.cpu()[chosen], data.labels.cpu()[chosen]
@@ -211,28 +217,31 @@ class SoloEngine:
             evaluate_every=_MANY,
             device=str(setting.device),
         )
-        lane = Lane("lane", GradientRescaling(8, 0.5), symmetric_noise(dataset.y_train, 0.0, CLASSES, 0), 0)
-        self._steps = setting.steps
+        noise = symmetric_noise(dataset.y_train, 0.0, CLASSES, 0)
+        lanes = [Lane(f"lane-{seed}", supervision, noise, seed) for seed, supervision in enumerate(supervisions)]
+        self._engine: Engine = engine
+        self._steps, self._last = setting.steps, lanes[-1].id
         self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
         self._stop = False
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._train, args=(task, lane), daemon=True)
+        self._thread = threading.Thread(target=self._train, args=(task, lanes), daemon=True)
         self._thread.start()
 
-    def _train(self, task: TrainingTask, lane: Lane) -> None:
+    def _train(self, task: TrainingTask, lanes: Sequence[Lane]) -> None:
         self._go.acquire()
         try:
             if not self._stop:
-                (result,) = train(task, [lane], self._wait)
+                results = train(task, lanes, self._wait, engine=self._engine, at_once=len(lanes))
                 if not self._stop:
-                    raise RuntimeError(f"the lane ended: {result.ending.value}, {result.reason}")
+                    raise RuntimeError(f"a lane ended: {results[0].ending.value}, {results[0].reason}")
         except Exception as error:
             self._error = error
         self._done.release()
 
     def _wait(self, report: EpochReport) -> Decision:
-        self._done.release()
-        self._go.acquire()
+        if report.lane_id == self._last:
+            self._done.release()
+            self._go.acquire()
         return Decision.STOP if self._stop else Decision.CONTINUE
 
     def turn(self, steps: int) -> None:

@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from torch import multiprocessing
 
-from tests.benchmarks.gpu.device import captured
 from tests.benchmarks.gpu.device import prepare
 from tests.benchmarks.gpu.device import synchronise
 from tests.benchmarks.gpu.peers import ResidentLoop
@@ -18,6 +17,7 @@ from tests.benchmarks.gpu.setting import Setting
 from tests.benchmarks.gpu.steps import Resident
 from tests.benchmarks.gpu.steps import SoloStep
 from tests.benchmarks.gpu.timing import Turn
+from trainers.engines.cuda_graph import captured
 from trainers.supervision import GradientRescaling
 
 Kind = Literal["eager", "graph"]
@@ -96,7 +96,7 @@ def _serve(setting: Setting, lane: int, connection: Connection) -> None:
         data = Resident.random(own)
         builders: dict[Kind, Callable[[], Callable[[], object]]] = {
             "eager": lambda: ResidentLoop(own, data, lane).step,
-            "graph": lambda: captured(SoloStep(own, data, GradientRescaling(8, 0.5), lane).step, own.device),
+            "graph": lambda: captured(SoloStep(own, data, GradientRescaling(8, 0.5), lane).step, (), own.device),
         }
         for kind, build in builders.items():
             try:

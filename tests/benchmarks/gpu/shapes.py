@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,8 @@ import torch
 
 from tests.benchmarks.gpu.convolution_forms import FORMS
 from tests.benchmarks.gpu.convolution_forms import Case
-from tests.benchmarks.gpu.convolution_forms import lanes_packed
 from tests.benchmarks.gpu.convolution_shapes import ConvolutionShape
 from tests.benchmarks.gpu.convolution_shapes import convolutions
-from tests.benchmarks.gpu.device import captured
 from tests.benchmarks.gpu.device import release
 from tests.benchmarks.gpu.roofline import Roofline
 from tests.benchmarks.gpu.setting import Setting
@@ -22,6 +19,7 @@ from tests.benchmarks.gpu.timing import Side
 from tests.benchmarks.gpu.timing import Turn
 from tests.benchmarks.gpu.timing import repeated
 from tests.benchmarks.gpu.timing import take_turns
+from trainers.engines.cuda_graph import captured
 
 
 def measure_shapes(
@@ -94,33 +92,4 @@ def _sides(forms: Sequence[str], case: Case, setting: Setting) -> list[Side]:
 
 
 def _turn(name: str, case: Case, device: torch.device) -> Turn:
-    form = FORMS[name](case)
-    call = captured(form.run, device)
-    # The form owns the tensors that the graph reads.
-    turn = repeated(call)
-    turn.form = form  # type: ignore[attr-defined]
-    return turn
-
-
-def fastest_packing(setting: Setting, lanes: int, layout: str, deadline: Deadline) -> dict[ConvolutionShape, bool]:
-    """Whether packing several lanes into a group is the faster form, for every shape in a layout.
-
-    Args:
-        setting: What it runs on.
-        lanes: K.
-        layout: "NCHW" or "channels_last".
-        deadline: What could not be measured before it is grouped by lane.
-    """
-    faster = {}
-    for shape in convolutions(setting.depth, setting.side):
-        if lanes_packed(lanes, shape.width) == 1:
-            faster[shape] = False
-            continue
-        case = Case.random(shape, lanes, setting.batch_size, setting.device, torch.bfloat16)
-        names = (f"grouped {layout}", f"packed {layout}")
-        sides = _sides(names, case, setting)
-        take_turns(sides, 1 if setting.dry_run else 10, setting.device, deadline, min(3, setting.repeats))
-        grouped, packed = (side.median or math.inf for side in sides)
-        faster[shape] = packed < grouped
-        release(setting.device)
-    return faster
+    return repeated(captured(FORMS[name](case).run, (), device))

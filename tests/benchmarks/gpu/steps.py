@@ -1,9 +1,8 @@
-"""Whole training steps that can be captured: one lane as the solo engine computes it, and K lanes fused."""
+"""Whole training steps that can be captured, in forms beside those of the engines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor
 from torch import nn
 
-from tests.benchmarks.gpu.convolution_shapes import ConvolutionShape
-from tests.benchmarks.gpu.fused_network import FusedCifarResNet
-from tests.benchmarks.gpu.lane_emphasis import LaneEmphasis
 from tests.benchmarks.gpu.setting import Setting
 from trainers.augmentation import crop_flip
 from trainers.engines.flat_parameters import flatten_parameters
+from trainers.engines.fused_network import FusedCifarResNet
+from trainers.engines.lane_emphasis import LaneEmphasis
 from trainers.engines.sgd import MomentumSGD
 from trainers.models.cifar_resnet import CifarResNet
 from trainers.supervision import GradientRescaling
@@ -91,7 +89,7 @@ class Draws:
 
 
 class SoloStep:
-    """A step of the solo engine without what the host does in it: the prototype of `graph`.
+    """A step of the solo engine without what the host does in it, to be captured alone or beside others.
 
     bf16 autocast, channels_last, one flat parameter buffer. Norms do not count batches: their momentum is given.
 
@@ -139,15 +137,13 @@ class SoloStep:
 
 
 class FusedStep:
-    """A step of K lanes at once: the prototype of `fused`.
+    """A step of K lanes at once in another form than the fused engine's.
 
     Args:
         setting: Depth, sizes, device.
         data: On the device.
         supervisions: One a lane.
-        packing: See `FusedCifarResNet`.
         layout: Memory format of the maps.
-        seed: Of the first lane's initialisation, and of the draws.
         compute_dtype: Of the maps and matrices.
         compiled: Whether inductor makes the network's forward and backward pass.
     """
@@ -157,33 +153,31 @@ class FusedStep:
         setting: Setting,
         data: Resident,
         supervisions: Sequence[GradientRescaling],
-        packing: Mapping[ConvolutionShape, bool],
         layout: torch.memory_format,
-        seed: int,
         compute_dtype: torch.dtype = torch.bfloat16,
         compiled: bool = False,
     ) -> None:
         device, lanes = setting.device, len(supervisions)
         self._data, self._lanes = data, lanes
-        networks = [initial_network(setting, seed + lane) for lane in range(lanes)]
-        self._network = FusedCifarResNet(networks, setting.side, packing, layout, compute_dtype, compiled)
-        self._rule = LaneEmphasis(supervisions, device, torch.float32)
+        template = initial_network(setting, 0).to(memory_format=layout)  # type: ignore[call-overload]
+        self._network = FusedCifarResNet(template, lanes, compute_dtype)
+        self._logits = torch.compile(self._network.logits, dynamic=False) if compiled else self._network.logits
+        self._rule = LaneEmphasis(lanes, device, torch.float32)
+        for lane, supervision in enumerate(supervisions):
+            self._network.load(lane, initial_network(setting, lane).state_dict())
+            self._rule.set(lane, supervision)
         self._learning_rate = torch.full((lanes, 1), LEARNING_RATE, device=device)
         self._weight_decay = torch.full((lanes, 1), WEIGHT_DECAY, device=device)
-        self._draws = Draws(setting, lanes, seed)
+        self._draws = Draws(setting, lanes, seed=0)
 
     def step(self) -> None:
         """One step of every lane; the losses are left in ``losses``."""
         images, labels = self._draws.batch(self._data)
-        fused_update(
-            self._network,
-            images.unflatten(0, (self._lanes, -1)),
-            labels,
-            self._rule,
-            self._learning_rate,
-            MOMENTUM,
-            self._weight_decay,
-        )
+        parameters = self._network.parameters
+        parameters.gather()
+        logits = self._logits(images.unflatten(0, (self._lanes, -1))).flatten(0, 1)
+        parameters.differentiate(emphasised_loss(logits.float(), labels, self._rule))
+        parameters.step(self._learning_rate, MOMENTUM, self._weight_decay)
 
     @property
     def losses(self) -> Tensor:
@@ -193,38 +187,7 @@ class FusedStep:
     @property
     def state(self) -> list[Tensor]:
         """What changes from step to step."""
-        parameters = self._network.parameters
-        running = [tensor for pair in self._network.running.values() for tensor in pair]
-        return [parameters.values, parameters.velocity, *running, *self._draws.state]
-
-
-def fused_update(
-    network: FusedCifarResNet,
-    images: Tensor,
-    labels: Tensor,
-    rule: LaneEmphasis,
-    learning_rate: Tensor,
-    momentum: float,
-    weight_decay: Tensor,
-) -> None:
-    """Forward, supervision, backward and update of K lanes; the one form that is both checked and timed.
-
-    Args:
-        network: Of all lanes.
-        images: Normalised (K, B, C, H, W).
-        labels: (K * B,), lane after lane.
-        rule: The lanes' weight functions; keeps their losses.
-        learning_rate: (K, 1).
-        momentum: Of all lanes.
-        weight_decay: (K, 1).
-    """
-    parameters = network.parameters
-    parameters.gather()
-    logits = network.forward(images).flatten(0, 1)
-    # Summed over lanes, never averaged.
-    loss = emphasised_loss(logits.to(parameters.values.dtype), labels, rule)
-    parameters.differentiate(loss)
-    parameters.step(learning_rate, momentum, weight_decay)
+        return [*self._network.state, *self._draws.state]
 
 
 def initial_network(setting: Setting, seed: int) -> CifarResNet:

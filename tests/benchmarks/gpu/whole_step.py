@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks.gpu.convolution_shapes import ConvolutionShape
-from tests.benchmarks.gpu.device import captured
 from tests.benchmarks.gpu.device import release
 from tests.benchmarks.gpu.device import side_by_side
 from tests.benchmarks.gpu.memory_floor import step_floor
+from tests.benchmarks.gpu.peers import EngineLoop
 from tests.benchmarks.gpu.peers import PlainLoop
 from tests.benchmarks.gpu.peers import ResidentLoop
-from tests.benchmarks.gpu.peers import SoloEngine
 from tests.benchmarks.gpu.peers import has_torchvision
 from tests.benchmarks.gpu.processes import Kind
 from tests.benchmarks.gpu.processes import SharedDevice
 from tests.benchmarks.gpu.roofline import Roofline
 from tests.benchmarks.gpu.setting import Setting
-from tests.benchmarks.gpu.shapes import fastest_packing
 from tests.benchmarks.gpu.steps import FusedStep
 from tests.benchmarks.gpu.steps import Resident
 from tests.benchmarks.gpu.steps import SoloStep
@@ -31,15 +28,14 @@ from tests.benchmarks.gpu.timing import Side
 from tests.benchmarks.gpu.timing import Turn
 from tests.benchmarks.gpu.timing import repeated
 from tests.benchmarks.gpu.timing import take_turns
+from trainers.engines.cuda_graph import captured
 from trainers.supervision import GradientRescaling
+from trainers.training import Engine
 
 # The paper's CIFAR-10 grid: noise rates, settings of (beta, lambda), iterations of a training.
 GRID_RUNS, GRID_ITERATIONS = 4 * 18, 100_000
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
-PLAIN, GRAPH = "plain eager, DataLoader, fp32", "graph"
-
-Packing = dict[ConvolutionShape, bool]
-
+PLAIN, GRAPH = "plain eager, DataLoader, fp32", "engine graph"
 
 class StepSides:
     """The sides of the comparison, and what was found while they were built.
@@ -50,44 +46,45 @@ class StepSides:
         inductor: Whether to compile networks too: the better part of a minute each.
 
     Attributes:
-        replays: By side, how far the losses of its replayed steps are from eager ones.
-        packings: By side, the shapes of which several lanes share a group.
+        replays: By form, how far the losses of its replayed steps are from eager ones.
     """
 
     def __init__(self, setting: Setting, deadline: Deadline, inductor: bool) -> None:
         self._setting, self._deadline, self._inductor = setting, deadline, inductor
         self._data = Resident.random(setting)
         self._shared: SharedDevice | Exception | None = None
-        self._packed: dict[tuple[int, str], Packing] = {}
         self.replays: dict[str, float] = {}
-        self.packings: dict[str, list[str]] = {}
 
     def all(self) -> list[Side]:
         """The sides, those that decide first: they are built while there is time."""
         setting = self._setting
-        one, device, k = self._one, setting.device, setting.lanes
+        k, device = setting.lanes, setting.device
         return [
             self._plain(),
             Side("eager, resident data, bf16", lambda: repeated(ResidentLoop(setting, self._data).step)),
-            self._solo(),
-            Side(GRAPH, lambda: self._replayed(GRAPH, one(0))),
-            *(
-                Side(name, lambda name=name, lanes=lanes, layout=layout: self._fused_graph(name, lanes, layout), lanes)  # type: ignore[misc]
-                for lanes in setting.lane_counts
-                for layout in LAYOUTS
-                for name in [f"fused, {lanes} lanes, {layout}, graph"]
-            ),
-            *(
-                Side(name, lambda name=name, lanes=lanes: self._fused_eager(name, lanes), lanes)  # type: ignore[misc]
-                for lanes in setting.lane_counts
-                for name in [f"fused, {lanes} lanes, channels_last, eager"]
-            ),
-            Side(f"fused, {k} lanes, grouped NCHW only, graph", lambda: self._grouped_nchw(k), k),
+            self._engine("solo", 1),
+            self._engine("graph", 1),
+            *(self._engine("fused", lanes) for lanes in setting.lane_counts),
             Side(f"{k} graphs in {k} streams", lambda: repeated(side_by_side(self._graphs(k), device)), k),
             Side(f"{k} streams in one graph", lambda: self._streams_in_one_graph(k), k),
             *self._processes(k),
+            Side(f"{k} lanes, grouped NCHW, graph", lambda: self._other_form(k, "NCHW"), k),
             *self._compiled(k),
         ]
+
+    def _engine(self, engine: Engine, lanes: int) -> Side:
+        loops: list[EngineLoop] = []
+
+        def build() -> Turn:
+            loops.append(EngineLoop(self._setting, self._data, engine, supervisions(lanes)))
+            return loops[0].turn
+
+        def close() -> None:
+            for loop in loops:
+                loop.close()
+
+        name = f"engine {engine}" + (f", {lanes} lanes" if engine == "fused" else "")
+        return Side(name, build, lanes, lead_in=0, close=close)
 
     def _one(self, lane: int) -> SoloStep:
         return SoloStep(self._setting, self._data, supervisions(lane + 1)[lane], seed=lane)
@@ -106,66 +103,23 @@ class StepSides:
         # Workers prefetch two batches each while others have their turn.
         return Side(PLAIN, build, lead_in=2 * self._setting.workers + 1, close=close)
 
-    def _solo(self) -> Side:
-        engines: list[SoloEngine] = []
-
-        def build() -> Turn:
-            engines.append(SoloEngine(self._setting, self._data))
-            return engines[0].turn
-
-        def close() -> None:
-            for engine in engines:
-                engine.close()
-
-        return Side("solo engine (trainers.training.train)", build, lead_in=0, close=close)
-
     def _replayed(self, name: str, step: SoloStep | FusedStep) -> Turn:
         """The captured step, and in ``replays`` whether it does what the eager one does."""
-        replay = captured(step.step, self._setting.device)
+        replay = captured(step.step, (), self._setting.device)
         self.replays[name] = replay_difference(step, replay)
-        turn = repeated(replay)
-        turn.step = step  # type: ignore[attr-defined] # owns the tensors that the graph reads
-        return turn
+        return repeated(replay)
 
-    def _packing(self, lanes: int, layout: str) -> Packing:
-        if (lanes, layout) not in self._packed:
-            # What is not known in a quarter of the time that is left is not worth more.
-            deadline = Deadline(self._deadline.left / 4)
-            self._packed[lanes, layout] = fastest_packing(self._setting, lanes, layout, deadline)
-        return self._packed[lanes, layout]
-
-    def _fused(self, name: str, lanes: int, layout: str, packing: Packing, compiled: bool = False) -> FusedStep:
-        self.packings[name] = [shape.name for shape, packed in packing.items() if packed]
-        return FusedStep(
-            self._setting, self._data, supervisions(lanes), packing, LAYOUTS[layout], seed=0, compiled=compiled
-        )
-
-    def _fused_graph(self, name: str, lanes: int, layout: str) -> Turn:
-        return self._replayed(name, self._fused(name, lanes, layout, self._packing(lanes, layout)))
-
-    def _fused_eager(self, name: str, lanes: int) -> Turn:
-        layout = "channels_last"
-        return repeated(self._fused(name, lanes, layout, self._packing(lanes, layout)).step)
-
-    def _grouped_nchw(self, lanes: int) -> Turn:
-        name = f"fused, {lanes} lanes, grouped NCHW only, graph"
-        return self._replayed(name, self._fused(name, lanes, "NCHW", {}))
+    def _other_form(self, lanes: int, layout: str, compiled: bool = False) -> Turn:
+        step = FusedStep(self._setting, self._data, supervisions(lanes), LAYOUTS[layout], compiled=compiled)
+        return self._replayed(f"{lanes} lanes, {layout}, inductor {compiled}", step)
 
     def _graphs(self, lanes: int) -> list[Callable[[], object]]:
-        replays = []
-        for lane in range(lanes):
-            step = self._one(lane)
-            replay = captured(step.step, self._setting.device)
-            # Bound together: the step owns the tensors that its graph reads.
-            replays.append(lambda step=step, replay=replay: replay())  # type: ignore[misc]
-        return replays
+        return [captured(self._one(lane).step, (), self._setting.device) for lane in range(lanes)]
 
     def _streams_in_one_graph(self, lanes: int) -> Turn:
-        steps = [self._one(lane) for lane in range(lanes)]
         device = self._setting.device
-        turn = repeated(captured(side_by_side([step.step for step in steps], device), device))
-        turn.steps = steps  # type: ignore[attr-defined] # own the tensors that the graph reads
-        return turn
+        calls = [self._one(lane).step for lane in range(lanes)]
+        return repeated(captured(side_by_side(calls, device), (), device))
 
     def _processes(self, lanes: int) -> list[Side]:
         def build(kind: Kind) -> Turn:
@@ -191,22 +145,20 @@ class StepSides:
 
 
     def _compiled(self, lanes: int) -> list[Side]:
-        one = "graph, inductor"
+        one = "one lane, inductor, graph"
 
         def solo() -> Turn:
             supervision = supervisions(1)[0]
             return self._replayed(one, SoloStep(self._setting, self._data, supervision, seed=0, compiled=True))
 
-        many = f"fused, {lanes} lanes, channels_last, inductor, graph"
-        sides = [Side(one, solo), Side(many, lambda: self._fused_compiled(many, lanes), lanes)]
+        def fused() -> Turn:
+            return self._other_form(lanes, "channels_last", compiled=True)
+
+        sides = [Side(one, solo), Side(f"{lanes} lanes, channels_last, inductor, graph", fused, lanes)]
         if not self._inductor:
             for side in sides:
                 side.failure = "skipped: compiling was not asked for (--inductor)"
         return sides
-
-    def _fused_compiled(self, name: str, lanes: int) -> Turn:
-        packing = self._packing(lanes, "channels_last")
-        return self._replayed(name, self._fused(name, lanes, "channels_last", packing, compiled=True))
 
 
 def supervisions(lanes: int) -> list[GradientRescaling]:
@@ -248,14 +200,13 @@ def measure_steps(
             "unfused_ms": unfused_floor,
         },
         "replay_differences": built.replays,
-        "packed_shapes": built.packings,
         "sides": _records(sides, fused_floor, unfused_floor),
     }
 
 
 def _records(sides: Sequence[Side], fused_floor: float, unfused_floor: float) -> list[dict[str, Any]]:
     medians = {side.name: side.median for side in sides}
-    one_lane = [median for name, median in medians.items() if name == GRAPH or name.startswith("fused, 1 lanes")]
+    one_lane = [median for name, median in medians.items() if name in (GRAPH, "engine fused, 1 lanes")]
     best_one_lane = min((median for median in one_lane if median), default=None)
     records = []
     for side in sides:
