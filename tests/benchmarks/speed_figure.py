@@ -1,4 +1,4 @@
-"""The picture of README's training speed, drawn from the result files of `training_throughput`.
+"""The pictures of README's training speed, drawn from the result files of `training_throughput` and of the GPU.
 
     python -m tests.benchmarks.speed_figure
 
@@ -64,10 +64,45 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
+def draw_gpu(result: dict[str, Any], path: Path) -> None:
+    """Bars of milliseconds a model-step, medians with quartiles, and what memory alone would take."""
+    sides = [side for side in result["sides"] if side["ms_a_model_step"]]
+    names = [side["side"] for side in sides]
+    medians = [side["ms_a_model_step"][1] for side in sides]
+    spread = [
+        [side["ms_a_model_step"][1] - side["ms_a_model_step"][0] for side in sides],
+        [side["ms_a_model_step"][2] - side["ms_a_model_step"][1] for side in sides],
+    ]
+    figure, axis = plt.subplots(figsize=(8.5, 1.1 + 0.36 * len(sides)), layout="constrained")
+    colours = [_OURS if name.startswith("engine") else _THEIRS for name in names]
+    bars = axis.barh(names, medians, xerr=spread, color=colours, error_kw={"ecolor": "0.35", "linewidth": 1})
+    axis.bar_label(bars, [f"{middle:.2f}" for middle in medians], padding=6, fontsize=9)
+    axis.invert_yaxis()
+    floor = result["floor"]["fused_ms"]
+    axis.axvline(floor, color="0.35", linestyle="--", linewidth=1)
+    axis.annotate(
+        f"memory floor: {floor:.2f}",
+        (floor, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(8, 6),
+        textcoords="offset points",
+        fontsize=9,
+        color="0.35",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+    )
+    axis.set_title(f"{result['device']}, {result['date'][:10]}", fontsize=10, loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.margins(x=0.12)
+    axis.set_xlabel(f"milliseconds a model-step, ResNet-{result['depth']}, batch {result['batch_size']}")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def main() -> None:
-    """Draw every processor that was measured."""
+    """Draw every processor and the GPU that were measured."""
     results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("training_throughput_*.json"))]
     draw(results, DOCS / "training_speed.png")
+    draw_gpu(json.loads((RESULTS / "gpu_step.json").read_text()), DOCS / "gpu_speed.png")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ class FusedTraining:
         self._rates = torch.zeros(places, 1, dtype=dtype, device=device)
         self._predicted = torch.zeros_like(self._chosen)
         self._lost = torch.zeros(places, dtype=torch.bool, device=device)
-        self._steps: dict[int, Callable[[], object]] = {}
+        self._captured: Callable[[], object] | None = None
 
     def drawn(self, seed: int) -> CifarResNet:
         """A network as the solo engine draws it for a seed, on the CPU; the caller's generators are left alone."""
@@ -174,7 +174,7 @@ class FusedTraining:
             self._chosen[:, :count].copy_(order[:, at])
             self._draws[:, :, :count].copy_(draws[:, :, at])
             self._rates.copy_(rates[step])
-            self._step(count)()
+            self._step(count)
             losses.append(self.rule.losses.clone())
             predicted.append(self._predicted[:, :count].clone())
             lost.append(self._lost.clone())
@@ -212,12 +212,16 @@ class FusedTraining:
                 rates[step, lane.place] = lane.task.learning_rate_at(lane.iteration + step)
         return order.to(self.device), draws.to(self.device), rates.to(self._rates)
 
-    def _step(self, count: int) -> Callable[[], object]:
-        """The step on batches of ``count`` examples a lane."""
-        if count not in self._steps:
+    def _step(self, count: int) -> None:
+        """A step on batches of ``count`` examples a lane."""
+        if count < self._chosen.shape[1]:
+            # The last batch of an epoch: finding its fastest algorithms would take longer than it ever does.
+            self._run(count)
+            return
+        if self._captured is None:
             state = [*self.network.state, self.rule.losses, self._lost, self._predicted]
-            self._steps[count] = captured(lambda: self._run(count), state, self.device)
-        return self._steps[count]
+            self._captured = captured(lambda: self._run(count), state, self.device)
+        self._captured()
 
     def _run(self, count: int) -> None:
         """The step on the examples that were chosen."""

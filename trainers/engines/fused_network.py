@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from trainers.engines.lane_parameters import LaneParameters
+from trainers.engines.norm_relu import by_torch
+from trainers.engines.norm_relu import norm_relu
 from trainers.models.cifar_resnet import BasicBlock
 from trainers.models.cifar_resnet import CifarResNet
 
@@ -25,14 +27,18 @@ class FusedCifarResNet:
             numbers are of no account.
         lanes: K.
         compute_dtype: Of the maps and matrices; norms keep their parameters in the template's own type.
+        kernels: Whether norms, shortcuts and activations are `norm_relu`'s kernels where there can be any.
 
     Attributes:
         parameters: Of all lanes.
         running: Running mean and variance of every norm by its name, (K * C,) each.
     """
 
-    def __init__(self, template: CifarResNet, lanes: int, compute_dtype: torch.dtype) -> None:
+    def __init__(
+        self, template: CifarResNet, lanes: int, compute_dtype: torch.dtype, kernels: bool = True
+    ) -> None:
         self._template, self._lanes, self._compute_dtype = template, lanes, compute_dtype
+        self._norm_relu = norm_relu if kernels else by_torch
         self._layout = _layout(template)
         self.parameters = LaneParameters(template, lanes, compute_dtype)
         self._norms = {
@@ -83,7 +89,7 @@ class FusedCifarResNet:
             train: Whether norms take the batch's statistics and keep running ones; else they use the running ones.
         """
         maps = images.to(self._compute_dtype).transpose(0, 1).flatten(1, 2).contiguous(memory_format=self._layout)
-        maps = functional.relu(self._norm("norm", self._convolution("conv", maps, 1), train), inplace=True)
+        maps = self._normalised("norm", self._convolution("conv", maps, 1), train)
         for number, block in enumerate(self._template.blocks):
             assert isinstance(block, BasicBlock)
             maps = self._block(f"blocks.{number}", block, maps, train)
@@ -94,21 +100,24 @@ class FusedCifarResNet:
         return torch.baddbmm(bias, features, weights)
 
     def _block(self, name: str, block: BasicBlock, maps: Tensor, train: bool) -> Tensor:
-        branch = self._norm(f"{name}.norm1", self._convolution(f"{name}.conv1", maps, block.stride), train)
-        branch = self._convolution(f"{name}.conv2", functional.relu(branch, inplace=True), 1)
-        branch = self._norm(f"{name}.norm2", branch, train)
-        return functional.relu(branch + self._shortcut(maps, block), inplace=True)
+        branch = self._normalised(f"{name}.norm1", self._convolution(f"{name}.conv1", maps, block.stride), train)
+        branch = self._convolution(f"{name}.conv2", branch, 1)
+        return self._normalised(f"{name}.norm2", branch, train, self._shortcut(maps, block))
 
     def _convolution(self, name: str, maps: Tensor, stride: int) -> Tensor:
         weights = self.parameters.leaves[f"{name}.weight"]
         return functional.conv2d(maps, weights, stride=stride, padding=1, groups=self._lanes)
 
-    def _norm(self, name: str, maps: Tensor, train: bool) -> Tensor:
+    def _normalised(self, name: str, maps: Tensor, train: bool, shortcut: Tensor | None = None) -> Tensor:
+        """Norm, sum with the shortcut, ReLU."""
         mean, variance = self.running[name]
         leaves, module = self.parameters.leaves, self._norms[name]
         assert module.momentum is not None
         weight, bias = leaves[f"{name}.weight"], leaves[f"{name}.bias"]
-        return functional.batch_norm(maps, mean, variance, weight, bias, train, module.momentum, module.eps)
+        if train:
+            return self._norm_relu(maps, weight, bias, mean, variance, module.momentum, module.eps, shortcut)
+        maps = functional.batch_norm(maps, mean, variance, weight, bias, eps=module.eps)
+        return functional.relu_(maps if shortcut is None else maps.add_(shortcut))
 
     def _shortcut(self, maps: Tensor, block: BasicBlock) -> Tensor:
         """Option A, with the zeros beside each lane's own channels."""

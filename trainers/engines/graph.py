@@ -51,11 +51,10 @@ class _GraphTraining(LaneTraining):
         self._rate = torch.zeros((), device=device)
         self._loss = torch.zeros((), device=device)
         self._winners = torch.zeros_like(self._chosen)
-        self._steps: dict[int, Callable[[], object]] = {}
 
     def _train(self, network: nn.Module) -> None:
         super()._train(network)
-        self._steps = {}
+        self._captured: Callable[[], object] | None = None
 
     def _train_on(self, chosen: Tensor) -> list[Tensor]:
         losses = []
@@ -64,18 +63,22 @@ class _GraphTraining(LaneTraining):
             self._chosen[:count].copy_(here)
             self._drawn[:, :count].copy_(draws)
             self._rate.fill_(self.learning_rate)
-            self._step(count)()
+            self._step(count)
             losses.append(self._loss.clone())
             self.took_step(here, self._winners[:count].clone())
         return losses
 
-    def _step(self, count: int) -> Callable[[], object]:
-        """The step on a batch of ``count`` examples."""
-        if count not in self._steps:
+    def _step(self, count: int) -> None:
+        """A step on a batch of ``count`` examples."""
+        if count < len(self._chosen):
+            # The last batch of an epoch: finding its fastest algorithms would take longer than it ever does.
+            self._run(count)
+            return
+        if self._captured is None:
             velocity = self.optimiser.state_dict()["velocity"]
             state = [self.parameters.data, velocity, *self.network.buffers()]
-            self._steps[count] = captured(lambda: self._run(count), state, self.arithmetic.device)
-        return self._steps[count]
+            self._captured = captured(lambda: self._run(count), state, self.arithmetic.device)
+        self._captured()
 
     def _run(self, count: int) -> None:
         chosen = self._chosen[:count]

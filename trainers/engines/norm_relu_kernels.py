@@ -114,7 +114,7 @@ def statistics(
             partial[1],
             grid.rows,
             grid.columns,
-            SPLIT_ROWS=grid.split_rows,
+            split_rows=grid.split_rows,
             ROWS=grid.tile_rows,
             COLUMNS=grid.tile_columns,
             num_warps=tiling.warps,
@@ -163,7 +163,7 @@ def normalised(
             grid.rows,
             grid.columns,
             grid.splits,
-            SPLIT_ROWS=grid.split_rows,
+            split_rows=grid.split_rows,
             ROWS=grid.tile_rows,
             COLUMNS=grid.tile_columns,
             LAST_FIRST=tiling.last_first,
@@ -212,7 +212,7 @@ def gradient_sums(
             partial[1],
             grid.rows,
             grid.columns,
-            SPLIT_ROWS=grid.split_rows,
+            split_rows=grid.split_rows,
             ROWS=grid.tile_rows,
             COLUMNS=grid.tile_columns,
             num_warps=tiling.warps,
@@ -274,7 +274,7 @@ def gradient_of_maps(
             grid.rows,
             grid.columns,
             grid.splits,
-            SPLIT_ROWS=grid.split_rows,
+            split_rows=grid.split_rows,
             ROWS=grid.tile_rows,
             COLUMNS=grid.tile_columns,
             PAST_RELU=past_relu,
@@ -302,7 +302,7 @@ def _split_statistics(
     squares: tl.tensor,
     rows: tl.tensor,
     columns: tl.tensor,
-    SPLIT_ROWS: tl.constexpr,
+    split_rows: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
@@ -315,15 +315,15 @@ def _split_statistics(
     split = tl.program_id(1)
     place = tl.arange(0, ROWS)
     exists = column < columns
-    first = split * SPLIT_ROWS
-    count = tl.minimum(SPLIT_ROWS, rows - first)
+    first = split * split_rows
+    count = tl.minimum(split_rows, rows - first)
     # Where a split begins may be past 2^31; within it, 32 bits do.
     maps += first.to(tl.int64) * columns
     pivot = tl.load(maps + column, mask=exists, other=0.0).to(tl.float32)
     offsets = place[:, None] * columns + column[None, :]
     mean = tl.zeros([ROWS, COLUMNS], tl.float32)
     square = tl.zeros([ROWS, COLUMNS], tl.float32)
-    for start in range(0, SPLIT_ROWS, ROWS):
+    for start in range(0, split_rows, ROWS):
         inside = (place < count - start)[:, None] & exists[None, :]
         value = tl.load(maps + offsets, mask=inside, other=0.0).to(tl.float32)
         delta = tl.where(inside, value - mean, 0.0)
@@ -392,7 +392,7 @@ def _normalise(
     rows: tl.tensor,
     columns: tl.tensor,
     splits: tl.tensor,
-    SPLIT_ROWS: tl.constexpr,
+    split_rows: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     LAST_FIRST: tl.constexpr,
@@ -406,11 +406,11 @@ def _normalise(
     mean = tl.load(means + column, mask=exists, other=0.0)
     scale = tl.load(weights + column, mask=exists, other=0.0) * tl.load(inverse_std + column, mask=exists, other=0.0)
     bias = tl.load(biases + column, mask=exists, other=0.0)
-    first = split * SPLIT_ROWS
-    count = tl.minimum(SPLIT_ROWS, rows - first)
+    first = split * split_rows
+    count = tl.minimum(split_rows, rows - first)
     begin = first.to(tl.int64) * columns
     offsets = place[:, None] * columns + column[None, :]
-    for start in range(0, SPLIT_ROWS, ROWS):
+    for start in range(0, split_rows, ROWS):
         inside = (place < count - start)[:, None] & exists[None, :]
         value = tl.load(maps + begin + offsets, mask=inside, other=0.0).to(tl.float32)
         value = _before_shortcut(value, mean, scale, bias)
@@ -434,7 +434,7 @@ def _split_gradient_sums(
     products: tl.tensor,
     rows: tl.tensor,
     columns: tl.tensor,
-    SPLIT_ROWS: tl.constexpr,
+    split_rows: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
@@ -452,13 +452,13 @@ def _split_gradient_sums(
         scale = tl.load(weights + column, mask=exists, other=0.0)
         scale *= tl.load(inverse_std + column, mask=exists, other=0.0)
         bias = tl.load(biases + column, mask=exists, other=0.0)
-    first = split * SPLIT_ROWS
-    count = tl.minimum(SPLIT_ROWS, rows - first)
+    first = split * split_rows
+    count = tl.minimum(split_rows, rows - first)
     begin = first.to(tl.int64) * columns
     offsets = place[:, None] * columns + column[None, :]
     total = tl.zeros([ROWS, COLUMNS], tl.float32)
     product = tl.zeros([ROWS, COLUMNS], tl.float32)
-    for start in range(0, SPLIT_ROWS, ROWS):
+    for start in range(0, split_rows, ROWS):
         inside = (place < count - start)[:, None] & exists[None, :]
         gradient = tl.load(of_output + begin + offsets, mask=inside, other=0.0).to(tl.float32)
         value = tl.load(maps + begin + offsets, mask=inside, other=0.0).to(tl.float32)
@@ -513,7 +513,7 @@ def _map_gradient(
     rows: tl.tensor,
     columns: tl.tensor,
     splits: tl.tensor,
-    SPLIT_ROWS: tl.constexpr,
+    split_rows: tl.tensor,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     PAST_RELU: tl.constexpr,
@@ -532,11 +532,11 @@ def _map_gradient(
     bias = tl.load(biases + column, mask=exists, other=0.0)
     level = tl.load(of_bias + column, mask=exists, other=0.0) / rows
     slope = gain * tl.load(of_weight + column, mask=exists, other=0.0) / rows
-    first = split * SPLIT_ROWS
-    count = tl.minimum(SPLIT_ROWS, rows - first)
+    first = split * split_rows
+    count = tl.minimum(split_rows, rows - first)
     begin = first.to(tl.int64) * columns
     offsets = place[:, None] * columns + column[None, :]
-    for start in range(0, SPLIT_ROWS, ROWS):
+    for start in range(0, split_rows, ROWS):
         inside = (place < count - start)[:, None] & exists[None, :]
         gradient = tl.load(of_sum + begin + offsets, mask=inside, other=0.0).to(tl.float32)
         value = tl.load(maps + begin + offsets, mask=inside, other=0.0).to(tl.float32)

@@ -34,7 +34,7 @@ class Setting:
     batch_size: int = 128
     examples: int = 50_000
     lanes: int = 8
-    lane_counts: tuple[int, ...] = (1, 2, 4, 8, 16)
-    steps: int = 40
+    lane_counts: tuple[int, ...] = (1, 4, 8, 16)
+    steps: int = 20
     workers: int = 4
     repeats: int = REPEATS

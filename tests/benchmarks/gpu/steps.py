@@ -146,6 +146,8 @@ class FusedStep:
         layout: Memory format of the maps.
         compute_dtype: Of the maps and matrices.
         compiled: Whether inductor makes the network's forward and backward pass.
+
+    Norms, shortcuts and activations are torch's operations here.
     """
 
     def __init__(
@@ -160,7 +162,7 @@ class FusedStep:
         device, lanes = setting.device, len(supervisions)
         self._data, self._lanes = data, lanes
         template = initial_network(setting, 0).to(memory_format=layout)  # type: ignore[call-overload]
-        self._network = FusedCifarResNet(template, lanes, compute_dtype)
+        self._network = FusedCifarResNet(template, lanes, compute_dtype, kernels=False)
         self._logits = torch.compile(self._network.logits, dynamic=False) if compiled else self._network.logits
         self._rule = LaneEmphasis(lanes, device, torch.float32)
         for lane, supervision in enumerate(supervisions):

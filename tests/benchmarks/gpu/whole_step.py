@@ -68,7 +68,8 @@ class StepSides:
             Side(f"{k} graphs in {k} streams", lambda: repeated(side_by_side(self._graphs(k), device)), k),
             Side(f"{k} streams in one graph", lambda: self._streams_in_one_graph(k), k),
             *self._processes(k),
-            Side(f"{k} lanes, grouped NCHW, graph", lambda: self._other_form(k, "NCHW"), k),
+            Side(f"{k} lanes, torch's norms, graph", lambda: self._other_form(k, "channels_last"), k),
+            Side(f"{k} lanes, torch's norms, NCHW, graph", lambda: self._other_form(k, "NCHW"), k),
             *self._compiled(k),
         ]
 
