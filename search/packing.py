@@ -66,7 +66,8 @@ def lanes_fused(spec: SweepSpec, task: TrainingTask) -> int:
     from search.searched import searched_supervisions
     from trainers.training import lanes_at_once
 
-    searched = {name for each in searched_configurations(spec) for name in each.as_dict()}
-    if not searched.isdisjoint(TASK_FIELDS):
+    names = {name for each in searched_configurations(spec) for name in each.as_dict()}
+    if not names.isdisjoint(TASK_FIELDS):
         return 1
-    return lanes_at_once(task, searched_supervisions(spec)[0])
+    # They are of one class; a grid may have none but other supervisions' cells.
+    return max((lanes_at_once(task, each) for each in searched_supervisions(spec)[:1]), default=1)
