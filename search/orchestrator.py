@@ -666,6 +666,8 @@ class _SweepRun:
             "seed": trial.seed,
             "noise_seed": trial.noise_seed,
             "judged": self.plan.judges(trial),
+            # Who it is that kills the process of a pack shows at the last try, which is nobody else's.
+            "alone": self._deaths[trial.id, False] >= max(1, self.spec.max_retries),
         }
 
     def _start_attempt(self, trial_id: str) -> None:

@@ -62,8 +62,8 @@ def run_pack(settings: TaskSettings, orders: Sequence[Mapping[str, Any]], lanes:
     Args:
         settings: What the trials of the sweep share.
         orders: Each with ``trial_id``, ``supervision``, ``hyperparameters`` (training fields among them take the place
-            of the sweep's), ``noise_rate``, ``seed``, ``noise_seed``, and ``judged`` where it may be stopped after any
-            epoch that is evaluated. Any two `share_a_task`.
+            of the sweep's), ``noise_rate``, ``seed``, ``noise_seed``, ``judged`` where it may be stopped after any
+            epoch that is evaluated, and ``alone``; any two `can_share_a_pack`.
         lanes: How many are trained together, at most.
         report: Takes a plain dict for each trial that there is news of, ``{"trial_id": ..., "epochs": [...], "labels":
             {...}, "ending": None}``, the last of a trial with its ending; it returns once the driver has taken them in,
@@ -78,10 +78,10 @@ def run_pack(settings: TaskSettings, orders: Sequence[Mapping[str, Any]], lanes:
         pack.train()
 
 
-def share_a_task(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two orders can be of one pack."""
+def can_share_a_pack(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two orders can be of one pack: neither is to be trained alone, and they are of one task."""
     first, second = one["hyperparameters"], other["hyperparameters"]
-    return all(first.get(name) == second.get(name) for name in TASK_FIELDS)
+    return not (one["alone"] or other["alone"]) and all(first.get(name) == second.get(name) for name in TASK_FIELDS)
 
 
 @dataclass(slots=True)

@@ -37,8 +37,8 @@ with no_collections():
     from ray.tune.search import Searcher
 
     from search.pack import Answer
+    from search.pack import can_share_a_pack
     from search.pack import run_pack
-    from search.pack import share_a_task
     from search.task import TaskSettings
 
 _RESULT = "emphasis"
@@ -157,7 +157,7 @@ class _Pack:
     """What one process was ordered to train, as far as its reports tell.
 
     Args:
-        like: One of its orders: those that join it share a task with this one.
+        like: One of its orders: those that join it can share a pack with this one.
         unended: Ids of its trials that have not ended, in the order in which they were handed out.
         heard: The number of its last report.
     """
@@ -191,7 +191,7 @@ class _Bridge(Searcher):  # type: ignore[misc]
             order = self._source.hand_out()
             if not order:
                 break
-            if not share_a_task(pack.like, order):
+            if not can_share_a_pack(pack.like, order):
                 # For the next pack. The source keeps it meanwhile, so that it knows of all that has no process.
                 self._source.put_back(order["trial_id"])
                 break

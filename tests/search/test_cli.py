@@ -138,7 +138,8 @@ class TestDryRun:
     SMALL = ("--dataset", "digits", "--epochs", "2", "--limit-train", "200", "--dry-run")
 
     def test_shows_full_spec_trial_count_and_a_timed_estimate(self, emphasis: Emphasis) -> None:
-        done = emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--trials", "5", "--concurrency", "2", "--lanes", "3")
+        options = ("--noise-rate", "0.4", "--trials", "5", "--concurrency", "2", "--lanes", "3")
+        done = emphasis("run", *self.SMALL, *options)
         (spec,) = documents(done)
         assert (spec["concurrency"], spec["lanes"]) == (2, 3)
         assert spec["sampler"] == "tpe"
