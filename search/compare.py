@@ -43,7 +43,7 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 # What does not change what is found.
-_OF_NO_ACCOUNT = ("concurrency", "resources", "max_failure_rate", "max_retries", "download", "data_dir")
+_OF_NO_ACCOUNT = ("concurrency", "lanes", "resources", "max_failure_rate", "max_retries", "download", "data_dir")
 SEARCHED, DEFAULTS, BASELINE = "searched", "defaults", "baseline"
 FORMATS = ("md", "csv", "json")
 

@@ -16,14 +16,16 @@ import torch
 
 from search.hyperparameters import supervision_with
 from search.machine import this_machine
-from search.machine import trials_at_once
+from search.packing import Packing
+from search.packing import lanes_fused
+from search.packing import packing
+from search.searched import searched_supervisions
 from search.spec import SweepSpec
 from search.spec import TrialCounts
 from search.store import Store
 from search.store import TrialState
 from search.task import TaskSettings
 from search.task import noise_of
-from spaces import ContinuousSpace
 from trainers.datasets import Dataset
 from trainers.errors import InvalidInput
 from trainers.recipes import training_task
@@ -49,15 +51,15 @@ class CostEstimate:
         dataset: Name of the dataset.
         noise_rate: The noise rate, as a text.
         trials: How many it runs, by phase.
-        concurrency: How many run at once.
-        seconds_per_trial: What one takes.
+        packing: How many run at once, and how many of them in one process.
+        seconds_per_trial: What one takes, beside the others of its process.
         source: Where that number comes from, as a phrase.
     """
 
     dataset: str
     noise_rate: str
     trials: TrialCounts
-    concurrency: int
+    packing: Packing
     seconds_per_trial: float
     source: str
 
@@ -65,19 +67,20 @@ class CostEstimate:
     def seconds(self) -> float:
         """The whole sweep's wall time, without the start of Ray and the figures."""
         fresh = self.trials.confirm + self.trials.baseline
-        rounds = math.ceil(self.trials.search / self.concurrency) + math.ceil(fresh / self.concurrency)
+        rounds = math.ceil(self.trials.search / self.packing.trials) + math.ceil(fresh / self.packing.trials)
         return rounds * self.seconds_per_trial
 
     def lines(self) -> list[str]:
         """The estimate as a user reads it."""
         from search.display import duration
 
-        trials = self.trials
+        trials, lanes = self.trials, self.packing.lanes
+        together = f", {lanes} in a process" if lanes > 1 else ""
         return [
             f"{self.dataset}, noise rate {self.noise_rate}",
             f"trials: {trials.total} = {trials.search} search + {trials.confirm} confirm "
             f"+ {trials.baseline} CCE baseline",
-            f"estimate: {duration(self.seconds)}, {self.concurrency} at once, "
+            f"estimate: {duration(self.seconds)}, {self.packing.trials} at once{together}, "
             f"{duration(self.seconds_per_trial)} a trial ({self.source})",
         ]
 
@@ -96,18 +99,19 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
         InvalidInput: The data or a setting cannot be used.
     """
     task = TaskSettings.of(spec, Path()).load(spec.download).task
+    packed = packing(spec, this_machine(), lanes_fused(spec, task))
     recorded = _recorded_seconds(spec, task, store)
     if recorded:
         seconds = median(recorded)
         source = f"median of {len(recorded)} recorded trial{'' if len(recorded) == 1 else 's'} like these"
     else:
-        seconds, steps = _timed_seconds(task, spec)
+        seconds, steps = _timed_seconds(task, spec, packed.lanes)
         source = f"from timing {steps} steps and an evaluation just now"
     return CostEstimate(
         dataset=task.dataset.name,
         noise_rate=spec.shown_noise_rate,
         trials=spec.number_of_trials(),
-        concurrency=trials_at_once(spec, this_machine()),
+        packing=packed,
         seconds_per_trial=seconds,
         source=source,
     )
@@ -147,6 +151,7 @@ def _same_work(spec: SweepSpec, task: TrainingTask, recorded: Mapping[str, Any])
         other.limit_train == spec.limit_train
         and other.hyperparameters.items() >= spec.hyperparameters.items()
         and (other.resources.cpus, other.resources.gpus) == resources
+        and other.lanes == spec.lanes
         and _work_of(work) == _work_of(task)
     )
 
@@ -155,20 +160,20 @@ def _work_of(task: TrainingTask) -> tuple[object, ...]:
     return task.iterations, task.batch_size, task.augmentation, task.precision, task.evaluate_every
 
 
-def _timed_seconds(task: TrainingTask, spec: SweepSpec) -> tuple[float, int]:
-    """Seconds of a whole trial, and how many steps were timed for it."""
+def _timed_seconds(task: TrainingTask, spec: SweepSpec, lanes: int) -> tuple[float, int]:
+    """Seconds of a whole trial beside the others of its process, and how many steps were timed for it."""
     part = _part_of(task)
-    searched = _searched(spec)
+    searched = searched_supervisions(spec)
     one, cce = searched[0], supervision_with("cce", {})
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, math.floor(spec.resources.cpus)))
     try:
         steps = 2
-        _train(task, part, cce, steps, spec)  # the first steps of a process are slow
-        plain = _train(task, part, cce, steps, spec)
+        _train(task, part, cce, steps, spec, lanes)  # the first steps of a process are slow
+        plain = _train(task, part, cce, steps, spec, lanes)
         timed = min(_MOST_TIMED_STEPS, max(2 * steps, round(_TIMED_SECONDS * steps / max(plain, 1e-6))))
-        few = _train(task, part, one, steps, spec)
-        many = _train(task, part, one, timed, spec)
+        few = _train(task, part, one, steps, spec, lanes)
+        many = _train(task, part, one, timed, spec, lanes)
     finally:
         torch.set_num_threads(threads)
     a_step = max(many - few, 0.0) / (_steps(one, timed) - _steps(one, steps))
@@ -181,32 +186,23 @@ def _timed_seconds(task: TrainingTask, spec: SweepSpec) -> tuple[float, int]:
     return once + stretches * task.iterations * a_step + evaluations * an_evaluation, timed
 
 
-def _searched(spec: SweepSpec) -> list[Supervision]:
-    """What the sweep trains: each cell of a grid, the middle of ranges."""
-    space = spec.searched_space
-    configurations = [space.centre()] if isinstance(space, ContinuousSpace) else space.grid() or []
-    return [
-        supervision_with(each.supervision, {**spec.fixed, **each.as_dict()})
-        for each in configurations
-        if each.supervision == spec.supervision
-    ]
-
-
 def _steps(supervision: Supervision, budget: int) -> int:
     """Optimiser steps of all stages of a supervision."""
     return sum(stage.iterations(budget) for stage in supervision.stages)
 
 
-def _train(task: TrainingTask, part: Dataset, supervision: Supervision, steps: int, spec: SweepSpec) -> float:
-    """Seconds of some steps and one evaluation on a part of the data."""
+def _train(
+    task: TrainingTask, part: Dataset, supervision: Supervision, steps: int, spec: SweepSpec, lanes: int
+) -> float:
+    """Seconds of some steps and one evaluation of each lane on a part of the data."""
     few = replace(task, dataset=part, iterations=steps, milestones=(), evaluate_every=steps)
     rate = spec.noise_rate if isinstance(spec.noise_rate, float) else None
     noise = noise_of(spec.noise_model, rate, spec.noise_file, spec.noise_column)
     labels = noise.draw(part.y_train, part.num_classes, 0, intact=part.intact_train)
-    lane = Lane("timing", supervision, labels, seed=0)
     started = time.perf_counter()
-    (result,) = train(few, [lane])
-    return result.seconds or time.perf_counter() - started  # without the set-up, unless it diverged
+    results = train(few, [Lane(f"timing-{seed}", supervision, labels, seed) for seed in range(lanes)], at_once=lanes)
+    took = time.perf_counter() - started
+    return results[0].seconds or took if lanes == 1 else took  # without the set-up, unless it diverged
 
 
 def _part_of(task: TrainingTask) -> Dataset:

@@ -84,15 +84,23 @@ def _errors(
                 "Give less of one of them, or run on a cluster that has such a node.",
             )
         )
-    elif spec.concurrency is not None and "concurrency" not in unread and spec.concurrency > room:
-        errors.append(
-            FieldError(
-                "concurrency",
-                spec.concurrency,
-                f"{called} has room for {room} trials of {counted} at once",
-                f"Give {room} or less, or fewer resources a trial.",
+    elif spec.concurrency is not None and unread.isdisjoint(("concurrency", "lanes")):
+        # Here nothing is known of the network. Whether an engine would fuse its lanes is not guessed: trials that have
+        # no process of their own are accepted where their number of lanes is given.
+        lanes = spec.lanes or 1
+        most = room * lanes
+        if spec.concurrency > most:
+            each = f"trials of {counted}" if lanes == 1 else f"processes of {lanes} trials and {counted}"
+            fewer = "fewer resources a trial"
+            other = f"{fewer}, or more lanes a process" if spec.resources.gpus else f"or {fewer}"
+            errors.append(
+                FieldError(
+                    "concurrency",
+                    spec.concurrency,
+                    f"{called} has room for {room} {each} at once",
+                    f"Give {most} or less, {other}.",
+                )
             )
-        )
     return tuple(errors)
 
 

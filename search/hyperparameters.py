@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TRAINING_FIELDS = ("weight_decay", "dropout", "learning_rate")
 """Training fields that a space may search beside the hyper-parameters of a supervision (Table 6 of the paper)."""
 
+TASK_FIELDS = ("dropout",)
+"""Those of them that lanes which are trained together have in common; the others each has of its own."""
+
 SPEC_FIELDS = ("transform", "normalise")
 """Hyper-parameters of GR that are fields of a sweep."""
 

@@ -1,18 +1,11 @@
-"""What this machine has, and how many trials fit onto what there is."""
+"""What this machine has."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from search.cluster_resources import ClusterResources
 from search.cluster_resources import Nodes
-
-if TYPE_CHECKING:
-    from search.spec import SweepSpec
-
-# Every trial at once may bring a node that somebody pays for, and a sampler learns nothing from those that still run.
-_MOST_BY_GROWTH = 16
 
 
 def cores() -> int:
@@ -26,16 +19,3 @@ def this_machine() -> ClusterResources:
     import torch
 
     return ClusterResources((Nodes(float(cores()), float(torch.cuda.device_count())),))
-
-
-def trials_at_once(spec: SweepSpec, resources: ClusterResources) -> int:
-    """How many trials of a sweep run at once: as asked, or as many as fit; at least one.
-
-    Args:
-        spec: The sweep.
-        resources: Of the Ray that runs it.
-    """
-    if spec.concurrency is not None:
-        return spec.concurrency
-    asked = spec.resources.cpus, spec.resources.gpus
-    return max(1, resources.room(*asked), min(resources.room_when_grown(*asked), _MOST_BY_GROWTH))

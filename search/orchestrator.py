@@ -44,12 +44,14 @@ from search.leaderboard import LeaderboardRow
 from search.leaderboard import best_so_far
 from search.leaderboard import leaderboard
 from search.machine import this_machine
-from search.machine import trials_at_once
 from search.naming import equations
 from search.objective import SearchObjective
 from search.owner import is_alive
 from search.owner import is_elsewhere
 from search.owner import this_process
+from search.packing import Packing
+from search.packing import lanes_fused
+from search.packing import packing
 from search.plan import Pause
 from search.plan import SweepPlan
 from search.preflight import check
@@ -412,7 +414,8 @@ class _Session:
                 resources = cluster.resources()
                 if self._alone:
                     check(run.spec, clusters=[resources])
-                run.concurrency = min(trials_at_once(run.spec, resources), max_trials or sys.maxsize)
+                fused = lanes_fused(run.spec, run.prepared.task)
+                run.packing = packing(run.spec, resources, fused, max_trials)
                 run.plan = run.planned()
                 run.tell("searching")
                 self._tune(run)
@@ -477,7 +480,8 @@ class _Session:
         tune_trials(
             run,
             TaskSettings.of(run.spec, self.home.checkpoints(run.sweep.id)),
-            concurrency=run.concurrency,
+            concurrency=run.packing.trials,
+            lanes=run.packing.lanes,
             resources=resources,
             notes=self.home.ray / f"{run.sweep.id}-{secrets.token_hex(3)}",
         )
@@ -539,7 +543,7 @@ class _SweepRun:
     waiting: Waiting
     plan: SweepPlan
     prepared: PreparedTask
-    concurrency: int = 1
+    packing = Packing(trials=1)
 
     def __init__(
         self,
@@ -577,7 +581,7 @@ class _SweepRun:
             self.sweep.id,
             self.spec,
             task.dataset.num_classes,
-            self.concurrency,
+            self.packing.trials,
             task.epochs,
             self._objective_after,
         )
@@ -613,6 +617,9 @@ class _SweepRun:
     def hand_out(self) -> Mapping[str, Any] | None:
         order: Mapping[str, Any] | None = self._guarded(self._hand_out, {})
         return order
+
+    def put_back(self, trial_id: str) -> None:
+        self.plan.put_back(self.plan.trial(trial_id))
 
     def take_start(self, trial_id: str) -> None:
         self._guarded(partial(self._start_attempt, trial_id), None)
@@ -659,6 +666,8 @@ class _SweepRun:
             "seed": trial.seed,
             "noise_seed": trial.noise_seed,
             "judged": self.plan.judges(trial),
+            # Who it is that kills the process of a pack shows at the last try, which is nobody else's.
+            "alone": self._deaths[trial.id, False] >= max(1, self.spec.max_retries),
         }
 
     def _start_attempt(self, trial_id: str) -> None:

@@ -270,11 +270,11 @@ class Confirm(_Section):
 
 
 class Resources(_Section):
-    """What one trial gets.
+    """What the process of a trial gets; lanes that are trained together share one.
 
     Args:
         cpus: CPU cores, > 0.
-        gpus: Whole GPUs, or an equal share 1/n of one (``0.5``, ``"1/3"``): n trials then run on it at once.
+        gpus: Whole GPUs, or an equal share 1/n of one (``0.5``, ``"1/3"``): n processes then share it.
     """
 
     cpus: Annotated[Number, Field(gt=0)] = 1.0
@@ -329,7 +329,9 @@ class SweepSpec(_Section):
             (`search.early_stopping`). What was given up is never recommended.
         confirm: Repetition of the best with fresh seeds.
         concurrency: Trials at once; None for as many as the resources allow.
-        resources: Of one trial.
+        lanes: Trials that one process trains together on its GPU; None for as many as the engine trains best at once: 8
+            where the network can be fused and the trials have a share of a GPU, else 1.
+        resources: Of one process: of a trial, or of the lanes that it trains together.
         seed: Of the sampler, noise, initialisation and everything else drawn.
         max_failure_rate: The sweep stops when more than this share of its trials fail, in (0, 1].
         max_retries: How often a trial is started again after its process died; lost nodes do not count.
@@ -359,6 +361,7 @@ class SweepSpec(_Section):
     early_stopping: EarlyStoppingRule = "none"
     confirm: Confirm = Confirm()
     concurrency: Positive | None = None
+    lanes: Positive | None = None
     resources: Resources = Resources()
     seed: Annotated[Whole, Field(ge=0)] = 0
     max_failure_rate: Annotated[Number, Field(gt=0, le=1)] = 0.5
@@ -718,6 +721,7 @@ REMEDIES: dict[str, str] = {
     "confirm.defaults": "Give true or false.",
     "confirm.seeds": "Give a whole number of fresh seeds; 0 leaves the confirmation out.",
     "concurrency": "Give how many trials may run at once, from 1 upwards, or leave it out.",
+    "lanes": "Give how many trials one process trains together, from 1 upwards, or leave it out.",
     "resources": "Give a mapping, e.g. resources: {cpus: 1, gpus: 0.5}.",
     "resources.cpus": "Give a number of CPU cores above 0, e.g. 1.",
     "resources.gpus": "Give a whole number of GPUs or an equal share of one, e.g. 1, 0.5 or '1/3'.",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -32,8 +36,10 @@ with no_collections():
     from ray.tune.schedulers import FIFOScheduler
     from ray.tune.search import Searcher
 
+    from search.pack import Answer
+    from search.pack import can_share_a_pack
+    from search.pack import run_pack
     from search.task import TaskSettings
-    from search.trial import run_trial
 
 _RESULT = "emphasis"
 _QUIET = ("ray.tune", "ray.train", "ray.data", "ray.air")
@@ -48,6 +54,9 @@ class TrialSource(Protocol):
 
     def hand_out(self) -> Mapping[str, Any] | None:
         """The next order, ``trial_id`` among its keys; None to wait for running trials, empty at the end."""
+
+    def put_back(self, trial_id: str) -> None:
+        """A trial that was handed out finds no place now; it is handed out again before any other."""
 
     def take_start(self, trial_id: str) -> None:
         """A trial that was handed out has found its place, and runs."""
@@ -67,35 +76,40 @@ def tune_trials(
     settings: TaskSettings,
     *,
     concurrency: int,
+    lanes: int = 1,
     resources: Mapping[str, float],
     notes: Path,
 ) -> None:
     """Run the source's trials until it has no more.
 
+    What is a trial to Ray Tune is a pack of ours: up to ``lanes`` trials that one process trains together. One that
+    ends is followed by the next while the others go on.
+
     Args:
         source: Hands out trials and takes in reports. Called from this thread alone.
         settings: What the trials share.
-        concurrency: Trials at once.
-        resources: Of one trial, e.g. ``{"CPU": 1}``.
+        concurrency: Trials at once, over all packs.
+        lanes: Trials of a pack, at most.
+        resources: Of one pack's process, e.g. ``{"CPU": 1}``.
         notes: Folder for Ray Tune's own notes, removed afterwards.
     """
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    bridge = _Bridge(source)
-    trainable = tune.with_resources(functools.partial(_trainable, settings=settings), dict(resources))
+    bridge = _Bridge(source, concurrency, lanes)
+    trainable = tune.with_resources(functools.partial(_trainable, settings=settings, lanes=lanes), dict(resources))
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=bridge,
             scheduler=_Stopping(bridge),
             num_samples=-1,
-            max_concurrent_trials=concurrency,
+            max_concurrent_trials=math.ceil(concurrency / lanes),
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=notes.name,
             storage_path=str(notes.parent),
-            callbacks=[_Events(source)],
+            callbacks=[_Events(bridge, source)],
             stop=_Stop(source),
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
@@ -108,40 +122,124 @@ def tune_trials(
             shutil.rmtree(notes)
 
 
-def _trainable(config: dict[str, Any], settings: TaskSettings) -> None:
-    run_trial(settings, config["order"], _report)
+# Of a pack's process: what the driver has said to the report that was made last.
+_answers: list[Answer] = []
 
 
-def _report(result: dict[str, Any]) -> None:
-    # As text: Tune flattens dicts.
-    tune.report({_RESULT: json.dumps(result)})
+def _trainable(config: dict[str, Any], settings: TaskSettings, lanes: int) -> None:
+    numbers = itertools.count(1)
+
+    def report(news: list[dict[str, Any]]) -> Answer:
+        _answers.clear()
+        # As text: Tune flattens dicts.
+        tune.report({_RESULT: json.dumps({"number": next(numbers), "news": news})})
+        return _answers[-1] if _answers else Answer()
+
+    run_pack(settings, config["orders"], lanes, report)
+
+
+def _take_answer(trainable: Any, answer: Answer) -> None:
+    _answers.append(answer)
+
+
+def _say(answer: Answer, trial: Any) -> None:
+    """Tell a pack's process before the report that it waits in returns.
+
+    No mailbox is needed, nor any waiting: an actor does what one caller tells it in the order in which it is told, and
+    Tune tells it to go on only once its scheduler has decided.
+    """
+    actor = trial.temporary_state.ray_actor
+    actor.execute.remote(functools.partial(_take_answer, answer=answer))
+
+
+@dataclass(slots=True)
+class _Pack:
+    """What one process was ordered to train, as far as its reports tell.
+
+    Args:
+        like: One of its orders: those that join it can share a pack with this one.
+        unended: Ids of its trials that have not ended, in the order in which they were handed out.
+        heard: The number of its last report.
+    """
+
+    like: Mapping[str, Any]
+    unended: list[str] = field(default_factory=list)
+    heard: int = 0
 
 
 class _Bridge(Searcher):  # type: ignore[misc]
-    """Ray Tune's way to ask for configurations. Its trial ids end here."""
+    """Ray Tune's way to ask for configurations. Its trials are packs, and their ids end here."""
 
-    def __init__(self, source: TrialSource) -> None:
+    def __init__(self, source: TrialSource, concurrency: int, lanes: int) -> None:
         super().__init__()
-        self._source = source
-        self._ids: dict[str, str] = {}
+        self._source, self._concurrency, self._lanes = source, concurrency, lanes
+        self._packs: dict[str, _Pack] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        order = self._source.hand_out()
-        if order is None:
+        first = self._source.hand_out()
+        if first is None:
             return None
-        if not order:
+        if not first:
             return Searcher.FINISHED
-        self._ids[trial_id] = order["trial_id"]
-        return {"order": dict(order)}
+        pack = self._packs[trial_id] = _Pack(first, [first["trial_id"]])
+        return {"orders": [dict(first), *self._more(pack)]}
 
-    def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Hand a report on; whether its trial is to be stopped."""
-        return self._source.take_report(self._ids[trial_id], json.loads(result[_RESULT]))
+    def _more(self, pack: _Pack) -> list[dict[str, Any]]:
+        """Orders for a pack, as many as it has room for and there are at this moment."""
+        orders = []
+        while len(pack.unended) < self._lanes and self._unended() < self._concurrency:
+            order = self._source.hand_out()
+            if not order:
+                break
+            if not can_share_a_pack(pack.like, order):
+                # For the next pack. The source keeps it meanwhile, so that it knows of all that has no process.
+                self._source.put_back(order["trial_id"])
+                break
+            pack.unended.append(order["trial_id"])
+            orders.append(dict(order))
+        return orders
+
+    def _unended(self) -> int:
+        return sum(len(pack.unended) for pack in self._packs.values())
+
+    def take_start(self, trial: Any) -> None:
+        """A pack has found its place."""
+        for ours in self._packs[trial.trial_id].unended:
+            self._source.take_start(ours)
+
+    def take_report(self, trial: Any, result: Mapping[str, Any]) -> bool:
+        """Hand a report on and answer it; whether the whole pack is to be stopped."""
+        pack, report = self._packs[trial.trial_id], json.loads(result[_RESULT])
+        if report["number"] <= pack.heard:  # Tune repeats the last one of a process that has nothing left to train
+            return False
+        pack.heard = report["number"]
+        stopped = []
+        for news in report["news"]:
+            ours = news["trial_id"]
+            stop = self._source.take_report(ours, news)
+            if stop and news["ending"] is None:
+                stopped.append(ours)
+            if (stop or news["ending"] is not None) and ours in pack.unended:
+                pack.unended.remove(ours)
+        orders = self._more(pack) if self._lanes > 1 else []
+        for order in orders:
+            self._source.take_start(order["trial_id"])
+        if stopped and not pack.unended:
+            return True
+        if stopped or orders:
+            _say(Answer(stopped, orders), trial)
+        return False
+
+    def take_death(self, trial: Any) -> None:
+        """A pack's process has died: none of its trials runs any more."""
+        pack, with_its_node = self._packs.pop(trial.trial_id), _was_lost_with_its_node(trial)
+        # Backwards, since each is handed out again before all others.
+        for ours in reversed(pack.unended):
+            self._source.take_death(ours, with_its_node)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        ours = self._ids.pop(trial_id)
-        if result is not None and _RESULT in result:
-            self._source.take_report(ours, json.loads(result[_RESULT]))
+        if not error:  # of which more is heard
+            del self._packs[trial_id]
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store is what survives."""
@@ -155,14 +253,14 @@ class _Bridge(Searcher):  # type: ignore[misc]
 
 
 class _Stopping(FIFOScheduler):  # type: ignore[misc]
-    """Trials begin in the order in which they are handed out, and end where the source says so."""
+    """Packs begin in the order in which they are handed out, and end where the source says so of all their trials."""
 
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        stop = self._bridge.take_report(trial.trial_id, result)
+        stop = self._bridge.take_report(trial, result)
         return str(FIFOScheduler.STOP if stop else FIFOScheduler.CONTINUE)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -176,25 +274,20 @@ class _Nothing:
 class _Events(tune.Callback):  # type: ignore[misc]
     """Hears what a searcher is not told."""
 
-    def __init__(self, source: TrialSource) -> None:
-        self._source = source
+    def __init__(self, bridge: _Bridge, source: TrialSource) -> None:
+        self._bridge, self._source = bridge, source
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._source.take_start(_ours(trial))
+        self._bridge.take_start(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._source.take_death(_ours(trial), _was_lost_with_its_node(trial))
+        self._bridge.take_death(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._source.look()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_Nothing, ())
-
-
-def _ours(trial: Any) -> str:
-    ours: str = trial.config["order"]["trial_id"]
-    return ours
 
 
 def _was_lost_with_its_node(trial: Any) -> bool:

@@ -42,7 +42,7 @@ _SHARED = (
     *("dataset", "noise_rate", "noise_model", "noise_file", "noise_column", "data_dir", "download", "limit_train"),
     *("trials", "confirm.top", "confirm.seeds", "seed", "objective", "backbone"),
     *("training.epochs", "training.learning_rate", "training.batch_size"),
-    *("concurrency", "resources.cpus", "resources.gpus"),
+    *("concurrency", "lanes", "resources.cpus", "resources.gpus"),
 )
 
 

@@ -138,14 +138,16 @@ class TestDryRun:
     SMALL = ("--dataset", "digits", "--epochs", "2", "--limit-train", "200", "--dry-run")
 
     def test_shows_full_spec_trial_count_and_a_timed_estimate(self, emphasis: Emphasis) -> None:
-        done = emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--trials", "5")
+        options = ("--noise-rate", "0.4", "--trials", "5", "--concurrency", "2", "--lanes", "3")
+        done = emphasis("run", *self.SMALL, *options)
         (spec,) = documents(done)
+        assert (spec["concurrency"], spec["lanes"]) == (2, 3)
         assert spec["sampler"] == "tpe"
         assert spec["backbone"] == "mlp"
         assert spec["training"]["epochs"] == 2
         assert spec["training"]["momentum"] == 0.9
         assert "# trials: 17 = 5 search + 9 confirm + 3 CCE baseline" in done.stdout
-        assert re.search(r"# estimate: .*from timing \d+ steps", done.stdout)
+        assert re.search(r"# estimate: .*, 2 at once, 2 in a process, .*from timing \d+ steps", done.stdout)
 
     def test_records_nothing(self, emphasis: Emphasis, store: Store) -> None:
         emphasis("run", *self.SMALL, "--noise-rate", "0.4")

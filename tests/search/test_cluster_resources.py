@@ -9,7 +9,8 @@ import pytest
 from search.cluster_resources import ClusterResources
 from search.cluster_resources import Nodes
 from search.cluster_resources import parse_may_grow_to
-from search.machine import trials_at_once
+from search.packing import Packing
+from search.packing import packing
 from search.spec import Resources
 from search.spec import SweepSpec
 from search.waiting import Waiting
@@ -87,7 +88,34 @@ def test_what_is_short_is_said(has: ClusterResources, cpus: float, gpus: float, 
 def test_trials_at_once_count_what_may_come_within_bounds(
     has: ClusterResources, fields: dict[str, object], at_once: int
 ) -> None:
-    assert trials_at_once(spec_of(**fields), has) == at_once
+    assert packing(spec_of(**fields), has) == Packing(at_once)
+
+
+FOUR_GPUS = ClusterResources((Nodes(16, gpus=4),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "max_trials", "trials", "lanes", "packs"),
+    [
+        ({"lanes": 3}, None, 12, 3, 4),
+        ({"lanes": 3, "concurrency": 7}, None, 7, 3, 3),
+        ({"lanes": 3, "concurrency": 2}, None, 2, 2, 1),
+        ({"lanes": 3}, 2, 2, 2, 1),
+        ({"lanes": 3}, 100, 12, 3, 4),
+        ({}, None, 32, 8, 4),
+        ({"resources": {"gpus": 0.5}}, None, 64, 8, 8),
+        # Processes first: each GPU has as few of them as are asked for.
+        ({"concurrency": 4}, None, 4, 1, 4),
+        ({"concurrency": 6}, None, 6, 2, 3),
+        ({}, 6, 6, 2, 3),
+    ],
+)
+def test_lanes_fill_up_the_processes_that_there_is_room_for(
+    fields: dict[str, object], max_trials: int | None, trials: int, lanes: int, packs: int
+) -> None:
+    spec = spec_of(**{"resources": {"gpus": 1}, **fields})
+    found = packing(spec, FOUR_GPUS, fused=8, max_trials=max_trials)
+    assert (found.trials, found.lanes, found.packs) == (trials, lanes, packs)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,15 @@ def test_more_trials_at_once_than_ray_has_room_for_are_refused(
     assert f"Give {room} or less" in error.remedy
 
 
+def test_lanes_make_room_for_more_trials_at_once_where_their_number_is_given() -> None:
+    fields: dict[str, Any] = {"resources": {"gpus": "1/2"}, "lanes": 3}
+    check(spec_of(concurrency=6, **fields), clusters=[ray_with(CPU=16, GPU=1)])
+    error = only_error(spec_of(concurrency=7, **fields), clusters=[ray_with(CPU=16, GPU=1)])
+    assert (error.field, error.value) == ("concurrency", 7)
+    assert error.problem == "Ray has room for 2 processes of 3 trials and 1 CPU and 1/2 GPU at once"
+    assert error.remedy == "Give 6 or less, fewer resources a trial, or more lanes a process."
+
+
 def test_a_missing_gpu_and_too_high_a_concurrency_are_said_at_once() -> None:
     spec = spec_of(resources={"cpus": 1, "gpus": 1}, concurrency=9)
     with pytest.raises(InvalidInput) as caught:

@@ -197,6 +197,7 @@ def test_dataset_and_noise_rate_are_enough() -> None:
         ({"confirm": {"top": 0}}, "confirm.top", 0, "must be above 0", "best configurations"),
         ({"confirm": {"seeds": -1}}, "confirm.seeds", -1, "must be 0 or more", "leaves the confirmation out"),
         ({"concurrency": 0}, "concurrency", 0, "must be above 0", "at once"),
+        ({"lanes": 0}, "lanes", 0, "must be above 0", "trains together"),
         ({"resources": {"cpus": 0}}, "resources.cpus", 0, "must be above 0", "e.g. 1"),
         ({"resources": {"gpus": 0.33}}, "resources.gpus", 0.33, "nor 1/n", "the nearest is 1/3"),
         ({"resources": {"gpus": 1.5}}, "resources.gpus", 1.5, "nor 1/n", "the nearest is 2"),

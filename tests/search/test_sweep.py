@@ -158,6 +158,25 @@ def test_a_killed_trial_is_tried_again_and_one_that_is_killed_too_often_fails_al
     assert third.objective is not None
 
 
+@pytest.mark.long
+def test_a_killed_pack_is_trained_again_but_for_what_had_ended_in_it(
+    tmp_path: Path, cluster: RayProcess, brake: Brake
+) -> None:
+    arguments = ("--dataset", "digits", "--noise-rate", "0.4", "--trials", "5", "--confirm-seeds", "0", *BRAKED)
+    arguments = (*arguments, "--epochs", "2", "--concurrency", "3", "--lanes", "3")
+    with DriverProcess(tmp_path, "run", *arguments, environment=joining(cluster)) as driver:
+        brake.wait_until_held()
+        brake.let(1)
+        driver.wait_for("| 1/5 trials")
+        kill_trial(brake)
+        brake.open()
+        assert driver.wait() == 0, driver.output
+    record = Record(Home(tmp_path))
+
+    assert_complete(record)
+    assert [trial.attempts for trial in record.trials] == [1, 2, 2, 2, 1]
+
+
 def kill_trial(brake: Brake) -> None:
     """SIGKILL the process of the trial that is held."""
     (process,) = brake.wait_until_held()
@@ -181,13 +200,14 @@ def test_a_sweep_of_which_every_trial_diverges_stops_with_the_reasons(tmp_path: 
     assert_nothing_runs(record)
 
 
+@pytest.mark.parametrize("lanes", ["1", pytest.param("3", marks=pytest.mark.long)])
 def test_a_hopeless_trial_is_stopped_early_and_the_best_is_of_the_whole_budget(
-    tmp_path: Path, cluster: RayProcess
+    tmp_path: Path, cluster: RayProcess, lanes: str
 ) -> None:
     # The paper's good setting first, and CCE's weights after it: they cannot pass it at half of the budget.
     space = "[{beta: 16, lam: 1}, {beta: 0, lam: 0}, {beta: 20, lam: 1}, {beta: 0, lam: 1}]"
     options = ("--space", space, "--epochs", "12", "--early-stopping", "asha", "--learning-rate", "0.05")
-    arguments = ("run", *SMALL, *options)
+    arguments = ("run", *SMALL, *options, "--lanes", lanes, "--concurrency", lanes)
     with DriverProcess(tmp_path, *arguments, environment=joining(cluster)) as driver:
         assert driver.wait() == 0, driver.output
 
@@ -212,12 +232,12 @@ def test_a_hopeless_trial_is_stopped_early_and_the_best_is_of_the_whole_budget(
     assert confirmed not in {trial.configuration for trial in stopped}
 
 
-def test_a_sweep_is_recorded_on_postgresql_and_done_even_where_no_figures_can_be_written(
+def test_a_sweep_of_packs_is_recorded_on_postgresql_and_done_even_where_no_figures_can_be_written(
     tmp_path: Path, cluster: RayProcess, postgresql_url: str
 ) -> None:
     (tmp_path / "figures").touch()  # in the way of their folder
     environment = joining(cluster, EMPHASIS_STORE_URL=postgresql_url)
-    arguments = ("run", *SMALL, "--epochs", "3")
+    arguments = ("run", *SMALL, "--epochs", "3", "--lanes", "3", "--concurrency", "3")
     with DriverProcess(tmp_path, *arguments, environment=environment) as driver:
         assert driver.wait() == 0, driver.output
         output = driver.output
@@ -225,6 +245,9 @@ def test_a_sweep_is_recorded_on_postgresql_and_done_even_where_no_figures_can_be
     record = Record(Home(tmp_path, postgresql_url))
     assert_complete(record)
     assert len(record.trials) == TRIALS
+    starts, ends = zip(*((trial.started_at, trial.finished_at) for trial in record.trials), strict=True)
+    # Each but the last is followed by one that begins before the others of its pack have ended.
+    assert [sum(start < end for start in starts) for end in ends] == [3, 4, 5, 6, 7, 8, 8, 8]
     assert "Recommended: beta = " in output
     assert "Warning: no figures" in output
     assert f"emphasis resume {record.sweep.id}` writes them" in (record.sweep.message or "")

@@ -198,6 +198,12 @@ export const ADVANCED = [
         hint: "Default: as many as the resources allow.",
         kind: "number",
       },
+      {
+        name: "lanes",
+        label: "Trials in a process",
+        hint: "That are trained together. Default: as suits its GPU.",
+        kind: "number",
+      },
       { name: "resources.cpus", label: "CPU cores of a trial", hint: "Default 1.", kind: "number" },
       {
         name: "resources.gpus",

@@ -1,0 +1,265 @@
+"""A pack of trials, as it runs inside a Ray actor: train and report them; knows nothing of stores or studies."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search.hyperparameters import TASK_FIELDS
+from search.hyperparameters import split
+from search.hyperparameters import supervision_with
+from search.task import PreparedTask
+from search.task import TaskSettings
+from trainers.engines.checkpoint import checkpoint_path
+from trainers.errors import EmphasisError
+from trainers.errors import InvalidInput
+from trainers.training import Checkpoints
+from trainers.training import Decision
+from trainers.training import Ending
+from trainers.training import EpochReport
+from trainers.training import Lane
+from trainers.training import LaneResult
+from trainers.training import TrainingTask
+from trainers.training import check_lanes
+from trainers.training import train
+
+# A report costs the driver about a millisecond of CPU time, an epoch of digits takes 20: reports carry all the epochs
+# since the last, and a pack whose epochs are long reports each.
+_SECONDS_BETWEEN_REPORTS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the driver has to say to a report.
+
+    Args:
+        stopped: Ids of the pack's trials that are not to go on; nobody waits for their endings.
+        orders: More trials, in the place of those that have ended.
+    """
+
+    stopped: Sequence[str] = ()
+    orders: Sequence[Mapping[str, Any]] = ()
+
+
+
+Report = Callable[[list[dict[str, Any]]], Answer]
+
+
+def run_pack(settings: TaskSettings, orders: Sequence[Mapping[str, Any]], lanes: int, report: Report) -> None:
+    """Train the ordered configurations, and those that come in their place, and report them.
+
+    Args:
+        settings: What the trials of the sweep share.
+        orders: Each with ``trial_id``, ``supervision``, ``hyperparameters`` (training fields among them take the place
+            of the sweep's), ``noise_rate``, ``seed``, ``noise_seed``, ``judged`` where it may be stopped after any
+            epoch that is evaluated, and ``alone``; any two `can_share_a_pack`.
+        lanes: How many are trained together, at most.
+        report: Takes a plain dict for each trial that there is news of, ``{"trial_id": ..., "epochs": [...], "labels":
+            {...}, "ending": None}``, the last of a trial with its ending; it returns once the driver has taken them in,
+            with its answer. It does not return where nothing of the pack is to go on. Whatever goes wrong with a trial
+            is its ending too, since the others, and the next of this process, may do better.
+    """
+    import torch
+
+    torch.set_num_threads(settings.cpus)
+    pack = _Pack(settings, orders, lanes, report)
+    while pack.has_work:
+        pack.train()
+
+
+def can_share_a_pack(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two orders can be of one pack: neither is to be trained alone, and they are of one task."""
+    first, second = one["hyperparameters"], other["hyperparameters"]
+    return not (one["alone"] or other["alone"]) and all(first.get(name) == second.get(name) for name in TASK_FIELDS)
+
+
+@dataclass(slots=True)
+class _Trial:
+    """An order whose lane is trained, with what was not yet reported of it."""
+
+    order: Mapping[str, Any]
+    labels: dict[str, Any]
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        trial_id: str = self.order["trial_id"]
+        return trial_id
+
+
+class _Pack:
+    """The trials of one process: those that wait for a lane, and those that have one."""
+
+    def __init__(
+        self, settings: TaskSettings, orders: Sequence[Mapping[str, Any]], lanes: int, report: Report
+    ) -> None:
+        self._settings, self._most_lanes, self._report = settings, lanes, report
+        self._checkpoints = Path(settings.checkpoints)
+        self._waiting = deque(orders)
+        self._training: dict[str, _Trial] = {}
+        self._stopped: set[str] = set()
+        self._notes: dict[str, str] = {}
+        self._reported_at = time.monotonic()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any trial waits for a lane."""
+        return bool(self._waiting)
+
+    def train(self) -> None:
+        """Train what waits, and all that takes the place of what has ended, until nothing is left or training fails."""
+        lanes: list[Lane] = []
+        while len(lanes) < self._most_lanes and (lane := self._next_lane()) is not None:
+            lanes.append(lane)
+        if not lanes:
+            return
+        try:
+            train(
+                self._task(self._training[lanes[0].id].order),
+                lanes,
+                self._on_epoch,
+                Checkpoints(self._checkpoints),
+                on_end=self._on_end,
+                refill=self._next_lane,
+                at_once=self._most_lanes,
+            )
+        except Exception as error:
+            self._go_on_after(error)
+
+    def _next_lane(self) -> Lane | None:
+        """The lane of the next trial that can be trained; those that cannot are reported on the way."""
+        while self._waiting:
+            order = self._waiting.popleft()
+            try:
+                lane, told = self._lane(order)
+            except Exception as error:
+                self._fail(_Trial(order, {}), error)
+            else:
+                self._training[lane.id] = _Trial(order, told)
+                return lane
+        return None
+
+    def _lane(self, order: Mapping[str, Any]) -> tuple[Lane, dict[str, Any]]:
+        """The lane of an order, and what is told of its labels."""
+        prepared = _prepared(self._settings)
+        labels, validation_labels = prepared.divided(prepared.labels(order["noise_rate"], order["noise_seed"]))
+        supervision = supervision_with(order["supervision"], order["hyperparameters"])
+        _, searched = split(order["hyperparameters"])
+        own = {name: value for name, value in searched.items() if name not in TASK_FIELDS}
+        lane = Lane(order["trial_id"], supervision, labels, order["seed"], validation_labels, **own)
+        check_lanes(self._task(order), [lane])
+        return lane, {"noise_hash": labels.fingerprint, "realised_noise_rate": labels.realised_rate}
+
+    def _task(self, order: Mapping[str, Any]) -> TrainingTask:
+        _, searched = split(order["hyperparameters"])
+        shared = {name: value for name, value in searched.items() if name in TASK_FIELDS}
+        return replace(_prepared(self._settings).task, **shared)
+
+    def _on_epoch(self, epoch: EpochReport) -> Decision | None:
+        if epoch.lane_id not in self._stopped:
+            trial = self._training[epoch.lane_id]
+            trial.epochs.append({**asdict(epoch), "recorded_at": time.time()})
+            judged = trial.order["judged"] and epoch.evaluation is not None
+            if judged or time.monotonic() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
+                self._send()
+        return Decision.STOP if epoch.lane_id in self._stopped else None
+
+    def _on_end(self, result: LaneResult) -> None:
+        trial = self._training.pop(result.lane_id)
+        if trial.id in self._stopped:
+            return
+        ending = _ending(result)
+        if not ending["reason"]:
+            notes = (self._notes.get(trial.id), _prepared(self._settings).undecodable_note())
+            ending["reason"] = "\n".join(note for note in notes if note) or None
+        self._send(trial, ending)
+
+    def _fail(self, trial: _Trial, error: Exception) -> None:
+        known = isinstance(error, EmphasisError)
+        said = [str(error) if known else f"{type(error).__name__}: {error}", self._notes.get(trial.id)]
+        reason = "\n".join(text for text in said if text)
+        detail = "" if known else traceback.format_exc(limit=-8)
+        self._send(trial, {"state": "failed", "reason": reason, "detail": detail})
+
+    def _send(self, ended: _Trial | None = None, ending: dict[str, Any] | None = None) -> None:
+        """Report all epochs that were not yet, and the ending of a trial that has one."""
+        news: list[tuple[_Trial, dict[str, Any] | None]] = [
+            (trial, None) for trial in self._training.values() if trial.epochs
+        ]
+        if ended is not None:
+            news.append((ended, ending))
+        parts = [
+            {"trial_id": trial.id, "epochs": trial.epochs, "labels": trial.labels, "ending": its_ending}
+            for trial, its_ending in news
+        ]
+        for trial, _ in news:
+            trial.epochs = []
+        answer = self._report(parts)
+        self._reported_at = time.monotonic()
+        self._stopped |= set(answer.stopped)
+        self._waiting += answer.orders
+
+    def _go_on_after(self, error: Exception) -> None:
+        """Have the trials that an error has left untrained train again, from their checkpoints; or fail the last one.
+
+        What ended the training of several lanes may be the doing of one of them, or of their being together: they are
+        trained one by one from then on, so that it fails the one that it belongs to.
+        """
+        left = [trial for trial in self._training.values() if trial.id not in self._stopped]
+        self._training.clear()
+        if not self._removed_damaged(left, error):
+            if len(left) == 1:
+                self._fail(left[0], error)
+                return
+            self._most_lanes = 1
+            for trial in left:
+                together = f"{len(left)} trials that were trained together ended with"
+                self._notes[trial.id] = f"trained alone, since {together} {type(error).__name__}: {error}"
+        self._waiting.extendleft(trial.order for trial in reversed(left))
+
+    def _removed_damaged(self, trials: Sequence[_Trial], error: Exception) -> bool:
+        """Whether it was checkpoints that could not be used, which are gone now: those trials start over."""
+        if not isinstance(error, InvalidInput) or {problem.field for problem in error.errors} != {"checkpoint"}:
+            return False
+        # Cut off by a full disk, or written by another release: it saves time and decides nothing.
+        named = {problem.value for problem in error.errors}
+        paths = [path for trial in trials if str(path := checkpoint_path(self._checkpoints, trial.id)) in named]
+        with suppress(OSError):
+            for path in paths:
+                path.unlink()
+            return bool(paths)
+        return False
+
+
+def _ending(result: LaneResult) -> dict[str, Any]:
+    done = result.ending is Ending.COMPLETED and result.final is not None
+    return {
+        "state": "done" if done else "failed",
+        "reason": result.reason or None,
+        "final": asdict(result.final) if result.final else None,
+        "best": asdict(result.best) if result.best else None,
+        "seconds": result.seconds,
+    }
+
+
+_prepared_tasks: dict[str, PreparedTask] = {}
+
+
+def _prepared(settings: TaskSettings) -> PreparedTask:
+    """The task of this process: an actor trains many trials of one sweep on data that is loaded once."""
+    key = repr(settings)
+    if key not in _prepared_tasks:
+        _prepared_tasks.clear()
+        _prepared_tasks[key] = settings.load()
+    return _prepared_tasks[key]

@@ -1,0 +1,266 @@
+"""How the trials of a sweep are packed into processes: real store, plan and training, with a stand-in for Ray Tune.
+
+Of Tune there is what it passes on, in the order in which it does; the processes of packs are calls in this thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from search import tuning
+from search.home import Home
+from search.interruption import Interruption
+from search.orchestrator import _SweepRun
+from search.owner import this_process
+from search.packing import Packing
+from search.packing import lanes_fused
+from search.spec import parse_specs
+from search.store import Store
+from search.store import TrialRecord
+from search.store import TrialState
+from search.submission import record_sweep
+from search.task import TaskSettings
+
+EPOCHS = 2
+
+
+class Killed(BaseException):
+    """As a SIGKILL: nothing of the process runs afterwards."""
+
+
+class Process:
+    """A trial of Ray, and the handle to the actor that runs it."""
+
+    error_file = None
+
+    def __init__(self, number: int, config: dict[str, Any]) -> None:
+        self.trial_id, self.config = f"ray-{number}", config
+        self.temporary_state = SimpleNamespace(ray_actor=SimpleNamespace(execute=SimpleNamespace(remote=self._execute)))
+
+    def _execute(self, action: Callable[[Any], None]) -> None:
+        action(self)
+
+
+class PackedSweep:
+    """A sweep whose packs are run one after the other."""
+
+    def __init__(self, home: Path, store: Store, monkeypatch: pytest.MonkeyPatch, lanes: int, **fields: Any) -> None:
+        self._monkeypatch, self._store = monkeypatch, store
+        monkeypatch.setattr("search.pack._SECONDS_BETWEEN_REPORTS", 1e9)  # but for endings, and epochs that are judged
+        given = {"dataset": "digits", "noise_rate": 0.4, "limit_train": 400, "confirm": {"seeds": 0}}
+        (spec,) = parse_specs({**given, "training": {"epochs": EPOCHS}, **fields})
+        prepared = TaskSettings.of(spec, home).load()
+        sweep = record_sweep(store, spec, prepared, attended=True)
+        lease = store.claim_sweep(sweep.id, this_process(), is_alive=lambda name, seen: True).lease
+        session: Any = SimpleNamespace(home=Home(home), recorder=SimpleNamespace(notify=lambda sweep_id: None))
+        self.run = _SweepRun(session, store.fenced(lease), sweep, lambda status: None, Interruption())
+        self.run.take_spec(spec, prepared)
+        self.run.cluster = SimpleNamespace(loss=lambda: None)  # type: ignore[assignment]
+        self.run.packing = Packing(spec.concurrency or lanes, lanes)
+        self.run.plan = self.run.planned()
+        self._settings = TaskSettings.of(spec, Home(home).checkpoints(sweep.id))
+        self._lanes, self._number = lanes, 0
+        self.bridge = tuning._Bridge(self.run, self.run.packing.trials, lanes)
+        self._scheduler, self._events = tuning._Stopping(self.bridge), tuning._Events(self.bridge, self.run)
+        self.at_once: list[int] = []
+
+    def suggest(self) -> Process | None:
+        """The next pack, which has found its place; None where there is none now."""
+        self._number += 1
+        config = self.bridge.suggest(f"ray-{self._number}")
+        if not isinstance(config, dict):
+            return None
+        process = Process(self._number, config)
+        self._events.on_trial_start(0, [], process)
+        return process
+
+    def train(self, process: Process, kill_when: Callable[[], bool] = lambda: False) -> None:
+        """Run a pack as Tune does, to its end or until it is to be killed: looked at after each report."""
+        last: dict[str, Any] = {}
+
+        def report(metrics: dict[str, Any]) -> None:
+            last.update(metrics)
+            self.at_once.append(self.running())
+            decision = self._scheduler.on_trial_result(None, process, metrics)
+            if kill_when():
+                raise Killed
+            if decision == tuning.FIFOScheduler.STOP:
+                raise SystemExit
+
+        self._monkeypatch.setattr(tuning.tune, "report", report)
+        try:
+            tuning._trainable(process.config, self._settings, self._lanes)
+            self._scheduler.on_trial_result(None, process, last)
+        except SystemExit:
+            pass
+        except Killed:
+            self.kill(process)
+            return
+        self.bridge.on_trial_complete(process.trial_id, result=last)
+
+    def kill(self, process: Process) -> None:
+        """Take in that a process has died."""
+        self.bridge.on_trial_complete(process.trial_id, error=True)
+        self._events.on_trial_error(0, [], process)
+
+    def finish(self) -> list[list[str]]:
+        """Run packs until there are no more; the trials that each began with."""
+        packs = []
+        while (process := self.suggest()) is not None:
+            packs.append(ordered(process))
+            self.train(process)
+        self.run.raise_if_failed()
+        return packs
+
+    def running(self) -> int:
+        return sum(trial.state is TrialState.RUNNING for trial in self.trials)
+
+    @property
+    def trials(self) -> list[TrialRecord]:
+        return self._store.trials(self.run.sweep.id)
+
+
+def ordered(process: Process) -> list[str]:
+    return [order["trial_id"] for order in process.config["orders"]]
+
+
+@pytest.fixture
+def packed(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., PackedSweep]]:
+    yield lambda lanes, **fields: PackedSweep(tmp_path, store, monkeypatch, lanes, **fields)
+    tuning._answers.clear()
+
+
+def test_one_process_trains_all_trials_of_a_sweep_each_once_and_is_kept_full(
+    packed: Callable[..., PackedSweep],
+) -> None:
+    sweep = packed(3, trials=6, confirm={"top": 1, "seeds": 2})
+
+    (pack,) = sweep.finish()
+
+    assert pack == [trial.id for trial in sweep.trials[:3]]
+    # 6 of the search, 2 of CCE, 2 that confirm the best.
+    assert [(trial.state, trial.attempts) for trial in sweep.trials] == [(TrialState.DONE, 1)] * 10
+    # One report an ending, and whenever one came three were running, but for the last two.
+    assert [sweep.at_once.count(lanes) for lanes in (1, 2, 3)] == [1, 1, 8]
+
+
+def test_a_pack_of_one_is_given_no_more(packed: Callable[..., PackedSweep]) -> None:
+    sweep = packed(1, trials=3)
+
+    packs = sweep.finish()
+
+    assert packs == [[trial.id] for trial in sweep.trials]
+    assert set(sweep.at_once) == {1}
+
+
+def test_suggestions_that_are_handed_out_at_once_are_distinct_and_never_more_than_the_trials_at_once(
+    packed: Callable[..., PackedSweep],
+) -> None:
+    sweep = packed(4, trials=20, concurrency=6, sampler="tpe")
+
+    first, second = sweep.suggest(), sweep.suggest()
+
+    assert first is not None
+    assert second is not None
+    assert [len(ordered(first)), len(ordered(second))] == [4, 2]
+    values = {tuple(order["hyperparameters"].items()) for each in (first, second) for order in each.config["orders"]}
+    assert len(values) == 6
+    # The model waits for twice as many results as there are trials at once.
+    assert sweep.run.plan._sampler._study.sampler._n_startup_trials == 12  # type: ignore[attr-defined]
+
+
+def test_a_killed_process_puts_its_unended_trials_back_in_their_order(packed: Callable[..., PackedSweep]) -> None:
+    sweep = packed(3, trials=5)
+    process = sweep.suggest()
+    assert process is not None
+
+    sweep.train(process, kill_when=lambda: sum(trial.state.finished for trial in sweep.trials) == 1)
+    states = [trial.state for trial in sweep.trials]
+    packs = sweep.finish()
+
+    assert states == [TrialState.DONE, *[TrialState.WAITING] * 3]
+    assert packs == [[trial.id for trial in sweep.trials[1:4]]]
+    assert [trial.attempts for trial in sweep.trials] == [1, 2, 2, 2, 1]
+    assert {trial.state for trial in sweep.trials} == {TrialState.DONE}
+
+
+def test_what_kills_a_process_is_found_by_a_last_try_alone(packed: Callable[..., PackedSweep]) -> None:
+    sweep = packed(3, trials=4, max_retries=2)
+    packs = []
+    while (process := sweep.suggest()) is not None:
+        packs.append(ordered(process))
+        deadly = sweep.trials[1].id
+        if deadly in packs[-1]:
+            sweep.kill(process)
+        else:
+            sweep.train(process)
+    sweep.run.raise_if_failed()
+
+    first, second, third, fourth = [trial.id for trial in sweep.trials]
+    assert packs == [[first, second, third], [first, second, third], [first], [second], [third], [fourth]]
+    done, failed = TrialState.DONE, TrialState.FAILED
+    assert [trial.state for trial in sweep.trials] == [done, failed, done, done]
+
+
+@pytest.mark.parametrize(("lanes", "packs"), [(3, 1), (1, 4)])
+def test_a_lane_that_is_stopped_early_leaves_the_others_running(
+    packed: Callable[..., PackedSweep], lanes: int, packs: int
+) -> None:
+    # The paper's good setting first, and CCE's weights after it: they cannot pass it at half of the budget.
+    space = [{"beta": 16, "lam": 1}, {"beta": 0, "lam": 0}, {"beta": 20, "lam": 1}, {"beta": 0, "lam": 1}]
+    fields = {"limit_train": None, "training": {"epochs": 12, "learning_rate": 0.05}, "early_stopping": "asha"}
+    sweep = packed(lanes, space=space, **fields)
+
+    assert len(sweep.finish()) == packs
+    states = [trial.state for trial in sweep.trials]
+    assert (states[0], states[1], states[3]) == (TrialState.DONE, TrialState.PRUNED, TrialState.PRUNED)
+    for trial in sweep.trials:
+        epochs = len(sweep.run.store.epochs(trial.id))
+        assert trial.attempts == 1
+        assert (epochs < 12) == (trial.state is TrialState.PRUNED)
+        if epochs < 12:
+            assert trial.reason == f"stopped early by asha after epoch {epochs}"
+
+
+def test_trials_that_differ_in_the_task_are_left_for_the_next_pack(packed: Callable[..., PackedSweep]) -> None:
+    space = [{"q": 0.5, "dropout": rate, "learning_rate": 0.02 + rate / 100} for rate in (0.1, 0.1001)]
+    space += [{"q": q, "dropout": 0.1, "learning_rate": 0.01 * q} for q in (0.7, 0.8, 0.9)]
+    sweep = packed(3, supervision="gce", space=space)
+
+    process = sweep.suggest()
+    assert process is not None
+    # Whatever happens now, the plan knows of the trial that was left: a sweep that is taken up begins with it.
+    later = sweep.run.planned().next()
+    assert isinstance(later, TrialRecord)
+    left = [trial for trial in sweep.trials if trial.state is TrialState.WAITING]
+    sweep.train(process)
+    packs = [ordered(process), *sweep.finish()]
+
+    first, second, *others = [trial.id for trial in sweep.trials]
+    assert [trial.id for trial in left] == [second]
+    assert packs == [[first], [second], others]
+    assert [(trial.state, trial.attempts) for trial in sweep.trials] == [(TrialState.DONE, 1)] * 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "lanes"),
+    [
+        ({}, 8),
+        ({"supervision": "gce", "space": [{"q": 0.7, "learning_rate": 0.1}]}, 8),
+        ({"supervision": "gce", "space": [{"q": 0.7, "dropout": 0.1}]}, 1),
+    ],
+)
+def test_as_many_lanes_as_the_engine_trains_best_share_a_process_unless_their_tasks_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], lanes: int
+) -> None:
+    (spec,) = parse_specs({"dataset": "digits", "noise_rate": 0.4, **fields})
+    task = TaskSettings.of(spec, tmp_path).load().task
+    assert lanes_fused(spec, task) == 1
+    monkeypatch.setattr("trainers.training.lanes_at_once", lambda task, supervision: 8)
+    assert lanes_fused(spec, task) == lanes
