@@ -102,7 +102,8 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
     packed = packing(spec, this_machine(), lanes_fused(spec, task))
     recorded = _recorded_seconds(spec, task, store)
     if recorded:
-        seconds = median(recorded)
+        # A lane's seconds are its share of those of its process.
+        seconds = packed.lanes * median(recorded)
         source = f"median of {len(recorded)} recorded trial{'' if len(recorded) == 1 else 's'} like these"
     else:
         seconds, steps = _timed_seconds(task, spec, packed.lanes)
@@ -202,7 +203,7 @@ def _train(
     started = time.perf_counter()
     results = train(few, [Lane(f"timing-{seed}", supervision, labels, seed) for seed in range(lanes)], at_once=lanes)
     took = time.perf_counter() - started
-    return results[0].seconds or took if lanes == 1 else took  # without the set-up, unless it diverged
+    return lanes * results[0].seconds or took  # without the set-up, unless it diverged
 
 
 def _part_of(task: TrainingTask) -> Dataset:

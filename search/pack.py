@@ -52,7 +52,6 @@ class Answer:
     orders: Sequence[Mapping[str, Any]] = ()
 
 
-
 Report = Callable[[list[dict[str, Any]]], Answer]
 
 

@@ -239,7 +239,8 @@ class EpochReport:
         train_loss: Mean loss over the epoch's batches, in train mode, augmented.
         learning_rate: Of the epoch's last step.
         evaluation: Accuracies, where the epoch was evaluated.
-        seconds: Time spent training and evaluating the lane so far, over all its attempts.
+        seconds: Time spent training and evaluating the lane so far, over all its attempts: of lanes that are trained
+            at once its share.
         running: Accuracies of the epoch's own batches; None in reports of earlier releases.
     """
 

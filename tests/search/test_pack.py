@@ -8,24 +8,17 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from greenlet import greenlet
 
 from search.pack import Answer
 from search.pack import run_pack
 from search.task import TaskSettings
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.noise import make_noise_model
-from trainers.training import Checkpoints
-from trainers.training import Decision
-from trainers.training import Lane
-from trainers.training import OnEnd
-from trainers.training import OnEpoch
-from trainers.training import Refill
-from trainers.training import TrainingTask
 from trainers.training import train
 
 EPOCHS = 4
@@ -247,42 +240,13 @@ def test_a_trial_that_was_cut_off_is_run_again_to_the_same_result_and_reports_al
     assert ending_of(again)["final"] == ending_of(whole)["final"]
 
 
-def train_in_lockstep(
-    task: TrainingTask,
-    lanes: Sequence[Lane],
-    on_epoch: OnEpoch,
-    checkpoints: Checkpoints,
-    *,
-    on_end: OnEnd,
-    refill: Refill,
-    at_once: int,
-) -> None:
-    """Call back as an engine does that trains an epoch of each lane in turn, with the numbers of one that does not."""
-
-    def start(lane: Lane) -> greenlet:
-        engine = greenlet.getcurrent()
-        return greenlet(lambda _: train(task, [lane], engine.switch, checkpoints)[0])
-
-    running, waiting = [], list(lanes)
-    while True:
-        while len(running) < at_once and (lane := waiting.pop(0) if waiting else refill()) is not None:
-            running.append(start(lane))
-        if not running:
-            return
-        for each in list(running):
-            told = each.switch(None)
-            if not each.dead and on_epoch(told) is Decision.STOP:
-                told = each.switch(Decision.STOP)
-            if each.dead:
-                running.remove(each)
-                on_end(told)
-
-
-@pytest.fixture(params=["one by one", "in lockstep"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each way in which engines train the lanes of a pack."""
-    if request.param == "in lockstep":
-        monkeypatch.setattr("search.pack.train", train_in_lockstep)
+@pytest.fixture(params=["one by one", "fused"])
+def either(request: pytest.FixtureRequest, settings: TaskSettings, monkeypatch: pytest.MonkeyPatch) -> TaskSettings:
+    """Each way in which engines train the lanes of a pack; fused ones are of a network that can be."""
+    if request.param == "one by one":
+        return settings
+    monkeypatch.setattr("search.pack.train", partial(train, engine="fused"))
+    return replace(settings, backbone="resnet20", limit_train=60)
 
 
 def orders(*numbers: int, **others: Any) -> list[dict[str, Any]]:
@@ -293,19 +257,17 @@ def trials(*numbers: int) -> list[str]:
     return [f"sweep-{number:04}" for number in numbers]
 
 
-@pytest.mark.usefixtures("engine")
-def test_a_lane_that_has_ended_is_followed_by_the_next_until_there_is_none(settings: TaskSettings) -> None:
+def test_a_lane_that_has_ended_is_followed_by_the_next_until_there_is_none(either: TaskSettings) -> None:
     driver = Driver(orders(4, 5, 6))
 
-    run_pack(settings, orders(1, 2, 3), 3, driver.report)
+    run_pack(either, orders(1, 2, 3), 3, driver.report)
 
     assert driver.endings() == dict.fromkeys(trials(1, 2, 3, 4, 5, 6), "done")
     for trial_id in driver.endings():
         assert driver.epochs(trial_id) == list(range(1, EPOCHS + 1))
 
 
-@pytest.mark.usefixtures("engine")
-def test_the_trials_of_a_pack_end_as_they_do_alone(settings: TaskSettings, tmp_path: Path) -> None:
+def test_the_trials_of_a_pack_end_as_they_do_alone(either: TaskSettings, tmp_path: Path) -> None:
     own = [
         {"hyperparameters": {"q": 0.7, "learning_rate": 0.007}},
         {"hyperparameters": {"q": 0.3, "weight_decay": 0.05}, "noise_seed": 9, "noise_rate": 0.2},
@@ -313,11 +275,11 @@ def test_the_trials_of_a_pack_end_as_they_do_alone(settings: TaskSettings, tmp_p
     ]
     ordered = [order(**{"trial_id": f"sweep-{n}", "supervision": "gce", **each}) for n, each in enumerate(own)]
     together = Driver()
-    run_pack(settings, ordered, 3, together.report)
+    run_pack(either, ordered, 3, together.report)
 
     for each in ordered:
         alone = Driver()
-        run_pack(replace(settings, checkpoints=str(tmp_path / "alone")), [each], 1, alone.report)
+        run_pack(replace(either, checkpoints=str(tmp_path / "alone")), [each], 1, alone.report)
         said = [
             (part[-1]["labels"], part[-1]["ending"]["final"])
             for part in (alone.of(each["trial_id"]), together.of(each["trial_id"]))
@@ -326,13 +288,12 @@ def test_the_trials_of_a_pack_end_as_they_do_alone(settings: TaskSettings, tmp_p
     assert together.of("sweep-0")[0]["epochs"][0]["learning_rate"] == pytest.approx(0.007)
 
 
-@pytest.mark.usefixtures("engine")
 def test_a_judged_lane_is_stopped_at_the_epoch_that_it_is_stopped_for_and_the_others_go_on(
-    settings: TaskSettings,
+    either: TaskSettings,
 ) -> None:
     driver = Driver(orders(4), stop={"sweep-0002": 2})
 
-    run_pack(settings, orders(1, 2, 3, judged=True), 3, driver.report)
+    run_pack(either, orders(1, 2, 3, judged=True), 3, driver.report)
 
     assert driver.epochs("sweep-0002") == [1, 2]
     # Nobody asked for the ending of what was stopped.
@@ -352,39 +313,36 @@ def test_a_lane_that_is_stopped_while_another_reports_ends_with_its_next_epoch(s
     assert driver.endings() == dict.fromkeys(trials(1, 3), "done")
 
 
-@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(("seconds_between", "reports"), [(0.0, 3 * (EPOCHS + 1)), (1e9, 3)])
 def test_a_pack_reports_all_its_lanes_once_in_a_while(
-    settings: TaskSettings, monkeypatch: pytest.MonkeyPatch, seconds_between: float, reports: int
+    either: TaskSettings, monkeypatch: pytest.MonkeyPatch, seconds_between: float, reports: int
 ) -> None:
     monkeypatch.setattr("search.pack._SECONDS_BETWEEN_REPORTS", seconds_between)
     driver = Driver()
 
-    run_pack(settings, orders(1, 2, 3), 3, driver.report)
+    run_pack(either, orders(1, 2, 3), 3, driver.report)
 
     assert len(driver.reports) == reports
     assert [driver.epochs(trial_id) for trial_id in trials(1, 2, 3)] == [list(range(1, EPOCHS + 1))] * 3
 
 
-@pytest.mark.usefixtures("engine")
-def test_a_lane_that_cannot_be_trained_fails_alone(settings: TaskSettings) -> None:
+def test_a_lane_that_cannot_be_trained_fails_alone(either: TaskSettings) -> None:
     wrong = {"beta": -1.0, "lam": 0.5}
     driver = Driver(orders(5, hyperparameters=wrong) + orders(6))
 
-    run_pack(settings, [*orders(1), *orders(2, hyperparameters=wrong), *orders(3)], 3, driver.report)
+    run_pack(either, [*orders(1), *orders(2, hyperparameters=wrong), *orders(3)], 3, driver.report)
 
     assert driver.endings() == {**dict.fromkeys(trials(1, 3, 6), "done"), **dict.fromkeys(trials(2, 5), "failed")}
     assert "beta" in driver.of("sweep-0002")[-1]["ending"]["reason"]
 
 
-@pytest.mark.usefixtures("engine")
-def test_a_damaged_checkpoint_has_its_lane_alone_start_over(settings: TaskSettings) -> None:
-    damaged = checkpoint_path(Path(settings.checkpoints), "sweep-0002")
+def test_a_damaged_checkpoint_has_its_lane_alone_start_over(either: TaskSettings) -> None:
+    damaged = checkpoint_path(Path(either.checkpoints), "sweep-0002")
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"cut off")
     driver = Driver()
 
-    run_pack(settings, orders(1, 2, 3), 3, driver.report)
+    run_pack(either, orders(1, 2, 3), 3, driver.report)
 
     assert driver.endings() == dict.fromkeys(trials(1, 2, 3), "done")
     assert [part["ending"]["reason"] for news in driver.reports for part in news if part["ending"]] == [None] * 3

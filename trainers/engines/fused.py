@@ -144,6 +144,8 @@ class FusedTraining:
         self._predicted = torch.zeros_like(self._chosen)
         self._lost = torch.zeros(places, dtype=torch.bool, device=device)
         self._captured: Callable[[], object] | None = None
+        # Seconds of the epoch that went into it, which are no lane's.
+        self._capturing = 0.0
 
     def drawn(self, seed: int) -> CifarResNet:
         """A network as the solo engine draws it for a seed, on the CPU; the caller's generators are left alone."""
@@ -191,7 +193,8 @@ class FusedTraining:
             lane.take(mine, each_lost[: lane.steps, lane.place], self._running(lane.place, right, seen))
         if due := [lane for lane in lanes if lane.evaluation_due]:
             self._evaluate(due)
-        seconds = (time.perf_counter() - started) / len(lanes)
+        seconds = (time.perf_counter() - started - self._capturing) / len(lanes)
+        self._capturing = 0.0
         for lane in lanes:
             lane.seconds += seconds
 
@@ -219,8 +222,10 @@ class FusedTraining:
             self._run(count)
             return
         if self._captured is None:
+            started = time.perf_counter()
             state = [*self.network.state, self.rule.losses, self._lost, self._predicted]
             self._captured = captured(lambda: self._run(count), state, self.device)
+            self._capturing = time.perf_counter() - started
         self._captured()
 
     def _run(self, count: int) -> None:
