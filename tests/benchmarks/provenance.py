@@ -58,6 +58,12 @@ def cpu_model() -> str:
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 
+def processor_of(result: dict[str, Any]) -> str:
+    """The processor of a result file, with what decides which arithmetic is fast on it where the file says so."""
+    telling = [flag for flag in result.get("flags", ()) if "bf16" in flag][-1:]
+    return ", ".join([result["cpu"], *telling])
+
+
 def write_result(path: Path, content: dict[str, Any]) -> None:
     """Write JSON whose lists of records have one record a line; an interrupted write leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)

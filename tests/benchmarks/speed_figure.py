@@ -16,6 +16,7 @@ import matplotlib as mpl
 
 from tests.benchmarks.provenance import DOCS
 from tests.benchmarks.provenance import RESULTS
+from tests.benchmarks.provenance import processor_of
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -46,7 +47,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
             best = min(roofline["arithmetic_images_a_second"], roofline["fused_memory_images_a_second"])
             axis.axvline(best, color="0.35", linestyle="--", linewidth=1)
             axis.annotate(
-                f"at best: {best:.0f}",
+                f"at best in float32: {best:.0f}",
                 (best, 1),
                 xycoords=("data", "axes fraction"),
                 xytext=(-4, -2),
@@ -56,7 +57,8 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
                 fontsize=9,
                 color="0.35",
             )
-        axis.set_title(f"{result['cores']} cores, {result['cpu']}, {result['date'][:10]}", fontsize=10, loc="left")
+        title = f"{result['cores']} cores, {processor_of(result)}, {result['date'][:10]}"
+        axis.set_title(title, fontsize=9, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.12)
     axis.set_xlabel("images trained a second, ResNet-20, batch 128")

@@ -16,7 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from tests.benchmarks.provenance import RESULTS
+from tests.benchmarks.provenance import processor_of
+
 README = Path(__file__).parents[2] / "README.md"
 
 _BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -56,7 +58,7 @@ def training_throughput() -> str:
             low, high = side["quartiles"]
             ratio = side.get("ours_over_it")
             said = "" if ratio is None else f"**{ratio['median']:.2f} ×** ({_span(ratio['quartiles'], 2)})"
-            rows.append((result["cpu"], side["side"], f"{side['median']:.0f} ({low:.0f}–{high:.0f})", said))
+            rows.append((processor_of(result), side["side"], f"{side['median']:.0f} ({low:.0f}–{high:.0f})", said))
     return _table(("processor", "side", "images/s", "ours over it"), rows) + _origin(*files)
 
 
@@ -71,7 +73,7 @@ def roofline() -> str:
         ours = max(side["median"] for side in result["images_a_second"] if side["side"].startswith("trainers"))
         rows.append(
             (
-                result["cpu"],
+                processor_of(result),
                 f"{found['gigabytes_a_second']:.0f} GB/s",
                 f"{found['fp32_gigaflops']:.0f} GFLOP/s",
                 f"{found['arithmetic_images_a_second']:.0f}",
@@ -144,6 +146,21 @@ def gpu_shapes() -> str:
         found[record["form"]] = f"{record['ms_of_a_model_step'][1]:.3f}"
     rows = [(name, *(found.get(form, "") for form in (*forms, "floor"))) for name, found in shapes.items()]
     return _table(("convolution", *forms, "memory floor"), rows) + _origin(result)
+
+
+def gpu_norms() -> str:
+    """Norm, shortcut and ReLU by torch and by our kernels, microseconds of eight lanes, forward and backward."""
+    result = _read("gpu_norms.json")
+    forms = [form for form in result["ms_of_a_model_step"] if not form.startswith("our kernels, tiled")]
+    maps: dict[str, list[str]] = {}
+    for record in result["forms"]:
+        if record["form"] in forms and record["microseconds"] is not None:
+            name = f"{record['maps']}{' with shortcut' if record['shortcut'] else ''}, {record['layers']} ×"
+            said = f"{record['microseconds']:.0f}: {record['share_of_floor']:.0%} of the floor"
+            maps.setdefault(name, []).append(said)
+    rows = [(name, *found) for name, found in maps.items()]
+    rows.append(("ms of a model-step", *(f"**{result['ms_of_a_model_step'][form]:.2f}**" for form in forms)))
+    return _table(("maps of a lane", *forms), rows) + _origin(result)
 
 
 def gpu_accuracy() -> str:
@@ -303,6 +320,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "gpu-step": gpu_step,
     "gpu-forms": gpu_forms,
     "gpu-shapes": gpu_shapes,
+    "gpu-norms": gpu_norms,
     "gpu-accuracy": gpu_accuracy,
     "cpu-settings": cpu_settings,
     "default-sampler": default_sampler,

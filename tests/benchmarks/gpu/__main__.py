@@ -3,6 +3,7 @@
     python -m tests.benchmarks.gpu --dry-run
     python -m tests.benchmarks.gpu --part roofline
     python -m tests.benchmarks.gpu --part shapes --seconds 120
+    python -m tests.benchmarks.gpu --part norms --seconds 60
     python -m tests.benchmarks.gpu --part step --seconds 300
 
 Needs torch alone; torchvision makes the plain loop's transforms where it is there. Before anything is timed, every
@@ -25,7 +26,9 @@ from tests.benchmarks.gpu.device import chosen_device
 from tests.benchmarks.gpu.device import description
 from tests.benchmarks.gpu.device import prepare
 from tests.benchmarks.gpu.equality import check_equality
+from tests.benchmarks.gpu.norms import measure_norms
 from tests.benchmarks.gpu.report import REPLAY_TOLERANCE
+from tests.benchmarks.gpu.report import norms_table
 from tests.benchmarks.gpu.report import roofline_table
 from tests.benchmarks.gpu.report import rounded
 from tests.benchmarks.gpu.report import shapes_table
@@ -40,7 +43,7 @@ from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
 
-PARTS = ("roofline", "shapes", "step")
+PARTS = ("roofline", "shapes", "norms", "step")
 
 
 def main() -> None:
@@ -58,8 +61,8 @@ def main() -> None:
     problems: list[str] = []
     equality: dict[str, Any] = {}
     try:
-        # The part `step` does not use the compiled form of a convolution, and compiling every shape is long.
-        compiled = options.inductor and options.part != "step"
+        # The other parts do not use the compiled form of a convolution, and compiling every shape is long.
+        compiled = options.inductor and options.part in ("shapes", "all")
         equality = check_equality(device, 4, compiled, _say)
     except Exception as error:
         problems.append(f"equality: {type(error).__name__}: {error}")
@@ -104,6 +107,9 @@ def _measure(
     if part == "shapes":
         content = measure_shapes(setting, roofline, deadline, options.inductor)
         table = shapes_table(content["forms"])
+    elif part == "norms":
+        content = measure_norms(setting, roofline, deadline, options.inductor)
+        table = norms_table(content)
     else:
         content = measure_steps(setting, roofline, deadline, options.inductor)
         table = steps_table(content)
@@ -115,7 +121,7 @@ def _unexpected(part: str, content: dict[str, Any], options: argparse.Namespace)
     """Sides that failed in a dry run, where each has to run; on a device they are results like others."""
     if not options.dry_run:
         return []
-    records = content["rates"] if part == "roofline" else content["forms" if part == "shapes" else "sides"]
+    records = content["rates"] if part == "roofline" else content["forms" if part in ("shapes", "norms") else "sides"]
     doubtful = [
         f"{part}, {name}: replayed steps differ by {difference}"
         for name, difference in content.get("replay_differences", {}).items()

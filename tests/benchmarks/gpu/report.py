@@ -45,6 +45,21 @@ def shapes_table(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
+def norms_table(content: Record) -> str:
+    """A line a form of maps."""
+    lines = [f"{'maps':>12}  {'shortcut':>8}  {'form':>12}  {'us':>8}  {'of floor':>8}  {'largest error':>13}"]
+    for record in content["forms"]:
+        if record["microseconds"] is not None:
+            error = "" if record["largest_error"] is None else f"{record['largest_error']:.1e}"
+            lines.append(
+                f"{record['maps']:>12}  {'yes' if record['shortcut'] else 'no':>8}  {record['form']:>12}"
+                f"  {record['microseconds']:8.1f}  {record['share_of_floor']:8.0%}  {error:>13}"
+            )
+        lines += _failure(record, "form")
+    totals = ", ".join(f"{form} {total:.3f}" for form, total in content["ms_of_a_model_step"].items())
+    return "\n".join([*lines, f"ms of a model-step: {totals}"])
+
+
 def steps_table(content: Record) -> str:
     """A line a side."""
     floor = content["floor"]
