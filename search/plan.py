@@ -8,6 +8,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from enum import Enum
+from itertools import product
 from statistics import fmean
 from typing import NoReturn
 
@@ -40,7 +41,7 @@ class Pause(Enum):
 
 
 class SweepPlan:
-    """Hands out the trials of a sweep, in three phases.
+    """Hands out the trials of a sweep, in three phases, which overlap where that decides nothing.
 
     Search: the sampler's configurations, each with ``repeats`` seeds, the same for all. Baseline: CCE with
     fresh seeds, and the supervision's defaults where that is asked for. Confirm: the best configurations of the
@@ -109,7 +110,8 @@ class SweepPlan:
         if self._waiting:
             return self._trials[self._waiting.pop(0)]
         if self._unfinished(Phase.SEARCH):
-            return Pause.WAIT
+            self._add_certain_confirmation()
+            return self._trials[self._waiting.pop(0)] if self._waiting else Pause.WAIT
         if self._spec.confirm.seeds:
             self._add_confirmation()
         if self._waiting:
@@ -225,9 +227,35 @@ class SweepPlan:
             # Seed by seed, so that a sweep that is interrupted has compared all candidates equally.
             for repeat in range(self._spec.confirm.seeds):
                 for index in chosen:
-                    first = self._trials[self._configurations[index][0]]
-                    configuration = _configuration_of(first)
-                    self._add(Phase.CONFIRM, index, repeat, configuration, dict(first.params))
+                    self._confirm(index, repeat)
+
+    def _add_certain_confirmation(self) -> None:
+        """Add one confirming trial that there will be, however what is left of the search turns out, if there is one.
+
+        Each configuration that is still trained can push at most one of the best so far out of those that are
+        confirmed; the others need not wait for it.
+        """
+        left = sum(self._may_be_confirmed(index) for index in self._configurations)
+        count = self._spec.confirm.top - left
+        if count <= 0 or all(self._objective(index) is None for index in self._configurations):
+            return
+        there = {(trial.configuration, trial.repeat) for trial in self._trials.values() if trial.phase is Phase.CONFIRM}
+        certain = self._best_configurations(count)
+        for repeat, index in product(range(self._spec.confirm.seeds), certain):
+            if (index, repeat) not in there:
+                self._confirm(index, repeat)
+                return
+
+    def _may_be_confirmed(self, index: int) -> bool:
+        """Whether a configuration's search has not ended, and might end well."""
+        trials = [self._trials[trial_id] for trial_id in self._configurations[index]]
+        states = {trial.state for trial in trials}
+        lost = not states.isdisjoint((TrialState.FAILED, TrialState.PRUNED))
+        return states != {TrialState.DONE} and not lost and trials[0].supervision == self._spec.supervision
+
+    def _confirm(self, index: int, repeat: int) -> None:
+        first = self._trials[self._configurations[index][0]]
+        self._add(Phase.CONFIRM, index, repeat, _configuration_of(first), dict(first.params))
 
     def _best_configurations(self, count: int) -> list[int]:
         """The configurations with the best mean objective in the search, best first; ties by number."""

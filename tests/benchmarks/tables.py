@@ -280,7 +280,7 @@ def early_stopping() -> str:
             (
                 name,
                 f"{_mean(row['cost_saved'] for row in mine):.0%}",
-                *(f"{100 * _mean(row['regret_mean'] for row in each):+.2f}" for each in by_surface),
+                *(f"{100 * _mean(row['regret_mean'] for row in each):+.2f}" if each else "" for each in by_surface),
                 f"{100 * _mean(row['regret_mean'] for row in mine):+.2f}",
                 f"{100 * max(row['regret_worst'] for row in mine):.1f}",
             )

@@ -292,6 +292,52 @@ def test_confirming_waits_for_the_last_of_the_search_but_the_baseline_does_not(
     assert sweep.plan.is_complete()
 
 
+def test_what_will_be_confirmed_however_the_search_ends_does_not_wait_for_its_end(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    # Of the best two one is certain while one configuration is still trained, and none while two are.
+    sweep = planned(space=GRID, confirm={"top": 2, "seeds": 2}, concurrency=3)
+    trials = [sweep.start() for _ in range(4)]
+    for trial in (sweep.start(), sweep.start()):
+        assert trial.phase is Phase.BASELINE
+        sweep.finish(trial, 0.1)
+    sweep.finish(trials[0], 0.5)
+    sweep.finish(trials[1], 0.7)
+    assert sweep.plan.next() is Pause.WAIT
+    sweep.finish(trials[2], 0.6)
+
+    early = [sweep.start(), sweep.start()]
+    assert [(trial.phase, trial.configuration, trial.repeat) for trial in early] == [
+        (Phase.CONFIRM, 1, 0),
+        (Phase.CONFIRM, 1, 1),
+    ]
+    assert sweep.plan.next() is Pause.WAIT
+    sweep.restart()  # what ran is handed out again
+    for _ in range(3):
+        trial = sweep.start()
+        sweep.finish(trial, 0.9 if trial.phase is Phase.SEARCH else 0.5)
+
+    rest = everything(sweep)
+    assert [(trial.phase, trial.configuration, trial.repeat) for trial in rest] == [
+        (Phase.CONFIRM, 3, 0),
+        (Phase.CONFIRM, 3, 1),
+    ]
+
+
+def test_a_configuration_that_has_failed_pushes_nothing_out_of_what_is_confirmed(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(space=GRID, repeats=2, confirm={"top": 1, "seeds": 1}, concurrency=4)
+    trials = [sweep.start() for _ in range(8)]
+    sweep.finish(sweep.start(), 0.1)
+    for trial in trials[:6]:
+        sweep.finish(trial, 0.5)
+    sweep.finish(trials[6], None)
+
+    early = sweep.start()
+    assert (early.phase, early.configuration) == (Phase.CONFIRM, 0)
+
+
 def test_without_confirming_seeds_the_search_is_all(planned: Callable[..., PlannedSweep]) -> None:
     assert phases(everything(planned(trials=3, confirm={"seeds": 0}))) == [Phase.SEARCH] * 3
 
