@@ -22,6 +22,7 @@ from search.hyperparameters import supervision_with
 from search.task import PreparedTask
 from search.task import TaskSettings
 from trainers.engines.checkpoint import checkpoint_path
+from trainers.engines.choice import fastest_engine
 from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
 from trainers.training import Checkpoints
@@ -106,6 +107,8 @@ class _Pack:
         self._settings, self._most_lanes, self._report = settings, lanes, report
         self._checkpoints = Path(settings.checkpoints)
         self._waiting = deque(orders)
+        # Those that an error has left, each to be trained by itself.
+        self._apart: deque[Mapping[str, Any]] = deque()
         self._training: dict[str, _Trial] = {}
         self._stopped: set[str] = set()
         self._notes: dict[str, str] = {}
@@ -114,32 +117,43 @@ class _Pack:
     @property
     def has_work(self) -> bool:
         """Whether any trial waits for a lane."""
-        return bool(self._waiting)
+        return bool(self._waiting or self._apart)
 
     def train(self) -> None:
         """Train what waits, and all that takes the place of what has ended, until nothing is left or training fails."""
+        apart = bool(self._apart)
         lanes: list[Lane] = []
-        while len(lanes) < self._most_lanes and (lane := self._next_lane()) is not None:
+        most = 1 if apart else self._most_lanes
+        while len(lanes) < most and (lane := self._next_of(self._apart if apart else self._waiting)) is not None:
             lanes.append(lane)
         if not lanes:
             return
+        order = self._training[lanes[0].id].order
         try:
             train(
-                self._task(self._training[lanes[0].id].order),
+                self._task(order),
                 lanes,
                 self._on_epoch,
                 Checkpoints(self._checkpoints),
                 on_end=self._on_end,
-                refill=self._next_lane,
-                at_once=self._most_lanes,
+                refill=None if apart or order["alone"] else self._next_lane,
+                # What went wrong may have been the engine's doing: the reference engine can train whatever can be.
+                engine="solo" if apart else "auto",
+                # Places that nobody is there for now would be computed all the same.
+                at_once=len(lanes),
             )
         except Exception as error:
-            self._go_on_after(error)
+            if _has_lost_its_gpu(error):
+                raise  # nothing will ever be trained in this process again
+            self._go_on_after(error, apart)
 
     def _next_lane(self) -> Lane | None:
+        return self._next_of(self._waiting)
+
+    def _next_of(self, orders: deque[Mapping[str, Any]]) -> Lane | None:
         """The lane of the next trial that can be trained; those that cannot are reported on the way."""
-        while self._waiting:
-            order = self._waiting.popleft()
+        while orders:
+            order = orders.popleft()
             try:
                 lane, told = self._lane(order)
             except Exception as error:
@@ -209,23 +223,29 @@ class _Pack:
         self._stopped |= set(answer.stopped)
         self._waiting += answer.orders
 
-    def _go_on_after(self, error: Exception) -> None:
+    def _go_on_after(self, error: Exception, apart: bool) -> None:
         """Have the trials that an error has left untrained train again, from their checkpoints; or fail the last one.
 
-        What ended the training of several lanes may be the doing of one of them, or of their being together: they are
-        trained one by one from then on, so that it fails the one that it belongs to.
+        What ended the training of several lanes may be the doing of one of them, of their being together, or of the
+        engine: each is trained by itself then, by the reference engine, so that it fails the one that it belongs to.
         """
         left = [trial for trial in self._training.values() if trial.id not in self._stopped]
         self._training.clear()
-        if not self._removed_damaged(left, error):
-            if len(left) == 1:
-                self._fail(left[0], error)
-                return
-            self._most_lanes = 1
+        orders = [trial.order for trial in left]
+        if self._removed_damaged(left, error):
+            (self._apart if apart else self._waiting).extendleft(reversed(orders))
+        elif apart or (len(left) == 1 and self._is_trained_by_the_reference(left[0])):
             for trial in left:
-                together = f"{len(left)} trials that were trained together ended with"
-                self._notes[trial.id] = f"trained alone, since {together} {type(error).__name__}: {error}"
-        self._waiting.extendleft(trial.order for trial in reversed(left))
+                self._fail(trial, error)
+        else:
+            first = f"{len(left)} trials that were trained together" if len(left) > 1 else "its first try"
+            for trial in left:
+                self._notes[trial.id] = f"trained alone, since {first} ended with {type(error).__name__}: {error}"
+            self._apart.extend(orders)
+
+    def _is_trained_by_the_reference(self, trial: _Trial) -> bool:
+        supervision = supervision_with(trial.order["supervision"], trial.order["hyperparameters"])
+        return fastest_engine(self._task(trial.order), supervision) == "solo"
 
     def _removed_damaged(self, trials: Sequence[_Trial], error: Exception) -> bool:
         """Whether it was checkpoints that could not be used, which are gone now: those trials start over."""
@@ -239,6 +259,13 @@ class _Pack:
                 path.unlink()
             return bool(paths)
         return False
+
+
+def _has_lost_its_gpu(error: Exception) -> bool:
+    """Whether a kernel has gone wrong in a way that every later one of this process does too."""
+    import torch
+
+    return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
 
 
 def _ending(result: LaneResult) -> dict[str, Any]:

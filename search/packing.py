@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,9 @@ class Packing:
 
 
 def packing(spec: SweepSpec, resources: ClusterResources, fused: int = 1, max_trials: int | None = None) -> Packing:
-    """As many trials at once as are asked for, or as there is room for; at least one.
+    """As many trials at once as are asked for, or as there is room for; at least one, and no more than the sweep has.
 
-    Lanes that are asked for are kept to. Where none are, a bound on the trials is first spread over the processes that
+    Lanes that are asked for are kept to. Where none are, what there is to run is first spread over the processes that
     there is room for: four trials on two GPUs are two packs of two, on four GPUs four packs of one.
 
     Args:
@@ -52,8 +53,7 @@ def packing(spec: SweepSpec, resources: ClusterResources, fused: int = 1, max_tr
     room = max(1, resources.room(*asked), min(resources.room_when_grown(*asked), _MOST_BY_GROWTH))
     lanes = spec.lanes or fused
     trials = spec.concurrency or room * lanes
-    if max_trials is not None:
-        trials = min(trials, max_trials)
+    trials = min(trials, spec.number_of_trials().total, max_trials or sys.maxsize)
     if spec.lanes is None:
         lanes = min(lanes, math.ceil(trials / room))
     return Packing(trials, min(lanes, trials))

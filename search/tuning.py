@@ -64,8 +64,11 @@ class TrialSource(Protocol):
     def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """A trial has reported; whether it is to be stopped."""
 
-    def take_death(self, trial_id: str, with_its_node: bool) -> None:
-        """A trial's process has died, alone or since its node is gone; it runs again only if it is handed out anew."""
+    def take_death(self, trial_id: str, with_its_node: bool, alone: bool) -> None:
+        """A trial's process has died, by itself or since its node is gone; it runs again only if it is handed out anew.
+
+        ``alone`` says whether the trial was the only one of the process.
+        """
 
     def look(self) -> None:
         """Called several times a second."""
@@ -235,7 +238,7 @@ class _Bridge(Searcher):  # type: ignore[misc]
         pack, with_its_node = self._packs.pop(trial.trial_id), _was_lost_with_its_node(trial)
         # Backwards, since each is handed out again before all others.
         for ours in reversed(pack.unended):
-            self._source.take_death(ours, with_its_node)
+            self._source.take_death(ours, with_its_node, alone=len(pack.unended) == 1)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if not error:  # of which more is heard

@@ -370,9 +370,11 @@ def train(
             checkpoint is damaged or another configuration's.
     """
     # Imported here since the engines know this file's types.
+    from trainers.engines.choice import check_engine
     from trainers.engines.choice import train_by
 
     check_lanes(task, lanes)
+    check_engine(engine, at_once, task, lanes)
     waiting, begun = list(lanes), [lane.id for lane in lanes]
     results: dict[str, LaneResult] = {}
 
@@ -382,6 +384,8 @@ def train(
         lane = None if refill is None else refill()
         if lane is not None:
             check_lanes(task, [lane])
+            if lane.id in begun:
+                raise InvalidInput(FieldError("id", lane.id, "was trained already", "Give each lane its own id."))
             begun.append(lane.id)
         return lane
 
@@ -399,8 +403,8 @@ def lanes_at_once(task: TrainingTask, supervision: Supervision) -> int:
     """How many lanes of a task one process trains best at once: above 1 where an engine fuses them.
 
     Args:
-        task: What the lanes share. Its device is taken at its word and not looked for, so that who hands out work need
-            not have it.
+        task: What the lanes share. A device that it names is not looked for, so that who hands out work need not have
+            it; "auto" is a GPU where there is one here.
         supervision: Of the lanes.
     """
     from trainers.engines.choice import lanes_of

@@ -103,7 +103,10 @@ FOUR_GPUS = ClusterResources((Nodes(16, gpus=4),))
         ({"lanes": 3}, 2, 2, 2, 1),
         ({"lanes": 3}, 100, 12, 3, 4),
         ({}, None, 32, 8, 4),
-        ({"resources": {"gpus": 0.5}}, None, 64, 8, 8),
+        ({"resources": {"gpus": 0.5}, "trials": 80}, None, 64, 8, 8),
+        # No more than the sweep has, on as many GPUs as there are.
+        ({"resources": {"gpus": 0.5}}, None, 42, 6, 7),
+        ({"trials": 2, "confirm": {"top": 1, "seeds": 1}}, None, 4, 1, 4),
         # Processes first: each GPU has as few of them as are asked for.
         ({"concurrency": 4}, None, 4, 1, 4),
         ({"concurrency": 6}, None, 6, 2, 3),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from search.pack import Answer
 from search.pack import run_pack
@@ -375,6 +376,37 @@ def test_what_takes_a_pack_down_fails_the_one_lane_that_it_belongs_to(
     assert said["sweep-0002"]["reason"] == f"RuntimeError: no course\n{together}"
     assert "Traceback" in said["sweep-0002"]["detail"]
     assert [said[trial_id]["reason"] for trial_id in trials(1, 3, 4)] == [None, together, None]
+
+
+def test_what_the_engine_of_a_gpu_cannot_train_is_tried_by_the_reference_engine(
+    settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A capture that fails, as far as a pack can tell.
+    def on_a_gpu(*arguments: Any, engine: str, **options: Any) -> Any:
+        if engine != "solo":
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return train(*arguments, engine=engine, **options)
+
+    monkeypatch.setattr("search.pack.train", on_a_gpu)
+    monkeypatch.setattr("search.pack.fastest_engine", lambda task, supervision: "graph")
+    driver = Driver()
+    run_pack(settings, orders(1), 1, driver.report)
+
+    assert driver.endings() == {"sweep-0001": "done"}
+    assert "its first try ended with RuntimeError" in driver.of("sweep-0001")[-1]["ending"]["reason"]
+
+
+def test_a_process_that_has_lost_its_gpu_ends_and_reports_nothing_of_its_trials(
+    settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*arguments: Any, **options: Any) -> Any:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("search.pack.train", lost)
+    driver = Driver()
+    with pytest.raises(torch.AcceleratorError):
+        run_pack(settings, orders(1, 2), 2, driver.report)
+    assert driver.reports == []
 
 
 def test_a_task_that_cannot_be_loaded_fails_every_order(settings: TaskSettings) -> None:

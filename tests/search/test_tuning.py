@@ -190,8 +190,11 @@ def test_a_killed_process_puts_its_unended_trials_back_in_their_order(packed: Ca
     assert {trial.state for trial in sweep.trials} == {TrialState.DONE}
 
 
-def test_what_kills_a_process_is_found_by_a_last_try_alone(packed: Callable[..., PackedSweep]) -> None:
-    sweep = packed(3, trials=4, max_retries=2)
+@pytest.mark.parametrize(("max_retries", "together"), [(2, 2), (1, 1), (0, 1)])
+def test_what_kills_a_process_is_found_by_a_last_try_alone(
+    packed: Callable[..., PackedSweep], max_retries: int, together: int
+) -> None:
+    sweep = packed(3, trials=4, max_retries=max_retries)
     packs = []
     while (process := sweep.suggest()) is not None:
         packs.append(ordered(process))
@@ -203,7 +206,7 @@ def test_what_kills_a_process_is_found_by_a_last_try_alone(packed: Callable[...,
     sweep.run.raise_if_failed()
 
     first, second, third, fourth = [trial.id for trial in sweep.trials]
-    assert packs == [[first, second, third], [first, second, third], [first], [second], [third], [fourth]]
+    assert packs == [[first, second, third]] * together + [[first], [second], [third], [fourth]]
     done, failed = TrialState.DONE, TrialState.FAILED
     assert [trial.state for trial in sweep.trials] == [done, failed, done, done]
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.benchmarks.gpu.equality import SUPERVISIONS
 from tests.benchmarks.gpu.equality import Lanes
 from trainers.datasets import Dataset
+from trainers.engines.fused import FusedTraining
+from trainers.engines.solo import LaneTraining
 from trainers.errors import InvalidInput
 from trainers.noise import symmetric_noise
+from trainers.supervision import CategoricalCrossEntropy
 from trainers.supervision import GradientRescaling
 from trainers.supervision import Supervision
 from trainers.supervision import make_supervision
+from trainers.supervision.gradient import Relevance
 from trainers.training import Checkpoints
 from trainers.training import Decision
 from trainers.training import Ending
@@ -195,6 +202,57 @@ def test_what_cannot_be_fused_is_refused_by_name_and_trained_otherwise() -> None
     with pytest.raises(InvalidInput, match="dropout"):
         train(task_of(dropout=0.5), [lane_of(task, 0)], engine="graph")
     assert [result.ending for result in train(task, [lane_of(task, 0), other])] == [Ending.COMPLETED] * 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flipped(CategoricalCrossEntropy):
+    """A weight function that somebody has made from one of ours."""
+
+    def _weights(self, relevance: Relevance) -> Tensor:
+        return 2 * relevance.p
+
+
+def test_what_only_descends_from_a_weight_function_is_not_taken_for_it() -> None:
+    assert lanes_at_once(task_of(device="cuda"), Flipped()) == 1
+    with pytest.raises(InvalidInput, match="no weight function"):
+        train(task_of(), [lane_of(task_of(), 0, Flipped())], engine="fused")
+
+
+@pytest.mark.parametrize("engine", ["graph", "fused"])
+def test_nothing_of_a_training_is_left_in_memory_after_it(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a GPU it would hold the data set and all that a step keeps; Python collects cycles when it likes.
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    for owner in (FusedTraining, LaneTraining):
+        initialise = owner.__init__
+
+        def begin(self: Any, *arguments: Any, initialise: Any = initialise) -> None:
+            alive.add(self)
+            initialise(self, *arguments)
+
+        monkeypatch.setattr(owner, "__init__", begin)
+    task = task_of(iterations=3)
+    gc.disable()
+    try:
+        train(task, [lane_of(task, seed) for seed in (0, 1)], checkpoints=None, engine=engine)
+        assert len(alive) == 0
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("field", "options"), [("engine", {"engine": "Fused"}), ("at_once", {"engine": "fused", "at_once": 0})]
+)
+def test_an_engine_that_there_is_not_is_refused(field: str, options: dict[str, Any]) -> None:
+    task = task_of()
+    with pytest.raises(InvalidInput) as refused:
+        train(task, [lane_of(task)], **options)
+    assert [error.field for error in refused.value.errors] == [field]
+
+
+def test_a_lane_that_was_trained_already_is_not_taken_again() -> None:
+    task = task_of(iterations=1)
+    with pytest.raises(InvalidInput, match="trained already"):
+        train(task, [lane_of(task)], refill=lambda: lane_of(task))
 
 
 def test_a_gpu_fuses_what_can_be_fused_and_a_cpu_nothing() -> None:

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import norm_relu_cases as cases
 import pytest
 import torch
-from norm_relu_cases import Case
 
-from trainers.engines.norm_relu import norm_relu
+from tests.benchmarks.gpu import norm_relu_cases as cases
+from tests.benchmarks.gpu.norm_relu import norm_relu
+from tests.benchmarks.gpu.norm_relu_cases import Case
 
 _ROOT = Path(__file__).resolve().parents[2]
 _HAS_TRITON = importlib.util.find_spec("triton") is not None
@@ -70,7 +70,7 @@ def test_one_value_a_channel_is_refused_as_torch_refuses_it() -> None:
 def interpreted() -> dict[str, Any]:
     """What the kernels are off by in Triton's interpreter, which has to be asked for before Triton is imported."""
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(_ROOT)}
-    done = subprocess.run([sys.executable, cases.__file__], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", cases.__name__], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -86,17 +86,15 @@ class LaneCheckpoint:
     Args:
         checkpoints: Its folder, and how often it is written.
         lane_id: The lane.
-        training: What is written, and brought back.
     """
 
-    def __init__(self, checkpoints: Checkpoints, lane_id: str, training: Resumable) -> None:
+    def __init__(self, checkpoints: Checkpoints, lane_id: str) -> None:
         self._path = checkpoint_path(checkpoints.folder, lane_id)
         self._lane_id = lane_id
         self._every_seconds = checkpoints.every_seconds
-        self._training = training
         self._saved_at = time.monotonic()
 
-    def load(self) -> None:
+    def load(self, training: Resumable) -> None:
         """Bring the lane to where its file left it; nothing where there is no file.
 
         Raises:
@@ -110,20 +108,20 @@ class LaneCheckpoint:
         except Exception as error:  # a broken file makes torch, zipfile and pickle raise nearly anything
             problem = f"damaged, or no checkpoint at all ({type(error).__name__})"
             raise self._refusal(problem, "Remove the file: the lane then starts over.") from error
-        if identity != self._training.identity():
+        if identity != training.identity():
             problem = f"was written by another configuration than that of lane {self._lane_id}"
             raise self._refusal(problem, "Use another folder, or remove the file.")
-        self._training.restore(state)
+        training.restore(state)
 
     def _refusal(self, problem: str, remedy: str) -> InvalidInput:
         return InvalidInput(FieldError("checkpoint", str(self._path), problem, remedy))
 
-    def save_if_due(self) -> None:
+    def save_if_due(self, training: Resumable) -> None:
         """Write the lane's state, unless that was done a moment ago; what cannot be written is tried again later."""
         if time.monotonic() - self._saved_at < self._every_seconds:
             return
         content = io.BytesIO()  # torch tells of a full disk by an error that could be any
-        torch.save(self._training.state(), content)
+        torch.save(training.state(), content)
         try:
             self._write(content.getbuffer())
         except OSError as error:

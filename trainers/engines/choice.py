@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
+from typing import get_args
 
 import torch
 
@@ -44,6 +46,16 @@ def fastest_engine(task: TrainingTask, supervision: Supervision) -> Engine:
 def lanes_of(task: TrainingTask, supervision: Supervision) -> int:
     """See `trainers.training.lanes_at_once`."""
     return LANES if fastest_engine(task, supervision) == "fused" else 1
+
+
+def check_engine(engine: Engine, at_once: int | None, task: TrainingTask, lanes: Sequence[Lane]) -> None:
+    """Raise InvalidInput unless there is such an engine, and it can train these lanes, so many at once."""
+    if engine not in get_args(Engine):
+        raise InvalidInput(FieldError("engine", engine, "unknown", f"Use one of: {', '.join(get_args(Engine))}."))
+    if at_once is not None and at_once < 1:
+        raise InvalidInput(FieldError("at_once", at_once, "not a whole number of 1 or more", "Give at_once >= 1."))
+    for lane in lanes:
+        _check(engine, task, lane)
 
 
 def train_by(

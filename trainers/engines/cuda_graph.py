@@ -39,8 +39,8 @@ def captured(step: Callable[[], object], state: Sequence[Tensor], device: torch.
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     # Which algorithm of a convolution is fastest for its shape is measured now and stays in the graph.
-    tf32 = torch.backends.cudnn.allow_tf32
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=tf32):
+    own = torch.backends.cudnn
+    with own.flags(enabled=own.enabled, benchmark=True, deterministic=own.deterministic, allow_tf32=own.allow_tf32):
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
                 step()

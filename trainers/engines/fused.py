@@ -57,7 +57,7 @@ and alone, as a CUDA graph, 5.5 (tests/benchmarks/results/gpu_step.json).
 
 def why_not_fused(task: TrainingTask, supervision: Supervision) -> str | None:
     """Why a lane of a task cannot be fused with others; None where it can."""
-    if not isinstance(find_backbone(task.backbone), CifarResNetBackbone):
+    if type(find_backbone(task.backbone)) is not CifarResNetBackbone:
         return f"{task.backbone} is none of resnet20 to resnet110"
     if row_of(supervision) is None:
         return f"{supervision.name} is no weight function"
@@ -87,6 +87,20 @@ def train_fused(
         on_end: Called with the result of each lane as soon as it has ended.
     """
     training = FusedTraining(task, places)
+    try:
+        _train_all(training, next_lane, on_epoch, checkpoints, on_end)
+    finally:
+        training.release()
+
+
+def _train_all(
+    training: FusedTraining,
+    next_lane: NextLane,
+    on_epoch: OnEpoch,
+    checkpoints: Checkpoints | None,
+    on_end: OnEnd,
+) -> None:
+    places = training.places
     seated: dict[int, _FusedLane] = {}
     while True:
         for place in range(places):
@@ -156,6 +170,10 @@ class FusedTraining:
         assert isinstance(network, CifarResNet)
         return network
 
+    def release(self) -> None:
+        """Give up the captured step, and with it the device's memory: it refers to all of this, and this to it."""
+        self._captured = None
+
     def seat(self, place: int, lane: Lane) -> None:
         """Give a place to a lane: its supervision, labels, weight decay and network."""
         self.rule.set(place, lane.supervision)
@@ -191,6 +209,8 @@ class FusedTraining:
             right = torch.cat([batch[lane.place] for batch in predicted[: lane.steps]])
             mine = each_loss[: lane.steps, lane.place]
             lane.take(mine, each_lost[: lane.steps, lane.place], self._running(lane.place, right, seen))
+            if lane.has_diverged:
+                self.network.clear(lane.place)  # its running statistics too, which an evaluation computes with
         if due := [lane for lane in lanes if lane.evaluation_due]:
             self._evaluate(due)
         seconds = (time.perf_counter() - started - self._capturing) / len(lanes)
@@ -255,8 +275,8 @@ class FusedTraining:
         parameters.differentiate(emphasised_loss(logits.to(learning_rates.dtype), labels, self.rule))
         parameters.step(learning_rates, self.task.momentum, self._weight_decay)
         # A lane that has left the finite numbers is given zeros before its neighbours can meet them.
-        norms = torch.linalg.vector_norm(parameters.values, dim=1)
-        self._lost.copy_(~torch.isfinite(norms + self.rule.losses))
+        finite = torch.isfinite(parameters.values).all(dim=1) & torch.isfinite(self.rule.losses)
+        self._lost.copy_(~finite)
         parameters.clear(self._lost)
         return logits.detach().argmax(dim=1).view(self.places, -1)
 
@@ -313,7 +333,7 @@ class _FusedLane:
         labels = training.task.dataset.y_validation if lane.validation_labels is None else lane.validation_labels
         self._validation_labels = labels
         training.seat(place, lane)
-        self._checkpoint = None if checkpoints is None else LaneCheckpoint(checkpoints, lane.id, self)
+        self._checkpoint = None if checkpoints is None else LaneCheckpoint(checkpoints, lane.id)
 
     @property
     def y_validation(self) -> Tensor:
@@ -335,10 +355,15 @@ class _FusedLane:
         last = self.iteration + self.steps == self.task.iterations
         return not self._reason and (last or self.epoch % self.task.evaluate_every == 0)
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether it has left the finite numbers."""
+        return bool(self._reason)
+
     def begin(self, on_epoch: OnEpoch) -> bool:
         """Go on from the checkpoint that there is; whether there is anything left to train."""
         if self._checkpoint is not None:
-            self._checkpoint.load()
+            self._checkpoint.load(self)
         done, self.reports = self.reports, []
         for report in done:
             self.reports.append(report)
@@ -394,7 +419,7 @@ class _FusedLane:
         if self.iteration == self.task.iterations:
             return Ending.COMPLETED
         if self._checkpoint is not None:
-            self._checkpoint.save_if_due()
+            self._checkpoint.save_if_due(self)
         return None
 
     def result(self, ending: Ending) -> LaneResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 
 import torch
@@ -10,10 +11,36 @@ from torch import nn
 from torch.nn import functional
 
 from trainers.engines.lane_parameters import LaneParameters
-from trainers.engines.norm_relu import by_torch
-from trainers.engines.norm_relu import norm_relu
 from trainers.models.cifar_resnet import BasicBlock
 from trainers.models.cifar_resnet import CifarResNet
+
+NormRelu = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float, float, Tensor | None], Tensor]
+
+
+def norm_relu(
+    maps: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    momentum: float,
+    eps: float,
+    shortcut: Tensor | None,
+) -> Tensor:
+    """``relu(batch_norm(maps) + shortcut)`` with the batch's own statistics; moves the running ones in place.
+
+    Args:
+        maps: Shape (B, C, H, W).
+        weight: Shape (C,), as the next three.
+        bias: See weight.
+        running_mean: See weight.
+        running_var: See weight.
+        momentum: Share of the batch in the running statistics.
+        eps: Added to the variance.
+        shortcut: Shape of the maps, or None.
+    """
+    maps = functional.batch_norm(maps, running_mean, running_var, weight, bias, True, momentum, eps)
+    return functional.relu(maps if shortcut is None else maps + shortcut, inplace=True)
 
 
 class FusedCifarResNet:
@@ -27,7 +54,7 @@ class FusedCifarResNet:
             numbers are of no account.
         lanes: K.
         compute_dtype: Of the maps and matrices; norms keep their parameters in the template's own type.
-        kernels: Whether norms, shortcuts and activations are `norm_relu`'s kernels where there can be any.
+        norm: What norms, sums with the shortcut and activations are computed by, by default `norm_relu`.
 
     Attributes:
         parameters: Of all lanes.
@@ -35,10 +62,14 @@ class FusedCifarResNet:
     """
 
     def __init__(
-        self, template: CifarResNet, lanes: int, compute_dtype: torch.dtype, kernels: bool = True
+        self,
+        template: CifarResNet,
+        lanes: int,
+        compute_dtype: torch.dtype,
+        norm: NormRelu | None = None,
     ) -> None:
         self._template, self._lanes, self._compute_dtype = template, lanes, compute_dtype
-        self._norm_relu = norm_relu if kernels else by_torch
+        self._norm_relu = norm or norm_relu
         self._layout = _layout(template)
         self.parameters = LaneParameters(template, lanes, compute_dtype)
         self._norms = {

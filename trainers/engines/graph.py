@@ -35,11 +35,17 @@ def train_lane_by_graph(
     task: TrainingTask, lane: Lane, on_epoch: OnEpoch, checkpoints: Checkpoints | None
 ) -> LaneResult:
     """Train one lane to its end; see `trainers.training.train`."""
-    return trained(_GraphTraining(task, lane), on_epoch, checkpoints)
+    training = _GraphTraining(task, lane)
+    try:
+        return trained(training, on_epoch, checkpoints)
+    finally:
+        training.release()
 
 
 class _GraphTraining(LaneTraining):
     """A lane whose step is launched as a whole."""
+
+    _captured: Callable[[], object] | None = None
 
     def __init__(self, task: TrainingTask, lane: Lane) -> None:
         super().__init__(task, lane)
@@ -52,9 +58,13 @@ class _GraphTraining(LaneTraining):
         self._loss = torch.zeros((), device=device)
         self._winners = torch.zeros_like(self._chosen)
 
+    def release(self) -> None:
+        """Give up the captured step, and with it the device's memory: it refers to all of this, and this to it."""
+        self._captured = None
+
     def _train(self, network: nn.Module) -> None:
         super()._train(network)
-        self._captured: Callable[[], object] | None = None
+        self._captured = None
 
     def _train_on(self, chosen: Tensor) -> list[Tensor]:
         losses = []

@@ -75,9 +75,9 @@ def train_lane_and_predict(
 def trained(training: LaneTraining, on_epoch: OnEpoch, checkpoints: Checkpoints | None) -> LaneResult:
     """A lane, trained from where it is to its end; see `trainers.training.train`."""
     task, lane = training.task, training.lane
-    checkpoint = LaneCheckpoint(checkpoints, lane.id, training) if checkpoints is not None else None
+    checkpoint = LaneCheckpoint(checkpoints, lane.id) if checkpoints is not None else None
     if checkpoint is not None:
-        checkpoint.load()
+        checkpoint.load(training)
         for done, report in enumerate(training.reports, start=1):
             if on_epoch(report) is Decision.STOP:
                 return _stopped(task, lane, training.reports[:done])
@@ -89,7 +89,7 @@ def trained(training: LaneTraining, on_epoch: OnEpoch, checkpoints: Checkpoints 
         if on_epoch(report) is Decision.STOP:
             return _stopped(task, lane, training.reports)
         if checkpoint is not None and not training.finished:
-            checkpoint.save_if_due()
+            checkpoint.save_if_due(training)
     return LaneResult(lane.id, Ending.COMPLETED, "", tuple(training.reports))
 
 

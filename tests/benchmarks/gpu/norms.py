@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.gpu.device import release
+from tests.benchmarks.gpu.norm_relu import norm_relu
 from tests.benchmarks.gpu.roofline import Roofline
 from tests.benchmarks.gpu.setting import Setting
 from tests.benchmarks.gpu.timing import Deadline
@@ -16,8 +17,7 @@ from tests.benchmarks.gpu.timing import Side
 from tests.benchmarks.gpu.timing import repeated
 from tests.benchmarks.gpu.timing import take_turns
 from trainers.engines.cuda_graph import captured
-from trainers.engines.norm_relu import by_torch
-from trainers.engines.norm_relu import norm_relu
+from trainers.engines.fused_network import norm_relu as by_torch
 from trainers.models.cifar_resnet import WIDTHS
 
 _MOMENTUM, _EPS = 0.1, 1e-5

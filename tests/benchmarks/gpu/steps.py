@@ -14,6 +14,7 @@ from tests.benchmarks.gpu.setting import Setting
 from trainers.augmentation import crop_flip
 from trainers.engines.flat_parameters import flatten_parameters
 from trainers.engines.fused_network import FusedCifarResNet
+from trainers.engines.fused_network import NormRelu
 from trainers.engines.lane_emphasis import LaneEmphasis
 from trainers.engines.sgd import MomentumSGD
 from trainers.models.cifar_resnet import CifarResNet
@@ -146,8 +147,7 @@ class FusedStep:
         layout: Memory format of the maps.
         compute_dtype: Of the maps and matrices.
         compiled: Whether inductor makes the network's forward and backward pass.
-
-    Norms, shortcuts and activations are torch's operations here.
+        norm: What norms, shortcuts and activations are computed by; None for torch's operations.
     """
 
     def __init__(
@@ -158,11 +158,12 @@ class FusedStep:
         layout: torch.memory_format,
         compute_dtype: torch.dtype = torch.bfloat16,
         compiled: bool = False,
+        norm: NormRelu | None = None,
     ) -> None:
         device, lanes = setting.device, len(supervisions)
         self._data, self._lanes = data, lanes
         template = initial_network(setting, 0).to(memory_format=layout)  # type: ignore[call-overload]
-        self._network = FusedCifarResNet(template, lanes, compute_dtype, kernels=False)
+        self._network = FusedCifarResNet(template, lanes, compute_dtype, norm)
         self._logits = torch.compile(self._network.logits, dynamic=False) if compiled else self._network.logits
         self._rule = LaneEmphasis(lanes, device, torch.float32)
         for lane, supervision in enumerate(supervisions):

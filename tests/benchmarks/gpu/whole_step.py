@@ -11,6 +11,7 @@ import torch
 from tests.benchmarks.gpu.device import release
 from tests.benchmarks.gpu.device import side_by_side
 from tests.benchmarks.gpu.memory_floor import step_floor
+from tests.benchmarks.gpu.norm_relu import norm_relu
 from tests.benchmarks.gpu.peers import EngineLoop
 from tests.benchmarks.gpu.peers import PlainLoop
 from tests.benchmarks.gpu.peers import ResidentLoop
@@ -29,6 +30,7 @@ from tests.benchmarks.gpu.timing import Turn
 from tests.benchmarks.gpu.timing import repeated
 from tests.benchmarks.gpu.timing import take_turns
 from trainers.engines.cuda_graph import captured
+from trainers.engines.fused_network import NormRelu
 from trainers.supervision import GradientRescaling
 from trainers.training import Engine
 
@@ -68,8 +70,8 @@ class StepSides:
             Side(f"{k} graphs in {k} streams", lambda: repeated(side_by_side(self._graphs(k), device)), k),
             Side(f"{k} streams in one graph", lambda: self._streams_in_one_graph(k), k),
             *self._processes(k),
-            Side(f"{k} lanes, torch's norms, graph", lambda: self._other_form(k, "channels_last"), k),
-            Side(f"{k} lanes, torch's norms, NCHW, graph", lambda: self._other_form(k, "NCHW"), k),
+            Side(f"{k} lanes, our norms, graph", lambda: self._other_form(k, "channels_last", norm=norm_relu), k),
+            Side(f"{k} lanes, NCHW, graph", lambda: self._other_form(k, "NCHW"), k),
             *self._compiled(k),
         ]
 
@@ -110,9 +112,10 @@ class StepSides:
         self.replays[name] = replay_difference(step, replay)
         return repeated(replay)
 
-    def _other_form(self, lanes: int, layout: str, compiled: bool = False) -> Turn:
-        step = FusedStep(self._setting, self._data, supervisions(lanes), LAYOUTS[layout], compiled=compiled)
-        return self._replayed(f"{lanes} lanes, {layout}, inductor {compiled}", step)
+    def _other_form(self, lanes: int, layout: str, compiled: bool = False, norm: NormRelu | None = None) -> Turn:
+        rules = supervisions(lanes)
+        step = FusedStep(self._setting, self._data, rules, LAYOUTS[layout], compiled=compiled, norm=norm)
+        return self._replayed(f"{lanes} lanes, {layout}, inductor {compiled}, our norms {norm is not None}", step)
 
     def _graphs(self, lanes: int) -> list[Callable[[], object]]:
         return [captured(self._one(lane).step, (), self._setting.device) for lane in range(lanes)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainers.engines import norm_relu as module
+from tests.benchmarks.gpu import norm_relu as module
 
 MOMENTUM, EPS = 0.1, 1e-5
 # Around 0 a rounding error decides whether ReLU lets the gradient through, so none comes from there.
@@ -152,7 +152,7 @@ INTERPRETED = [
 
 
 def _interpreted() -> NormRelu:
-    from trainers.engines.norm_relu_kernels import Tiling
+    from tests.benchmarks.gpu.norm_relu_kernels import Tiling
 
     # Several blocks of columns, several splits, several tiles in a split, the last of them in part.
     tiling = Tiling(elements=1024, columns=64, summing_programs=2, writing_programs=2)

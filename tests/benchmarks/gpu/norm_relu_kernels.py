@@ -1,4 +1,4 @@
-"""Triton's kernels for `trainers.engines.norm_relu`, which alone imports them; they need no GPU to be imported.
+"""Triton's kernels for `tests.benchmarks.gpu.norm_relu`, which alone imports them; they need no GPU to be imported.
 
 To them, channels_last maps are a matrix of B * H * W rows by C columns. A program takes a block of columns and a split
 of the rows, which it goes through tile by tile. What is summed over rows is summed by each program for its split, and
