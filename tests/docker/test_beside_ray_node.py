@@ -75,6 +75,19 @@ def test_told_to_stop_before_the_command_has_begun_it_leaves_nothing_behind(tmp_
     assert not Path(f"/proc/{command}").exists()
 
 
+def test_a_command_that_has_ended_before_it_is_waited_for_does_not_leave_the_node_behind(tmp_path: Path) -> None:
+    program = (FOLDER / "bin" / "beside-ray-node").read_text()
+    slow = program.replace("\ncommand=$!\n", '\ncommand=$!\nwhile kill -0 "$command" 2>/dev/null; do :; done\n')
+    assert slow != program
+    (tmp_path / "slow").write_text(slow)
+    (tmp_path / "ray").write_text("#!/bin/bash\nexec sleep 60\n")
+    (tmp_path / "ray").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}"}
+    killed = ["bash", "-c", "kill -KILL $$"]
+    done = subprocess.run(["bash", tmp_path / "slow", "ray-head:6379", *killed], env=environment, timeout=50)
+    assert done.returncode == 128 + signal.SIGKILL
+
+
 def test_when_the_node_ends_the_command_is_stopped(start: Start, tmp_path: Path) -> None:
     process = start()
     (tmp_path / "runs").unlink()
