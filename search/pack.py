@@ -35,9 +35,9 @@ from trainers.training import TrainingTask
 from trainers.training import check_lanes
 from trainers.training import train
 
-# A report costs the driver about a millisecond of CPU time, an epoch of digits takes 20: reports carry all the epochs
-# since the last, and a pack whose epochs are long reports each.
-_SECONDS_BETWEEN_REPORTS = 1.0
+# A report has its trials wait 20 ms for the driver, whose CPU time they lack besides; an epoch of digits takes 50. So
+# reports carry all the epochs since the last, and a pack whose epochs are long reports each.
+_SECONDS_BETWEEN_REPORTS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
