@@ -94,7 +94,7 @@ def train_by(
 
     def next_fused() -> Lane | None:
         # One that cannot be fused waits until those that are have ended, and so do all behind it.
-        lane = None if held and engine_for(held[0]) != "fused" else (held.pop() if held else next_lane())
+        lane = held.pop() if held else next_lane()
         if lane is not None and engine_for(lane) != "fused":
             held.append(lane)
             return None
