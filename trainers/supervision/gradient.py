@@ -42,13 +42,13 @@ class _EmphasisedGradient(torch.autograd.Function):
         z = logits.float() if torch.finfo(logits.dtype).bits < 32 else logits
         column = labels.unsqueeze(1)
         others = z.scatter(1, column, float("-inf"))
-        # The largest is taken off before anything is summed: a log-sum-exp of logits near 1e4 is near 1e4
-        # too, and float32 rounds it by 5e-4, which would be the relative error of every number below.
-        top = others.amax(dim=1, keepdim=True)
-        direction = (others - top).exp_()
-        total = direction.sum(dim=1, keepdim=True)
-        direction = direction.div_(total).scatter_(1, column, -1.0)
-        margin = (z.gather(1, column) - top - total.log()).squeeze(1)
+        direction = torch.softmax(others, dim=1)
+        # z[y] less the log-sum-exp of the others, which is their largest and the log of how many times it they are. The
+        # largest is taken off before anything is added: a log-sum-exp of logits near 1e4 is near 1e4 too, and float32
+        # rounds it by 5e-4, which would be the relative error of every number below.
+        top, share_of_top = others.amax(dim=1), direction.amax(dim=1)
+        margin = z.gather(1, column).squeeze(1).sub_(top).add_(share_of_top.log_())
+        direction.scatter_(1, column, -1.0)
         relevance = Relevance(torch.sigmoid(margin), torch.sigmoid(-margin), F.logsigmoid(margin))
         half_emphasis = rule.batch_emphasis(relevance) / 2
         ctx.save_for_backward(direction.mul_(half_emphasis.unsqueeze(1)))
