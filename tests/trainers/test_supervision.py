@@ -19,6 +19,8 @@ from trainers import GradientRescaling
 from trainers import MeanAbsoluteError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.supervision import Batch
+from trainers.supervision import Setting
 from trainers.supervision import Supervision
 from trainers.supervision import WeightFunction
 from trainers.supervision import make_supervision
@@ -347,6 +349,34 @@ def test_trusted_loss_is_the_checked_one() -> None:
     logits, labels = batch()
     supervision = GradientRescaling(8, 0.5)
     assert torch.equal(supervision.loss(logits, labels), supervision(logits, labels))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("supervision", SUPERVISIONS)
+def test_loss_and_gradient_of_a_course_are_what_autograd_says(supervision: WeightFunction, dtype: torch.dtype) -> None:
+    logits, labels = torch.tensor(EXTREMES, dtype=dtype, requires_grad=True), torch.zeros(len(EXTREMES)).long()
+    course = supervision.course(Setting(labels, 3, seed=0))
+    loss, gradient = course.loss_and_gradient(Batch(logits, labels, torch.arange(len(labels))))
+    assert torch.equal(loss, supervision(logits, labels).detach())
+    assert torch.equal(gradient, gradient_of(supervision, logits.detach(), labels))
+    assert gradient.dtype == dtype
+    assert not loss.requires_grad
+    assert not gradient.requires_grad
+
+
+class Doubled(CategoricalCrossEntropy):
+    """Somebody's own loss, made from one of ours."""
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return 2 * super().loss(logits, labels)
+
+
+def test_a_course_asks_a_loss_that_overrides_ours() -> None:
+    logits, labels = batch()
+    course = Doubled().course(Setting(labels, 7, seed=0))
+    loss, gradient = course.loss_and_gradient(Batch(logits, labels, labels))
+    torch.testing.assert_close(loss, 2 * CategoricalCrossEntropy()(logits, labels))
+    torch.testing.assert_close(gradient, 2 * gradient_of(CategoricalCrossEntropy(), logits, labels))
 
 
 def test_a_second_derivative_is_refused_rather_than_wrong() -> None:

@@ -128,6 +128,17 @@ class Course(ABC):
     def loss(self, batch: Batch) -> Tensor:
         """The scalar whose backward is the logit gradient; input is trusted, nothing waits for the device."""
 
+    def loss_and_gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss of a batch and its gradient in the logits, (B, C), neither of which can be differentiated.
+
+        What the course itself trains has its gradients added to by this.
+        """
+        logits = batch.logits.detach().requires_grad_()
+        loss = self.loss(batch._replace(logits=logits))
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert logits.grad is not None
+        return loss.detach(), logits.grad
+
     def step(self, learning_rate: float) -> None:
         """Called after every step of the network, whose backward has been run: update what the course trains."""
 

@@ -14,7 +14,11 @@ from torch import Tensor
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.supervision.course import Batch
+from trainers.supervision.course import Course
+from trainers.supervision.course import Setting
 from trainers.supervision.gradient import Relevance
+from trainers.supervision.gradient import emphasised_gradient
 from trainers.supervision.gradient import emphasised_loss
 from trainers.supervision.supervision import Criterion
 
@@ -62,15 +66,21 @@ class WeightFunction(Criterion):
             )
         # Finite at p = 0, as the gradient's own log p is.
         log_p = scores.log().clamp(min=torch.finfo(scores.dtype).min)
-        return self._weights(Relevance(scores, 1 - scores, log_p))
+        return self._weights(Relevance(1 - scores, log_p))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See Criterion.loss; the gradient is the one rule of `trainers.supervision.gradient`."""
         return emphasised_loss(logits, labels, self)
 
+    def course(self, setting: Setting) -> Course:
+        """The weight function at every step, whatever the lane."""
+        # A class that is made from one of ours may have a loss of its own.
+        own_loss = type(self).loss is not WeightFunction.loss
+        return super().course(setting) if own_loss else _WeightFunctionCourse(self)
+
     def batch_emphasis(self, relevance: Relevance) -> Tensor:
         """w(p) / N, shape (N,)."""
-        return self._weights(relevance) / relevance.p.shape[0]
+        return self._weights(relevance) / len(relevance.log_p)
 
     def batch_value(self, relevance: Relevance) -> Tensor:
         """Mean of the supervision's loss over the batch."""
@@ -79,6 +89,20 @@ class WeightFunction(Criterion):
     @abstractmethod
     def _weights(self, relevance: Relevance) -> Tensor:
         """w(p), shape of p."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WeightFunctionCourse(Course):
+    """The gradient is known in closed form, so autograd need not be asked for it."""
+
+    weight_function: WeightFunction
+
+    def loss(self, batch: Batch) -> Tensor:
+        return self.weight_function.loss(batch.logits, batch.labels)
+
+    def loss_and_gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        value, gradient = emphasised_gradient(batch.logits.detach(), batch.labels, self.weight_function)
+        return value, gradient.to(batch.logits.dtype)
 
 
 def _power(relevance: Relevance, exponent: float) -> Tensor:
@@ -136,7 +160,7 @@ class MeanAbsoluteError(WeightFunction):
         return 2 * relevance.complement.mean()
 
     def _weights(self, relevance: Relevance) -> Tensor:
-        return 4 * relevance.p * relevance.complement
+        return 4 * _power(relevance, 1.0) * relevance.complement
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +275,7 @@ class GradientRescaling(WeightFunction):
     def batch_emphasis(self, relevance: Relevance) -> Tensor:
         """w(p) divided by the batch's sum ("batch") or size ("none"), shape (N,)."""
         if self.normalise == "none":
-            return self._weights(relevance) / relevance.p.shape[0]
+            return self._weights(relevance) / len(relevance.log_p)
         exponents = self._exponents(relevance)
         if self.transform == "exp":
             # softmax(log w) is w / sum(w) without the overflow of w
