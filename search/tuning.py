@@ -224,7 +224,7 @@ class _Bridge(Searcher):  # type: ignore[misc]
                 stopped.append(ours)
             if (stop or news["ending"] is not None) and ours in pack.unended:
                 pack.unended.remove(ours)
-        orders = self._more(pack) if self._lanes > 1 else []
+        orders = self._more(pack)
         for order in orders:
             self._source.take_start(order["trial_id"])
         if stopped and not pack.unended:

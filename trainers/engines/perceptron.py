@@ -23,9 +23,9 @@ class _Layer:
 class PerceptronPass:
     """Logits of a batch, and the gradient that a gradient in them has in the parameters.
 
-    The kernels are those that autograd takes, so the numbers are its numbers. What is spared is its bookkeeping, and each gradient
-    is written where the optimiser reads it instead of being added to zeros: 1.7 ms a step of digits instead of 2.0 (one
-    thread, AMD), of which the matrix products alone take 0.95.
+    The kernels are those that autograd takes, so the numbers are its numbers. What is spared is its bookkeeping, and
+    each gradient is written where the optimiser reads it instead of being added to zeros: 1.7 ms a step of digits
+    instead of 2.0 (one thread, AMD), of which the matrix products alone take 0.95.
 
     Args:
         network: What is trained. Its parameters have their ``grad`` allocated; see `flatten_parameters`.
