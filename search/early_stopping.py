@@ -147,6 +147,22 @@ def first_judged_epoch(rule: EarlyStoppingRule, epochs: int) -> int | None:
     return max(1, round(shares[rule] * epochs)) if rule in shares else None
 
 
+def judged_epochs(rule: EarlyStoppingRule, epochs: int, evaluate_every: int) -> list[int]:
+    """The epochs after which a rule may stop a trial: of those that are evaluated, the last of all excluded."""
+    first = first_judged_epoch(rule, epochs)
+    if first is None:
+        return []
+    evaluated = [epoch for epoch in range(first, epochs) if epoch % evaluate_every == 0]
+    if rule != "asha":
+        return evaluated
+    # Once at each rung: what it has let pass goes on to the next.
+    rungs = [first]
+    while rungs[-1] * _ASHA_REDUCTION_FACTOR < epochs:
+        rungs.append(rungs[-1] * _ASHA_REDUCTION_FACTOR)
+    reached = (next((epoch for epoch in evaluated if epoch >= rung), None) for rung in rungs)
+    return sorted({epoch for epoch in reached if epoch is not None})
+
+
 def pruner_of(rule: EarlyStoppingRule, epochs: int) -> BasePruner:
     """Optuna's pruner of a rule, for trials of a number of epochs."""
     first = first_judged_epoch(rule, epochs) or epochs

@@ -53,6 +53,7 @@ class CostEstimate:
         trials: How many it runs, by phase.
         packing: How many run at once, and how many of them in one process.
         seconds_per_trial: What one takes, beside the others of its process.
+        stops_early: Whether trials are given up before their end, so that all take less than that.
         source: Where that number comes from, as a phrase.
     """
 
@@ -61,11 +62,12 @@ class CostEstimate:
     trials: TrialCounts
     packing: Packing
     seconds_per_trial: float
+    stops_early: bool
     source: str
 
     @property
     def seconds(self) -> float:
-        """The whole sweep's wall time, without the start of Ray and the figures."""
+        """The whole sweep's wall time, without the start of Ray and the figures; at most, where it stops early."""
         fresh = self.trials.confirm + self.trials.baseline
         rounds = math.ceil(self.trials.search / self.packing.trials) + math.ceil(fresh / self.packing.trials)
         return rounds * self.seconds_per_trial
@@ -76,11 +78,12 @@ class CostEstimate:
 
         trials, lanes = self.trials, self.packing.lanes
         together = f", {lanes} in a process" if lanes > 1 else ""
+        most = "at most " if self.stops_early else ""
         return [
             f"{self.dataset}, noise rate {self.noise_rate}",
             f"trials: {trials.total} = {trials.search} search + {trials.confirm} confirm "
             f"+ {trials.baseline} CCE baseline",
-            f"estimate: {duration(self.seconds)}, {self.packing.trials} at once{together}, "
+            f"estimate: {most}{duration(self.seconds)}, {self.packing.trials} at once{together}, "
             f"{duration(self.seconds_per_trial)} a trial ({self.source})",
         ]
 
@@ -98,7 +101,8 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
     Raises:
         InvalidInput: The data or a setting cannot be used.
     """
-    task = TaskSettings.of(spec, Path()).load(spec.download).task
+    prepared = TaskSettings.of(spec, Path()).load(spec.download)
+    task = prepared.task
     packed = packing(spec, this_machine(), lanes_fused(spec, task))
     recorded = _recorded_seconds(spec, task, store)
     if recorded:
@@ -114,6 +118,7 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
         trials=spec.number_of_trials(),
         packing=packed,
         seconds_per_trial=seconds,
+        stops_early=spec.resolved_early_stopping(prepared.objective.value) != "none",
         source=source,
     )
 

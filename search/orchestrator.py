@@ -583,6 +583,7 @@ class _SweepRun:
             task.dataset.num_classes,
             self.packing.trials,
             task.epochs,
+            task.evaluate_every,
             self._objective_after,
         )
 
@@ -665,7 +666,7 @@ class _SweepRun:
             "noise_rate": trial.noise_rate,
             "seed": trial.seed,
             "noise_seed": trial.noise_seed,
-            "judged": self.plan.judges(trial),
+            "judged": self.plan.judged_epochs(trial),
             # Who it is that kills the process of a pack shows at the last try, which is nobody else's.
             "alone": self._deaths[trial.id, False] >= max(1, self.spec.max_retries),
         }

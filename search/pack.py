@@ -62,8 +62,8 @@ def run_pack(settings: TaskSettings, orders: Sequence[Mapping[str, Any]], lanes:
     Args:
         settings: What the trials of the sweep share.
         orders: Each with ``trial_id``, ``supervision``, ``hyperparameters`` (training fields among them take the place
-            of the sweep's), ``noise_rate``, ``seed``, ``noise_seed``, ``judged`` where it may be stopped after any
-            epoch that is evaluated, and ``alone``; any two `can_share_a_pack`.
+            of the sweep's), ``noise_rate``, ``seed``, ``noise_seed``, ``judged`` with the epochs
+            after which it may be stopped, and ``alone``; any two `can_share_a_pack`.
         lanes: How many are trained together, at most.
         report: Takes a plain dict for each trial that there is news of, ``{"trial_id": ..., "epochs": [...], "labels":
             {...}, "ending": None}``, the last of a trial with its ending; it returns once the driver has taken them in,
@@ -183,8 +183,7 @@ class _Pack:
         if epoch.lane_id not in self._stopped:
             trial = self._training[epoch.lane_id]
             trial.epochs.append({**asdict(epoch), "recorded_at": time.time()})
-            judged = trial.order["judged"] and epoch.evaluation is not None
-            if judged or time.monotonic() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
+            if epoch.epoch in trial.order["judged"] or time.monotonic() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
                 self._send()
         return Decision.STOP if epoch.lane_id in self._stopped else None
 

@@ -15,6 +15,7 @@ from typing import NoReturn
 import numpy as np
 
 from search.early_stopping import EarlyStopping
+from search.early_stopping import judged_epochs
 from search.errors import SweepFailed
 from search.hyperparameters import Hyperparameters
 from search.sampler import ConfigurationSampler
@@ -57,6 +58,7 @@ class SweepPlan:
         num_classes: Of the dataset; it chooses the starting points.
         concurrency: Trials that run at once.
         epochs: Of the budget.
+        evaluate_every: Epochs from one evaluation to the next.
         objective_of: The objective after an epoch; None where it was not evaluated.
     """
 
@@ -68,6 +70,7 @@ class SweepPlan:
         num_classes: int,
         concurrency: int,
         epochs: int,
+        evaluate_every: int,
         objective_of: Callable[[EpochRecord], float | None],
     ) -> None:
         self._store, self._sweep_id, self._spec = store, sweep_id, spec
@@ -87,7 +90,9 @@ class SweepPlan:
             restored=len(self._configurations),
         )
         self._objective_of = objective_of
-        self._early_stopping = EarlyStopping(spec.early_stopping, epochs, spec.repeats)
+        rule = spec.early_stopping or "none"
+        self._early_stopping = EarlyStopping(rule, epochs, spec.repeats)
+        self._judged_epochs = judged_epochs(rule, epochs, evaluate_every)
         self._restore_early_stopping(searched)
         for index in sorted(self._configurations):
             self._sampler.restore(index, self._trials[self._configurations[index][0]].params)
@@ -134,9 +139,9 @@ class SweepPlan:
                 self._early_stopping.see_end(trial.configuration, trial.repeat, trial.objective)
             self._tell_if_finished(trial.configuration)
 
-    def judges(self, trial: TrialRecord) -> bool:
-        """Whether a trial may be stopped after an epoch, so that each is to be reported."""
-        return trial.phase is Phase.SEARCH and self._early_stopping.judges_epochs
+    def judged_epochs(self, trial: TrialRecord) -> list[int]:
+        """The epochs after which a trial may be stopped, so that each is to be reported at once."""
+        return self._judged_epochs if trial.phase is Phase.SEARCH else []
 
     def see_epochs(self, trial: TrialRecord, epochs: Sequence[EpochRecord]) -> str | None:
         """Take in epochs of a running trial; why it is to be stopped, None where it may go on."""
@@ -184,7 +189,7 @@ class SweepPlan:
         return [(epoch, objective) for epoch, objective in seen if objective is not None]
 
     def _restore_early_stopping(self, searched: Iterable[TrialRecord]) -> None:
-        if self._spec.early_stopping == "none":
+        if self._spec.early_stopping in ("none", None):
             return
         trials = sorted(searched, key=lambda trial: (trial.finished_at is None, trial.finished_at or trial.number))
         for trial in trials:

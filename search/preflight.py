@@ -10,6 +10,7 @@ from typing import Any
 from search.cluster_resources import ClusterResources
 from search.data_check import DataCheck
 from search.early_stopping import first_judged_epoch
+from search.early_stopping import judged_epochs
 from search.feasibility import feasibility
 from search.spec import SweepSpec
 from search.spec import read_specs
@@ -249,7 +250,7 @@ def _check_against_data(
 
 def _early_stopping_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
     """What to say where a rule would never be shown anything before the end: it would stop nothing."""
-    if spec.early_stopping == "none":
+    if spec.early_stopping in ("none", None):
         return None
     settings = spec.training.model_dump(exclude_none=True)
     try:
@@ -257,13 +258,12 @@ def _early_stopping_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
         task = training_task(whole, backbone=spec.backbone, device="cpu", **settings)
     except InvalidInput:  # said when the task is made
         return None
-    epochs, every = task.epochs, task.evaluate_every
-    first = first_judged_epoch(spec.early_stopping, epochs)
-    if first is None or (epochs - 1) // every * every >= first:
+    first = first_judged_epoch(spec.early_stopping, task.epochs)
+    if first is None or judged_epochs(spec.early_stopping, task.epochs, task.evaluate_every):
         return None
     return (
-        f"early_stopping = {spec.early_stopping}: no epoch from {first} on is evaluated before the last, {epochs}: "
-        "nothing will be stopped. Give a smaller training.evaluate_every or more training.epochs."
+        f"early_stopping = {spec.early_stopping}: no epoch from {first} on is evaluated before the last, "
+        f"{task.epochs}: nothing will be stopped. Give a smaller training.evaluate_every or more training.epochs."
     )
 
 

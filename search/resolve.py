@@ -17,7 +17,7 @@ from trainers.models.weights import is_weights_file
 
 
 def resolved(spec: SweepSpec, prepared: PreparedTask, noise_rate: NoiseRate) -> SweepSpec:
-    """The same sweep with noise rate, objective, backbone, space, sampler, trials and training written out.
+    """The same sweep with all that it left to defaults written out, from its noise rate to its training.
 
     Args:
         spec: What was asked for.
@@ -57,6 +57,7 @@ def resolved(spec: SweepSpec, prepared: PreparedTask, noise_rate: NoiseRate) -> 
             "space": spec.searched_space.model_dump(mode="json"),
             "sampler": spec.resolved_sampler,
             "trials": spec.number_of_configurations,
+            "early_stopping": spec.resolved_early_stopping(prepared.objective.value),
             "training": training,
         }
     )

@@ -91,7 +91,7 @@ OPTIONS: dict[str, Any] = {
     ),
     "repeats": _text("--repeats", "Seeds for each configuration (1).", _SEARCH, "N"),
     "early_stopping": _text(
-        "--early-stopping", "Give up early by none, median, asha, hyperband or wilcoxon (none).", _SEARCH, "RULE"
+        "--early-stopping", "none, median, asha, hyperband or wilcoxon (of 30 gr and more: asha).", _SEARCH, "RULE"
     ),
     "confirm.top": _text("--confirm-top", "Best configurations to confirm (3).", _SEARCH, "N"),
     "confirm.seeds": _text(

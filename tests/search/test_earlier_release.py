@@ -74,7 +74,14 @@ def test_a_recorded_sweep_is_listed_shown_exported_and_drawn(
 def test_a_recorded_sweep_goes_on_with_what_is_missing(recorded: RecordedSweep, store: Store) -> None:
     (spec,) = parse_specs(recorded.record.spec)
     plan = SweepPlan(
-        store, recorded.id, spec, num_classes=10, concurrency=1, epochs=3, objective_of=lambda epoch: None
+        store,
+        recorded.id,
+        spec,
+        num_classes=10,
+        concurrency=1,
+        epochs=3,
+        evaluate_every=1,
+        objective_of=lambda epoch: None,
     )
     trial = plan.next()
     assert isinstance(trial, TrialRecord)

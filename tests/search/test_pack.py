@@ -53,7 +53,7 @@ def order(**others: Any) -> dict[str, Any]:
         "noise_rate": 0.4,
         "seed": 1,
         "noise_seed": 2,
-        "judged": False,
+        "judged": [],
         "alone": False,
         **others,
     }
@@ -118,12 +118,14 @@ def labels_of(reports: list[dict[str, Any]]) -> dict[str, Any]:
     return labels
 
 
-def test_a_trial_that_may_be_stopped_reports_each_epoch_that_is_evaluated(settings: TaskSettings) -> None:
-    each = reports_of(settings, judged=True)
-    assert [[epoch["epoch"] for epoch in report["epochs"]] for report in each] == [[1], [2], [3], [4], []]
-
-    every_other = reports_of(replace(settings, training={"epochs": 4, "evaluate_every": 2}), judged=True)
-    assert [[epoch["epoch"] for epoch in report["epochs"]] for report in every_other] == [[1, 2], [3, 4], []]
+@pytest.mark.parametrize(
+    ("judged", "reported"), [([2, 3], [[1, 2], [3], [4]]), ([3], [[1, 2, 3], [4]]), ([], [[1, 2, 3, 4]])]
+)
+def test_a_trial_reports_at_once_after_each_epoch_that_it_may_be_stopped_for(
+    settings: TaskSettings, judged: list[int], reported: list[list[int]]
+) -> None:
+    reports = reports_of(settings, judged=judged)
+    assert [[epoch["epoch"] for epoch in report["epochs"]] for report in reports] == reported
 
 
 def test_a_trial_reports_every_epoch_once_and_its_end_with_the_last(settings: TaskSettings) -> None:
@@ -294,7 +296,7 @@ def test_a_judged_lane_is_stopped_at_the_epoch_that_it_is_stopped_for_and_the_ot
 ) -> None:
     driver = Driver(orders(4), stop={"sweep-0002": 2})
 
-    run_pack(either, orders(1, 2, 3, judged=True), 3, driver.report)
+    run_pack(either, orders(1, 2, 3, judged=[2]), 3, driver.report)
 
     assert driver.epochs("sweep-0002") == [1, 2]
     # Nobody asked for the ending of what was stopped.

@@ -112,10 +112,9 @@ export const ADVANCED = [
       {
         name: "early_stopping",
         label: "Early stopping",
-        hint: "Configurations that look hopeless are given up.",
+        hint: "Configurations that look hopeless are given up. Default: asha where it is known to lose nothing.",
         kind: "choice",
-        choices: ["none", "median", "asha", "hyperband", "wilcoxon"],
-        value: "none",
+        choices: ["", "none", "median", "asha", "hyperband", "wilcoxon"],
       },
       {
         name: "transform",
