@@ -101,7 +101,7 @@ def ray_cluster(
             _join_ray(address)
             yield _joined(may_grow_to)
         else:
-            with _aside(meanwhile):
+            with done_aside(meanwhile):
                 servers = _start_ray()
             yield Cluster(servers)
     finally:
@@ -109,7 +109,8 @@ def ray_cluster(
 
 
 @contextmanager
-def _aside(work: Callable[[], object] | None) -> Iterator[None]:
+def done_aside(work: Callable[[], object] | None) -> Iterator[None]:
+    """Do something in another thread while the block runs; it is done when the block has ended without an error."""
     if work is None:
         yield
         return

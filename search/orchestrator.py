@@ -26,6 +26,7 @@ from statistics import median
 from typing import Any
 
 from search.cluster import Cluster
+from search.cluster import done_aside
 from search.cluster import ray_cluster
 from search.cluster_resources import Nodes
 from search.errors import LeaseLost
@@ -404,8 +405,6 @@ class _Session:
             try:
                 run.store.release_running(sweep.id, "the process that ran the sweep ended")
                 run.take_spec(*prepare(run))
-                # While Ray's servers start, the recorder can import MLflow and open the sweep's run.
-                self.recorder.notify(sweep.id)
                 run.tell("starting Ray")
                 cluster = ray.enter_context(ray_cluster(self._ray_address, _import_slow_ones, self._may_grow_to))
                 run.cluster, run.waiting = cluster, Waiting(run.spec.resources, cluster.resources)
@@ -422,7 +421,8 @@ class _Session:
                 run.raise_if_failed()
                 lookout.find_loss = lambda: None  # all that is left can do without Ray
                 run.tell("writing figures")
-                problem = self._write_figures(sweep.id, run.prepared)
+                with done_aside(ray.close):
+                    problem = self._write_figures(sweep.id, run.prepared)
                 interruption.settle()
                 run.store.finish_sweep(sweep.id, SweepState.DONE, problem)
             except BaseException as error:
@@ -808,8 +808,9 @@ class _SweepRun:
 
 
 def _import_slow_ones() -> None:
-    # Ray Tune and matplotlib take seconds to import.
-    for module in ("search.tuning", "search.reports.figures"):
+    # Ray Tune, and MLflow, which Tune would import to count its callbacks. What the recorder does with it can wait
+    # until trials run: it would delay the servers of Ray.
+    for module in ("search.tuning", "mlflow"):
         importlib.import_module(module)
 
 

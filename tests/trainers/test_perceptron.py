@@ -30,6 +30,7 @@ def perceptron(dtype: torch.dtype = torch.float64) -> MLP:
         if isinstance(norm, nn.BatchNorm1d):
             nn.init.normal_(norm.weight)
             nn.init.normal_(norm.bias)
+    flatten_parameters(network)
     return network
 
 
@@ -37,7 +38,6 @@ def perceptron(dtype: torch.dtype = torch.float64) -> MLP:
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e4])
 def test_the_written_out_pass_is_autograds(count: int, scale: float) -> None:
     ours, theirs = perceptron(), perceptron()
-    flatten_parameters(ours)
     generator = torch.Generator().manual_seed(count)
     written_out = perceptron_pass(ours, CPU)
     assert written_out is not None
@@ -68,7 +68,9 @@ def test_it_is_for_float32_perceptrons_without_dropout_on_a_cpu() -> None:
     class Mine(MLP):
         """Somebody's own, that may compute something else."""
 
-    assert perceptron_pass(Mine(20, 5), CPU) is None
+    mine = Mine(20, 5)
+    flatten_parameters(mine)
+    assert perceptron_pass(mine, CPU) is None
 
 
 def digits(**settings: object) -> TrainingTask:
