@@ -87,3 +87,23 @@ def test_a_recorded_sweep_goes_on_with_what_is_missing(recorded: RecordedSweep, 
     assert isinstance(trial, TrialRecord)
     assert (trial.phase, trial.configuration, trial.supervision) == (Phase.SEARCH, 2, "gr")
     assert trial.hyperparameters.keys() == {"beta", "lam"}
+
+
+def test_a_recorded_sweep_that_knew_no_early_stopping_goes_on_without_it(
+    recorded: RecordedSweep, store: Store
+) -> None:
+    (spec,) = parse_specs({**recorded.record.spec, "trials": 30, "sampler": "tpe"})
+    assert spec.early_stopping is None
+    plan = SweepPlan(
+        store,
+        recorded.id,
+        spec,
+        num_classes=10,
+        concurrency=1,
+        epochs=4,
+        evaluate_every=1,
+        objective_of=lambda epoch: None,
+    )
+    trial = plan.next()
+    assert isinstance(trial, TrialRecord)
+    assert plan.judged_epochs(trial) == []

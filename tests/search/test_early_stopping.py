@@ -7,6 +7,7 @@ import pytest
 from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
 from search.early_stopping import EarlyStopping
 from search.early_stopping import EarlyStoppingRule
+from search.early_stopping import judged_epochs
 from search.early_stopping import pruner_of
 
 EPOCHS = 12
@@ -44,6 +45,34 @@ def test_the_worst_is_given_up_and_the_best_goes_on(rule: EarlyStoppingRule) -> 
 @pytest.mark.parametrize("rule", ["median", "asha"])
 def test_nothing_is_judged_in_the_first_half_of_the_budget(rule: EarlyStoppingRule) -> None:
     assert train(after_eight_good_ones(rule), 10, 0.01) == EPOCHS // 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "epochs", "every", "judged"),
+    [
+        ("asha", 60, 6, [30]),  # what it lets pass there goes on to the end: the next rung would be at 90
+        ("asha", 60, 7, [35]),
+        ("asha", 3, 1, [2]),
+        ("median", 60, 6, [30, 36, 42, 48, 54]),
+        ("median", 60, 60, []),
+        ("hyperband", 20, 5, [5, 10, 15]),
+        ("asha", 1, 1, []),
+        ("none", 60, 6, []),
+        ("wilcoxon", 60, 6, []),
+    ],
+)
+def test_a_trial_is_judged_after_epochs_that_are_evaluated_and_of_these_where_it_can_be_stopped(
+    rule: EarlyStoppingRule, epochs: int, every: int, judged: list[int]
+) -> None:
+    assert judged_epochs(rule, epochs, every) == judged
+
+
+@pytest.mark.parametrize("rule", OVER_EPOCHS)
+def test_nothing_is_given_up_after_an_epoch_that_is_not_judged(rule: EarlyStoppingRule) -> None:
+    stopping = after_eight_good_ones(rule)
+    ends = {train(stopping, 10 + number, 0.1 + number / 100) for number in range(8)}
+    assert ends & set(range(EPOCHS))
+    assert ends <= {*judged_epochs(rule, EPOCHS, 1), EPOCHS}
 
 
 def test_without_a_rule_nothing_is_given_up() -> None:

@@ -25,6 +25,7 @@ def test_every_default_is_written_out_and_means_the_same() -> None:
     written = written_out(spec)
 
     assert (written.backbone, written.sampler, written.trials) == ("mlp", "tpe", 30)
+    assert written.early_stopping == "asha"
     assert written.training.epochs == 60
     assert written.training.learning_rate is not None
     assert task_of(written) == task_of(spec)

@@ -440,6 +440,29 @@ def test_a_grid_is_searched_cell_by_cell_and_confirms_no_more_than_its_own_super
     assert (counts.search, counts.confirm, counts.baseline) == (3, 6, 3)
 
 
+@pytest.mark.parametrize(
+    ("fields", "objective", "rule"),
+    [
+        ({}, "intact", "asha"),
+        ({"sampler": "random", "trials": 100, "repeats": 3}, "intact", "asha"),
+        # Nothing is known of what it would lose here.
+        ({"trials": 29}, "intact", "none"),
+        ({"sampler": "gp"}, "intact", "none"),
+        ({"space": "paper-figures-6-9"}, "intact", "none"),
+        ({"supervision": "gce"}, "intact", "none"),
+        ({}, "noisy_validation", "none"),
+        # Whoever asks is given it.
+        ({"early_stopping": "none"}, "intact", "none"),
+        ({"early_stopping": "median", "trials": 5}, "clean_validation", "median"),
+    ],
+)
+def test_early_stopping_is_the_default_where_it_was_measured_to_lose_nothing(
+    fields: dict[str, Any], objective: str, rule: str
+) -> None:
+    (spec,) = parse_specs({**SOUND, **fields})
+    assert spec.resolved_early_stopping(objective) == rule
+
+
 def test_without_confirmation_there_is_no_baseline() -> None:
     counts = SweepSpec(dataset="digits", noise_rate=0.4, confirm=Confirm(seeds=0)).number_of_trials()
     assert (counts.confirm, counts.baseline) == (0, 0)
