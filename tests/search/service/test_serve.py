@@ -122,9 +122,14 @@ def test_a_sweep_is_submitted_run_and_shown_in_mlflow(served: Served) -> None:
 
 @pytest.mark.parametrize("part", [pytest.param("mlflow", marks=pytest.mark.long), "search.cli"])
 def test_a_part_that_is_killed_is_started_again(served: Served, part: str) -> None:
+    def is_it(process: psutil.Process) -> bool:
+        try:
+            return part in " ".join(process.cmdline())
+        except psutil.NoSuchProcess:  # some last for a moment: git, asked for the commit
+            return False
+
     def running() -> psutil.Process | None:
-        found = [each for each in served.process.processes() if part in " ".join(each.cmdline())]
-        return found[0] if found else None
+        return next(filter(is_it, served.process.processes()), None)
 
     killed = eventually(running)
     killed.kill()
