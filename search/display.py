@@ -123,7 +123,8 @@ def panel(status: SweepStatus, seconds_since: float = 0.0) -> RenderableType:
     )
     trials = Text.assemble(
         "done ",
-        (f"{progress.done + progress.pruned}", "green"),
+        (f"{progress.done}", "green"),
+        *([f"   stopped early {progress.pruned}"] if progress.pruned else []),
         "   running ",
         (f"{progress.running}", "cyan"),
         "   failed ",
@@ -141,6 +142,8 @@ def line(status: SweepStatus) -> str:
     """A status as one line for a log."""
     progress = status.progress
     trials = f"{progress.finished}/{status.planned} trials, {progress.running} running"
+    if progress.pruned:
+        trials += f", {progress.pruned} stopped early"
     if progress.failed:
         trials += f", {progress.failed} failed"
     parts = [f"{status.dataset} r={status.noise_rate:g}", status.message, trials]

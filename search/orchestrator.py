@@ -112,6 +112,7 @@ class SweepOutcome:
         sweep: As the store has it.
         recommendation: What it recommends; None where nothing could be confirmed.
         rows: The top configurations and the CCE baseline.
+        stopped_early: How many of its trials were given up by its early-stopping rule.
         figures: Folder of its figures and tables.
         tracking_behind: Why MLflow does not have all of it yet; None when it has.
     """
@@ -119,6 +120,7 @@ class SweepOutcome:
     sweep: SweepRecord
     recommendation: Recommendation | None
     rows: list[LeaderboardRow]
+    stopped_early: int
     figures: Path
     tracking_behind: str | None
 
@@ -463,6 +465,7 @@ class _Session:
             sweep=sweep,
             recommendation=choose(sweep, trials),
             rows=leaderboard(sweep, trials),
+            stopped_early=progress_of(trials).pruned,
             figures=self.home.figures(sweep.id),
             tracking_behind=None if recorded else self.recorder.last_error or "it did not answer in time",
         )

@@ -225,6 +225,9 @@ def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> No
         output().print(leaderboard_table(outcome.rows, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}"))
     for line in recommendation_lines(outcome.recommendation):
         say(line)
+    if outcome.stopped_early:
+        rule = sweep.spec["early_stopping"]
+        say(f"  {outcome.stopped_early} trials stopped early by {rule}; with --early-stopping none all go to their end")
     say()
     say(f"figures  {outcome.figures}")
     say(f"sweep    {emphasis} show {sweep.id}")

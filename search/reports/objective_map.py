@@ -16,6 +16,7 @@ from matplotlib.tri import LinearTriInterpolator
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from search.objective import SearchObjective
 from search.recommend import Choice
 from search.recommend import pick
 from search.reports.appearance import BASELINE
@@ -43,16 +44,18 @@ ENOUGH_TO_INTERPOLATE = 8
 KAPPA_GUIDES = (3.0, 5.0)
 
 Floats = NDArray[np.float64]
+_Place = tuple[float, float]
 
 
 def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tuple[Axis, Axis]) -> Figure:
     """Final intact accuracy over two hyper-parameters.
 
-    A point is one configuration, coloured by its mean over the search's seeds; pruned and failed ones are
-    crosses. Between the points the colour is interpolated linearly (of GR in (lambda, kappa), where the objective
-    varies least), and nothing is drawn outside the points' convex hull there. The recommended configuration
-    is a star and those it cannot be told apart from are ringed. CCE's accuracy is a line in the colour bar;
-    what is clearly below it has the darkest colour, so that collapsed trials leave the others theirs.
+    A point is one configuration, coloured by its mean over the search's seeds. A small triangle is a trial that was
+    stopped early, coloured by what it had reached by then; a cross is one that failed. Between the points the colour
+    is interpolated linearly (of GR in (lambda, kappa), where the objective varies least), and nothing is drawn outside
+    their convex hull there. The recommended configuration is a star and those it cannot be told apart from are ringed.
+    CCE's accuracy is a line in the colour bar; what is clearly below it has the darkest colour, so that collapsed
+    trials leave the others theirs.
 
     Args:
         sweep: The sweep.
@@ -74,7 +77,7 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tu
     scale = _scale(objective, choice)
 
     unfinished = [
-        (place, trial.state)
+        (place, trial)
         for trial in cut_short(sweep, trials)
         if (place := plane.place(trial.hyperparameters.items())) is not None
     ]
@@ -95,13 +98,11 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tu
             )
     if plane.rescaled and _is_continuous(sweep):
         _draw_kappa_guides(figure)
-    for state, label in ((TrialState.PRUNED, "stopped early"), (TrialState.FAILED, "failed")):
-        crosses = [place for place, reached in unfinished if reached is state]
-        if crosses:
-            marker = "x" if state is TrialState.FAILED else "1"
-            colour = BASELINE if state is TrialState.FAILED else GUIDE
-            x_of, y_of = zip(*crosses, strict=True)
-            axes.scatter(x_of, y_of, marker=marker, c=colour, s=45, label=label, zorder=3)
+    _draw_stopped(figure, sweep, unfinished, scale)
+    failed = [place for place, trial in unfinished if trial.state is TrialState.FAILED]
+    if failed:
+        x_of, y_of = zip(*failed, strict=True)
+        axes.scatter(x_of, y_of, marker="x", c=BASELINE, s=45, label="failed", zorder=3)
     axes.scatter(
         x,
         y,
@@ -122,7 +123,7 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tu
     axes.set_ylabel(plane.upwards.label, fontsize=11)
     _draw_colour_bar(sweep, figure, scale, objective, choice)
     if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower left", ncols=5, fontsize=9, frameon=False, handletextpad=0.4)
+        figure.legend(loc="outside lower left", ncols=3, fontsize=9, frameon=False, handletextpad=0.4)
     heading(figure, about(sweep), finding(choice))
     return figure
 
@@ -222,6 +223,32 @@ def _draw_kappa_guides(figure: Figure) -> None:
                 textcoords="offset points",
                 zorder=5,
             )
+
+
+def _draw_stopped(
+    figure: Figure, sweep: SweepRecord, unfinished: Sequence[tuple[_Place, TrialRecord]], scale: Normalize
+) -> None:
+    objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
+    stopped = [(place, trial.final) for place, trial in unfinished if trial.state is TrialState.PRUNED]
+    if not stopped:
+        return
+    reached = [None if final is None else objective.value(final) for _, final in stopped]
+    x_of, y_of = zip(*(place for place, _ in stopped), strict=True)
+    style: dict[str, Any] = {"marker": "v", "s": 26, "edgecolors": GUIDE, "linewidths": 0.8}
+    axes = figure.axes[0]
+    axes.scatter(
+        x_of,
+        y_of,
+        c=np.array(reached, dtype=float),
+        cmap=COLOUR_MAP,
+        norm=scale,
+        plotnonfinite=True,
+        zorder=3,
+        gid="stopped",
+        **style,
+    )
+    # Grey like the dot of the configurations.
+    axes.scatter([], [], c=GUIDE, label="stopped early: accuracy then", **style)
 
 
 def _draw_choice(figure: Figure, choice: Choice, scale: Normalize, plane: _Plane) -> None:

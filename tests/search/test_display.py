@@ -58,14 +58,14 @@ def test_without_a_terminal_each_finished_trial_or_change_of_state_is_one_line()
 def test_a_line_names_the_best_point_the_baseline_and_the_times(confirmed_sweep: RecordedSweep) -> None:
     status = replace(
         STATUS,
-        progress=Progress(running=1, done=20, failed=3),
+        progress=Progress(running=1, done=14, failed=3, pruned=6),
         best=best_so_far(confirmed_sweep.record, confirmed_sweep.trials),
         baseline_objective=0.61,
         elapsed_seconds=72,
         remaining_seconds=33.3,
     )
     line = shown(status, terminal=False)
-    assert "23/42 trials, 1 running, 3 failed" in line
+    assert "23/42 trials, 1 running, 6 stopped early, 3 failed" in line
     assert "best β=16 λ=1 intact accuracy 0.960 ± 0.006 on fresh seeds | CCE 0.610" in line
     assert "1 min 12 s | about 33 s left" in line
 
@@ -73,7 +73,7 @@ def test_a_line_names_the_best_point_the_baseline_and_the_times(confirmed_sweep:
 def test_terminal_shows_trials_by_state_and_clocks_that_run_on(confirmed_sweep: RecordedSweep) -> None:
     status = replace(
         STATUS,
-        progress=Progress(running=2, done=20, failed=3),
+        progress=Progress(running=2, done=14, failed=3, pruned=6),
         best=best_so_far(confirmed_sweep.record, confirmed_sweep.trials),
         remaining_seconds=60.0,
     )
@@ -81,7 +81,7 @@ def test_terminal_shows_trials_by_state_and_clocks_that_run_on(confirmed_sweep: 
     console.print(panel(status, seconds_since=20.0))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert "done 20   running 2   failed 3" in text
+    assert "done 14   stopped early 6   running 2   failed 3" in text
     assert "23/42 trials" in text
     assert "best so far: β=16 λ=1 intact accuracy 0.960" in text
     assert "CCE: not yet measured" in text

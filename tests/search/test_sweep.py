@@ -210,12 +210,14 @@ def test_a_hopeless_trial_is_stopped_early_and_the_best_is_of_the_whole_budget(
     arguments = ("run", *SMALL, *options, "--lanes", lanes, "--concurrency", lanes)
     with DriverProcess(tmp_path, *arguments, environment=joining(cluster)) as driver:
         assert driver.wait() == 0, driver.output
+        output = driver.output
 
     record = Record(Home(tmp_path))
     assert_nothing_runs(record)
     assert record.sweep.state is SweepState.DONE
     stopped = [trial for trial in record.trials if trial.state is TrialState.PRUNED]
     assert stopped
+    assert f"{len(stopped)} trials stopped early by asha" in output
     runs = {run.data.tags.get("emphasis.trial_id"): run for run in record.mlflow_runs()}
     for trial in stopped:
         assert trial.phase is Phase.SEARCH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,20 @@ def test_objective_map_marks_failed_and_stopped_trials(record_sweep: RecordSweep
     sweep = record_sweep()
     sweep.searched((40, 3), None)
     sweep.searched((2, 1), 0.3, state=TrialState.PRUNED)
-    figure = drawn_map(sweep.record, sweep.trials)
-    assert figure.axes[0].get_legend_handles_labels()[1] == ["stopped early", "failed"]
+    axes = drawn_map(sweep.record, sweep.trials).axes[0]
+    assert axes.get_legend_handles_labels()[1] == ["stopped early: accuracy then", "failed"]
+
+
+def test_objective_map_colours_what_was_stopped_by_what_it_had_reached(confirmed_sweep: RecordedSweep) -> None:
+    confirmed_sweep.searched((2, 1), 0.7, state=TrialState.PRUNED)
+    confirmed_sweep.searched((9, 1), 0.8, state=TrialState.PRUNED)
+    *others, never_begun = confirmed_sweep.trials
+    axes = drawn_map(confirmed_sweep.record, [*others, replace(never_begun, final=None)]).axes[0]
+    assert points(axes, "stopped") == {(1, 2), (1, 9)}
+    (stopped,) = [artist for artist in axes.collections if artist.get_gid() == "stopped"]
+    values = np.ma.filled(np.ma.asarray(stopped.get_array()), np.nan)
+    np.testing.assert_array_equal(values, [0.7, np.nan])
+    assert (2, 1) not in points(axes, "configurations")
 
 
 def test_objective_map_shows_the_baseline_in_the_colour_bar(confirmed_sweep: RecordedSweep) -> None:
