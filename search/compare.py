@@ -210,9 +210,12 @@ def plan(
     same_data = [sweep for sweep in done if sweep.data_hash == prepared.task.dataset.fingerprint]
     plans = []
     for spec in specs:
-        wanted = resolved(spec, prepared, rate.value)
-        found = next((sweep for sweep in same_data if _agrees(wanted, sweep)), None)
-        plans.append(Plan(spec, found, rate))
+        # All alike: where no rule is asked for, only GR would be stopped early. One that has been is what it is.
+        to_its_end = spec.model_copy(update={"early_stopping": spec.early_stopping or "none"})
+        wanted = resolved(to_its_end, prepared, rate.value)
+        left_open = ("early_stopping",) if spec.early_stopping is None else ()
+        found = next((sweep for sweep in same_data if _agrees(wanted, sweep, left_open)), None)
+        plans.append(Plan(to_its_end, found, rate))
     return plans
 
 
@@ -397,7 +400,7 @@ def _failed(supervision: str, sweep_id: str, problem: str) -> ComparedRow:
     return ComparedRow(supervision, SEARCHED, supervision, None, None, None, None, False, sweep_id, problem)
 
 
-def _agrees(wanted: SweepSpec, sweep: SweepRecord) -> bool:
+def _agrees(wanted: SweepSpec, sweep: SweepRecord, left_open: Sequence[str]) -> bool:
     try:
         recorded = SweepSpec.recorded(sweep.spec).to_json_dict()
     except ValueError:  # written by another version
@@ -408,7 +411,7 @@ def _agrees(wanted: SweepSpec, sweep: SweepRecord) -> bool:
         return False
     if recorded["confirm"]["defaults"] and not asked["confirm"]["defaults"]:
         recorded["confirm"]["defaults"] = False
-    return all(recorded[name] == value for name, value in asked.items() if name not in _OF_NO_ACCOUNT)
+    return all(recorded[name] == value for name, value in asked.items() if name not in (*_OF_NO_ACCOUNT, *left_open))
 
 
 def _cells(row: ComparedRow, guided_by_intact: bool) -> list[str]:

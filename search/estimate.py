@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from search.early_stopping import EarlyStoppingRule
+from search.early_stopping import judged_epochs
 from search.hyperparameters import supervision_with
 from search.machine import this_machine
 from search.packing import Packing
@@ -118,9 +120,13 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
         trials=spec.number_of_trials(),
         packing=packed,
         seconds_per_trial=seconds,
-        stops_early=spec.resolved_early_stopping(prepared.objective.value) != "none",
+        stops_early=_stops_early(spec.resolved_early_stopping(prepared.objective.value), task),
         source=source,
     )
+
+
+def _stops_early(rule: EarlyStoppingRule, task: TrainingTask) -> bool:
+    return rule == "wilcoxon" or bool(judged_epochs(rule, task.epochs, task.evaluate_every))
 
 
 def _recorded_seconds(spec: SweepSpec, task: TrainingTask, store: Store) -> list[float]:

@@ -402,7 +402,8 @@ class _Session:
             heartbeat=partial(_heartbeat, self.store, lease, lease_seconds),
             last_resort=partial(self._abandon, run),
         )
-        # Ray is left last, since leaving a Ray that has died may take long or fail: the store knows by then.
+        # The store knows how the sweep has ended before Ray has been left: leaving one that has died may take long or
+        # fail.
         with ExitStack() as ray, interruption, lookout:
             try:
                 run.store.release_running(sweep.id, "the process that ran the sweep ended")
@@ -422,11 +423,12 @@ class _Session:
                 self._tune(run)
                 run.raise_if_failed()
                 lookout.find_loss = lambda: None  # all that is left can do without Ray
+                run.cluster = None
                 run.tell("writing figures")
                 with done_aside(ray.close):
                     problem = self._write_figures(sweep.id, run.prepared)
-                interruption.settle()
-                run.store.finish_sweep(sweep.id, SweepState.DONE, problem)
+                    interruption.settle()
+                    run.store.finish_sweep(sweep.id, SweepState.DONE, problem)
             except BaseException as error:
                 interruption.settle()
                 raise self._stopped(run, error) from error
@@ -690,6 +692,7 @@ class _SweepRun:
         reason = self.waiting.reason(running=self._running() > 0)
         if reason is not None and reason != self._message:
             self.tell(reason)
+            self._session.recorder.notify(self.sweep.id)  # no trial may have told MLflow of it yet
         elif not self._best_is_known and time.monotonic() >= self._best_is_due:
             self._show()
 

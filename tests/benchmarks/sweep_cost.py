@@ -27,7 +27,7 @@ from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
 
 DEFAULT = ("--dataset", "digits", "--noise-rate", "0.4")
-LONG = (*DEFAULT, "--epochs", "1400")
+LONG = (*DEFAULT, "--epochs", "1600")
 CONCURRENCY = 2
 
 

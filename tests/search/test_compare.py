@@ -24,11 +24,13 @@ from search.compare import compare
 from search.compare import compared
 from search.compare import plan
 from search.reports.comparison_chart import comparison_chart
+from search.resolve import resolved
 from search.store import Accuracies
 from search.store import Phase
 from search.store import Store
 from search.store import SweepState
 from search.store import TrialState
+from search.task import TaskSettings
 from trainers.errors import InvalidInput
 
 CCE = [0.60, 0.62, 0.61]
@@ -182,6 +184,27 @@ def test_a_comparison_runs_what_is_missing_and_reuses_what_is_finished(tmp_path:
     with Store.open(f"sqlite:///{tmp_path / 'emphasis.db'}") as store:
         assert [each.recorded is not None for each in plan(specs("mae", "forward"), store)] == [True, True]
         assert [each.recorded for each in plan(specs("mae", seed=1), store)] == [None]
+
+
+def test_all_are_trained_to_their_end_and_one_that_was_stopped_early_is_reused(store: Store) -> None:
+    (spec,) = specs("gr", trials=30, training={}, limit_train=None)
+    prepared = TaskSettings.of(spec, Path()).load()
+    recorded = resolved(spec, prepared, 0.4)
+    assert recorded.early_stopping == "asha"
+    store.create_sweep(
+        id="stopped-early", spec=recorded.to_json_dict(), dataset="digits", noise_rate=0.4, backbone="mlp",
+        supervision="gr", data_hash=prepared.task.dataset.fingerprint, versions={},
+    )  # fmt: skip
+    assert [each.recorded for each in plan([spec], store)] == [None]
+    store.finish_sweep("stopped-early", SweepState.DONE)
+
+    (open_,) = plan([spec], store)
+    (asked,) = plan([spec.model_copy(update={"early_stopping": "median"})], store)
+
+    assert open_.recorded is not None
+    assert open_.recorded.id == "stopped-early"
+    assert open_.spec.early_stopping == "none"
+    assert (asked.recorded, asked.spec.early_stopping) == (None, "median")
 
 
 def test_sweeps_of_different_data_or_seeds_are_refused_before_anything_is_run(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ def test_every_default_is_written_out_and_means_the_same() -> None:
     assert written_out(written) == written
 
 
+def test_a_grid_of_several_supervisions_is_drawn_from_at_random_and_written_out() -> None:
+    space = {"kind": "grid", "beta": [*range(1, 32)], "lam": [1], "extra": [{"supervision": "s_adaptation"}]}
+    fields = {"space": space, "sampler": "random"}
+    written = written_out(SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, **fields}))
+    # The other supervision has two stages, which no rule over epochs is allowed for.
+    assert (written.trials, written.early_stopping) == (32, "none")
+
+
 def test_the_space_and_the_values_that_it_leaves_to_their_defaults_are_written_out() -> None:
     spec = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, "supervision": "gce"})
     written = written_out(spec)

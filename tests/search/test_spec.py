@@ -440,15 +440,26 @@ def test_a_grid_is_searched_cell_by_cell_and_confirms_no_more_than_its_own_super
     assert (counts.search, counts.confirm, counts.baseline) == (3, 6, 3)
 
 
+GRID_OF_30 = {"beta": list(range(1, 11)), "lam": [0.5, 1, 2]}
+
+
 @pytest.mark.parametrize(
     ("fields", "objective", "rule"),
     [
         ({}, "intact", "asha"),
         ({"sampler": "random", "trials": 100, "repeats": 3}, "intact", "asha"),
+        ({"space": {"kind": "box", "beta": [1, 20], "lam": [0, 2]}, "confirm": {"top": 5}}, "intact", "asha"),
         # Nothing is known of what it would lose here.
         ({"trials": 29}, "intact", "none"),
         ({"sampler": "gp"}, "intact", "none"),
         ({"space": "paper-figures-6-9"}, "intact", "none"),
+        ({"space": {"kind": "grid", **GRID_OF_30}, "sampler": "random"}, "intact", "none"),
+        (
+            {"space": {"kind": "ranges", "dimensions": {"beta": [1, 20], "lam": [0, 2], "learning_rate": [0.01, 0.1]}}},
+            "intact",
+            "none",
+        ),
+        ({"confirm": {"top": 6}}, "intact", "none"),
         ({"supervision": "gce"}, "intact", "none"),
         ({}, "noisy_validation", "none"),
         # Whoever asks is given it.

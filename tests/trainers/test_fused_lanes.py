@@ -238,7 +238,7 @@ class Flipped(CategoricalCrossEntropy):
     """A weight function that somebody has made from one of ours."""
 
     def _weights(self, relevance: Relevance) -> Tensor:
-        return 2 * relevance.log_p.exp()
+        return 2 * relevance.p
 
 
 def test_what_only_descends_from_a_weight_function_is_not_taken_for_it() -> None:

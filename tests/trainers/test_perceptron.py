@@ -102,5 +102,5 @@ def test_a_lane_of_digits_is_trained_as_by_autograd(supervision: Supervision, mo
     ours = trained(task, supervision)
     monkeypatch.setattr("trainers.engines.solo.perceptron_pass", lambda network, arithmetic: None)
     for key, expected in trained(task, supervision).items():
-        # In float32, over 48 steps: what is rounded otherwise may have grown.
-        torch.testing.assert_close(ours[key], expected, rtol=1e-2, atol=1e-3, msg=key)
+        # The same to the last bit on the machines that were seen; in float32, what is rounded otherwise grows.
+        torch.testing.assert_close(ours[key], expected, rtol=1e-3, atol=1e-5, msg=key)

@@ -23,6 +23,11 @@ class Relevance(NamedTuple):
     complement: Tensor
     log_p: Tensor
 
+    @property
+    def p(self) -> Tensor:
+        """The relevance score itself, shape (N,)."""
+        return self.log_p.exp()
+
 
 class EmphasisRule(Protocol):
     """What the gradient rule needs of a weight function."""

@@ -160,7 +160,7 @@ class MeanAbsoluteError(WeightFunction):
         return 2 * relevance.complement.mean()
 
     def _weights(self, relevance: Relevance) -> Tensor:
-        return 4 * _power(relevance, 1.0) * relevance.complement
+        return 4 * relevance.p * relevance.complement
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ export const ADVANCED = [
       {
         name: "early_stopping",
         label: "Early stopping",
-        hint: "Configurations that look hopeless are given up. Default: asha where it is known to lose nothing.",
+        hint: "Configurations that look hopeless are given up. Default: asha where it loses nothing on average.",
         kind: "choice",
         choices: ["", "none", "median", "asha", "hyperband", "wilcoxon"],
       },
