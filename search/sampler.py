@@ -24,6 +24,9 @@ from spaces import SearchSpace
 
 # An Optuna study starts to model after this many results; fewer and TPE's densities are guesses.
 _LEAST_STARTUP_TRIALS = 10
+# TPE splits off its 25 best and weighs the latest of the others most. What is older than these teaches it next to
+# nothing, and would make each proposal slower than the last.
+_BEST_KEPT, _LATEST_KEPT = 25, 225
 # How often a model may propose what was proposed before until a point is drawn instead.
 _MOST_REPETITIONS = 10
 
@@ -78,9 +81,10 @@ class ConfigurationSampler:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         stream, other_stream = map(int, np.random.SeedSequence([seed, restored]).generate_state(2))
         startup = max(_LEAST_STARTUP_TRIALS, 2 * concurrency)
-        self._study = optuna.create_study(
-            direction="maximize", sampler=_make_sampler(sampler, stream, startup)
-        )
+        self._study = _new_study(_make_sampler(sampler, stream, startup))
+        self._forgets = sampler == "tpe"
+        self._latest_kept = max(_LATEST_KEPT, startup)
+        self._told = 0
         self._draws = optuna.create_study(sampler=RandomSampler(seed=other_stream))
         points = [space.params(configuration) for configuration in starting_points]
         self._starting_points = [point for point in points if point is not None]
@@ -138,6 +142,23 @@ class ConfigurationSampler:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, objective)
+        self._told += 1
+        if self._forgets and self._told > 2 * (_BEST_KEPT + self._latest_kept):
+            self._forget()
+
+    def _forget(self) -> None:
+        """Go on with a study that knows the best and the latest of what it was told, and what runs."""
+        told = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        complete = [trial for trial in told if trial.state is TrialState.COMPLETE]
+        best = {trial.number for trial in sorted(complete, key=lambda trial: trial.value or 0.0)[-_BEST_KEPT:]}
+        latest = [trial.number for trial in told if trial.number not in best][-self._latest_kept :]
+        kept = [trial for trial in told if trial.number in best.union(latest)]
+        self._told = len(kept)
+        self._study = _new_study(self._study.sampler)
+        self._study.add_trials(kept)
+        for index, trial in self._running.items():
+            self._study.enqueue_trial(trial.params)
+            self._running[index] = self._study.ask(self._distributions)
 
     def restore(self, index: int, params: Mapping[str, float]) -> None:
         """Make a proposal of an earlier run of the sweep running again; `tell` then finishes it."""
@@ -146,6 +167,10 @@ class ConfigurationSampler:
             self._study.enqueue_trial(dict(params))
             self._running[index] = self._study.ask(self._distributions)
             self._proposed.add(self._space.configuration(params))
+
+
+def _new_study(sampler: BaseSampler) -> optuna.Study:
+    return optuna.create_study(direction="maximize", sampler=sampler)
 
 
 def _make_sampler(name: Sampler, seed: int, startup: int) -> BaseSampler:

@@ -1,7 +1,7 @@
 """What a sweep costs beside its training: wall time against training time, and the memory of all its processes.
 
     python -m tests.benchmarks.sweep_cost             # the digits default: the demo
-    python -m tests.benchmarks.sweep_cost --long      # the same sweep with trials of about half a minute
+    python -m tests.benchmarks.sweep_cost --long      # the same sweep with trials of about a minute
 
 The sweep is run by the command line in a process of its own. The first trial's time is from that process's start
 until its first optimiser step. Training time is what the trials recorded, divided by the concurrency; memory is the
@@ -27,14 +27,14 @@ from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
 
 DEFAULT = ("--dataset", "digits", "--noise-rate", "0.4")
-LONG = (*DEFAULT, "--epochs", "1600")
+LONG = (*DEFAULT, "--epochs", "2400")
 CONCURRENCY = 2
 
 
 def main() -> None:
     """Run one sweep and print its costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--long", action="store_true", help="trials of about half a minute instead of the default")
+    parser.add_argument("--long", action="store_true", help="trials of about a minute instead of the default")
     long = parser.parse_args().long
     options = (*(LONG if long else DEFAULT), "--concurrency", str(CONCURRENCY))
     with tempfile.TemporaryDirectory() as folder:

@@ -206,3 +206,29 @@ def test_a_model_starts_after_at_least_ten_results_and_twice_the_concurrency() -
         return chosen._n_startup_trials
 
     assert (startup(1), startup(5), startup(8)) == (10, 10, 16)
+
+
+def test_tpe_knows_the_best_and_the_latest_of_many_trials_so_that_a_proposal_costs_no_more() -> None:
+    chosen = sampler("tpe", concurrency=3)
+    running, told = [chosen.ask(), chosen.ask()], []
+    for _ in range(1100):
+        running.append(chosen.ask())
+        proposal = running.pop(0)
+        told.append((objective(proposal), dict(proposal.params)))
+        chosen.tell(proposal.index, told[-1][0], pruned=len(told) % 3 == 0)
+
+    known = chosen._study.get_trials(deepcopy=False)
+    assert len(known) <= 2 * 250 + 3
+    assert [trial.params for trial in known if not trial.state.is_finished()] == [dict(each.params) for each in running]
+    finished = [value for number, (value, _) in enumerate(told, start=1) if number % 3]
+    best = sorted(finished)[-25:]
+    assert sorted(trial.value for trial in known if trial.value is not None)[-25:] == best
+    assert [trial.params for trial in known if trial.state.is_finished()][-100:] == [point for _, point in told[-100:]]
+    assert len({proposal.configuration for proposal in running}) == 2
+    # It still models: what it proposes is near the best.
+    assert np.median([value for value, _ in told[-20:]]) > 0.95
+
+
+def test_a_model_that_waits_for_many_results_never_forgets_so_many_that_it_would_wait_again() -> None:
+    chosen = sampler("tpe", concurrency=150)
+    assert chosen._latest_kept >= 300
