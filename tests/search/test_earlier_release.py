@@ -71,18 +71,22 @@ def test_a_recorded_sweep_is_listed_shown_exported_and_drawn(
     assert {"objective_map.png", "weight_curves.png"} <= names
 
 
-def test_a_recorded_sweep_goes_on_with_what_is_missing(recorded: RecordedSweep, store: Store) -> None:
-    (spec,) = parse_specs(recorded.record.spec)
-    plan = SweepPlan(
+def planned(store: Store, recorded: RecordedSweep, spec: SweepSpec) -> SweepPlan:
+    return SweepPlan(
         store,
         recorded.id,
         spec,
         num_classes=10,
         concurrency=1,
-        epochs=3,
+        epochs=4,
         evaluate_every=1,
         objective_of=lambda epoch: None,
     )
+
+
+def test_a_recorded_sweep_goes_on_with_what_is_missing(recorded: RecordedSweep, store: Store) -> None:
+    (spec,) = parse_specs(recorded.record.spec)
+    plan = planned(store, recorded, spec)
     trial = plan.next()
     assert isinstance(trial, TrialRecord)
     assert (trial.phase, trial.configuration, trial.supervision) == (Phase.SEARCH, 2, "gr")
@@ -94,16 +98,7 @@ def test_a_recorded_sweep_that_knew_no_early_stopping_goes_on_without_it(
 ) -> None:
     (spec,) = parse_specs({**recorded.record.spec, "trials": 30, "sampler": "tpe"})
     assert spec.early_stopping is None
-    plan = SweepPlan(
-        store,
-        recorded.id,
-        spec,
-        num_classes=10,
-        concurrency=1,
-        epochs=4,
-        evaluate_every=1,
-        objective_of=lambda epoch: None,
-    )
+    plan = planned(store, recorded, spec)
     trial = plan.next()
     assert isinstance(trial, TrialRecord)
     assert plan.judged_epochs(trial) == []
