@@ -26,7 +26,6 @@ from statistics import median
 from typing import Any
 
 from search.cluster import Cluster
-from search.cluster import done_aside
 from search.cluster import ray_cluster
 from search.cluster_resources import Nodes
 from search.errors import LeaseLost
@@ -402,8 +401,8 @@ class _Session:
             heartbeat=partial(_heartbeat, self.store, lease, lease_seconds),
             last_resort=partial(self._abandon, run),
         )
-        # The store knows how the sweep has ended before Ray has been left: leaving one that has died may take long or
-        # fail.
+        # Ray is left last, since leaving a Ray that has died may take long or fail: the store knows by then. Not while
+        # figures are drawn: Ray resets SIGTERM as it goes, and a process that is asked to stop would die of it.
         with ExitStack() as ray, interruption, lookout:
             try:
                 run.store.release_running(sweep.id, "the process that ran the sweep ended")
@@ -423,12 +422,10 @@ class _Session:
                 self._tune(run)
                 run.raise_if_failed()
                 lookout.find_loss = lambda: None  # all that is left can do without Ray
-                run.cluster = None
                 run.tell("writing figures")
-                with done_aside(ray.close):
-                    problem = self._write_figures(sweep.id, run.prepared)
-                    interruption.settle()
-                    run.store.finish_sweep(sweep.id, SweepState.DONE, problem)
+                problem = self._write_figures(sweep.id, run.prepared)
+                interruption.settle()
+                run.store.finish_sweep(sweep.id, SweepState.DONE, problem)
             except BaseException as error:
                 interruption.settle()
                 raise self._stopped(run, error) from error
