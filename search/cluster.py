@@ -6,11 +6,11 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psutil
@@ -101,7 +101,7 @@ def ray_cluster(
             _join_ray(address)
             yield _joined(may_grow_to)
         else:
-            with done_aside(meanwhile):
+            with _aside(meanwhile):
                 servers = _start_ray()
             yield Cluster(servers)
     finally:
@@ -109,18 +109,14 @@ def ray_cluster(
 
 
 @contextmanager
-def done_aside(work: Callable[[], object] | None) -> Iterator[None]:
-    """Do something in another thread while the block runs; it is done when the block has ended, however that ends.
-
-    What goes wrong with it is raised once the block has ended well.
-    """
+def _aside(work: Callable[[], object] | None) -> Iterator[None]:
     if work is None:
         yield
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="emphasis-meanwhile") as threads:
-        done = threads.submit(work)
-        yield
-        done.result()
+    thread = threading.Thread(target=work, name="emphasis-meanwhile", daemon=True)
+    thread.start()
+    yield
+    thread.join()
 
 
 def _joined(may_grow_to: Nodes | None) -> Cluster:

@@ -84,7 +84,6 @@ class ConfigurationSampler:
         self._study = _new_study(_make_sampler(sampler, stream, startup))
         self._forgets = sampler == "tpe"
         self._latest_kept = max(_LATEST_KEPT, startup)
-        self._told = 0
         self._draws = optuna.create_study(sampler=RandomSampler(seed=other_stream))
         points = [space.params(configuration) for configuration in starting_points]
         self._starting_points = [point for point in points if point is not None]
@@ -142,18 +141,17 @@ class ConfigurationSampler:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, objective)
-        self._told += 1
-        if self._forgets and self._told > 2 * (_BEST_KEPT + self._latest_kept):
+        known = len(self._study.get_trials(deepcopy=False))
+        if self._forgets and known > 2 * (_BEST_KEPT + self._latest_kept):
             self._forget()
 
     def _forget(self) -> None:
         """Go on with a study that knows the best and the latest of what it was told, and what runs."""
         told = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         complete = [trial for trial in told if trial.state is TrialState.COMPLETE]
-        best = {trial.number for trial in sorted(complete, key=lambda trial: trial.value or 0.0)[-_BEST_KEPT:]}
+        best = {trial.number for trial in sorted(complete, key=lambda trial: trial.values[0])[-_BEST_KEPT:]}
         latest = [trial.number for trial in told if trial.number not in best][-self._latest_kept :]
         kept = [trial for trial in told if trial.number in best.union(latest)]
-        self._told = len(kept)
         self._study = _new_study(self._study.sampler)
         self._study.add_trials(kept)
         for index, trial in self._running.items():

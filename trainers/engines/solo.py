@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -261,15 +262,16 @@ class LaneTraining:
         """One optimiser step on the chosen examples as they are stored; the loss and what was predicted of them."""
         inputs = self._normalised(augmented(self.task.augmentation, raw, draws))
         labels = self.labels.index_select(0, chosen)
-        written_out = self._written_out
-        if written_out is None:
+        backward: Callable[[Tensor], None]
+        if self._written_out is None:
             self.optimiser.zero_grad()
-        logits = self._logits(inputs) if written_out is None else written_out.forward(inputs)
-        loss, gradient = self.course.loss_and_gradient(Batch(logits, labels, chosen))
-        if written_out is None:
-            logits.backward(gradient)  # type: ignore[no-untyped-call]
+            logits = self._logits(inputs)
+            backward = logits.backward
         else:
-            written_out.backward(gradient)
+            logits = self._written_out.forward(inputs)
+            backward = self._written_out.backward
+        loss, gradient = self.course.loss_and_gradient(Batch(logits, labels, chosen))
+        backward(gradient)
         predicted = logits.detach().argmax(dim=1)
         self.optimiser.step(learning_rate)
         return loss, predicted
