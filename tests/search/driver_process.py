@@ -163,6 +163,12 @@ class RayProcess:
         assert line is not None, "Ray did not start"
         self.address = line.split()[1]
 
+    def servers(self) -> list[str]:
+        """What its processes run: programs, or Python's scripts."""
+        commands = [process.cmdline() for process in psutil.Process(self._process.pid).children(recursive=True)]
+        words = (word for command in commands for word in command[:3])
+        return [word for word in words if "/" in word]
+
     def stop(self) -> None:
         """End it."""
         self._process.communicate(timeout=LONGEST_WAIT)
