@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import ExitStack
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import psutil
 
@@ -28,6 +31,9 @@ _logger = logging.getLogger(__name__)
 _SERVERS = ("raylet", "gcs_server")
 # Ray gives its servers 30 s to start, fixed in its code; a machine that is busy needs longer now and then.
 _MOST_STARTS = 4
+# It takes half a second.
+_NODE_REGISTERS_WITHIN = 5.0
+_BETWEEN_LOOKS_FOR_A_NODE = 0.02
 # A cluster's head may be started anew; Ray itself ends the process once it has been away for 60 s.
 _PATIENCE_WITH_A_CLUSTER = 45.0
 
@@ -88,6 +94,9 @@ def ray_cluster(
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
+    # Its processes try to connect a second after they have failed, ten times; one in three fails as Ray starts.
+    os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "50")
+    os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "200")
     # Tune starts processes of its own for trials; those that Ray would start ahead are never used.
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     import ray
@@ -166,7 +175,7 @@ def _start_ray() -> list[psutil.Process]:
     others = set(psutil.Process().children())
     for attempt in range(1, _MOST_STARTS + 1):
         try:
-            with _without_idle_servers():
+            with _quick_start():
                 ray.init(
                     # "local" starts a new one, also where another user's Ray is running on this machine
                     address="local",
@@ -187,30 +196,50 @@ def _start_ray() -> list[psutil.Process]:
 
 
 @contextmanager
-def _without_idle_servers() -> Iterator[None]:
-    """Start Ray without the servers that nobody would ask.
+def _quick_start() -> Iterator[None]:
+    """Have `ray.init` start no server that nobody would ask, and see without delay that the others run.
 
-    They are the autoscaler, the one that sends workers' logs to the driver, and the dashboard's, which is started
-    even where there is to be no dashboard. Together they take a second of Ray's start, another of its end, and 160 MB.
-    ``ray start`` can leave out the first two and goes on where the third fails; ``ray.init`` does not ask. Where a
-    later Ray calls them otherwise, they are started.
+    Left out are the autoscaler, the server that sends workers' logs to the driver, and the dashboard's, which is
+    started even where there is to be no dashboard. Together they take a second of Ray's start, another of its end, and
+    160 MB. ``ray start`` can leave out the first two and goes on where the third fails; ``ray.init`` does not ask.
+    Whether its node has registered, Ray looks once a second. Where a later Ray calls these things otherwise, it starts
+    as it does for others.
     """
     from ray._private import node
     from ray._private import services
 
-    instead = (
-        (node.Node, "start_monitor", lambda *given, **named: None),
-        (node.Node, "start_log_monitor", lambda *given, **named: None),
-        (services, "start_api_server", lambda *given, **named: (None, None)),  # no address, no process
-    )
-    found = [(holder, name, getattr(holder, name), other) for holder, name, other in instead if hasattr(holder, name)]
-    for holder, name, _, other in found:
-        setattr(holder, name, other)
-    try:
+    def no_server(original: Any, *given: Any, **named: Any) -> None:
+        pass
+
+    def no_dashboard(original: Any, *given: Any, **named: Any) -> tuple[None, None]:
+        return None, None  # neither an address nor a process
+
+    def get_node(original: Any, gcs_address: str, node_id: str) -> Any:
+        _wait_until_registered(gcs_address, node_id)
+        return original(gcs_address, node_id)
+
+    with ExitStack() as replaced:
+        for holder, name, other in (
+            (node.Node, "start_monitor", no_server),
+            (node.Node, "start_log_monitor", no_server),
+            (services, "start_api_server", no_dashboard),
+            (services, "get_node", get_node),
+        ):
+            if original := getattr(holder, name, None):
+                setattr(holder, name, partial(other, original))
+                replaced.callback(setattr, holder, name, original)
         yield
-    finally:
-        for holder, name, original, _ in found:
-            setattr(holder, name, original)
+
+
+def _wait_until_registered(gcs_address: str, node_id: str) -> None:
+    from ray import _raylet
+
+    nodes = _raylet.GcsClient(address=gcs_address)  # type: ignore[attr-defined]
+    # Where this waits in vain, Ray waits on and says why.
+    for _ in range(round(_NODE_REGISTERS_WITHIN / _BETWEEN_LOOKS_FOR_A_NODE)):
+        if any(found.hex() == node_id for found in nodes.get_all_node_info()):
+            return
+        time.sleep(_BETWEEN_LOOKS_FOR_A_NODE)
 
 
 def _quieten() -> None:

@@ -7,7 +7,7 @@ from driver_process import RayProcess
 from ray._private import node
 from ray._private import services
 
-from search.cluster import _without_idle_servers
+from search.cluster import _quick_start
 
 IDLE = ("monitor.py", "log_monitor.py", "dashboard.py")
 
@@ -21,10 +21,10 @@ def test_ray_is_started_without_servers_that_nobody_would_ask(cluster: RayProces
 
 def test_ray_is_left_as_it_was_and_may_call_its_servers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(node.Node, "start_log_monitor")
-    before = node.Node.start_monitor, services.start_api_server
+    before = node.Node.start_monitor, services.start_api_server, services.get_node
 
-    with _without_idle_servers():
-        assert (node.Node.start_monitor, services.start_api_server) != before
+    with _quick_start():
+        assert (node.Node.start_monitor, services.start_api_server, services.get_node) != before
 
-    assert (node.Node.start_monitor, services.start_api_server) == before
+    assert (node.Node.start_monitor, services.start_api_server, services.get_node) == before
     assert not hasattr(node.Node, "start_log_monitor")
