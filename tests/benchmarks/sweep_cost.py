@@ -28,7 +28,7 @@ from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
 
 DEFAULT = ("--dataset", "digits", "--noise-rate", "0.4")
-LONG = (*DEFAULT, "--epochs", "2400")
+LONG = (*DEFAULT, "--epochs", "4800")
 CONCURRENCY = 2
 
 
