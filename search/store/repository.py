@@ -909,9 +909,9 @@ class Store:
                         reached.setdefault(sweep_id, []).append(objective)
         return {sweep_id: fmean(objectives) for sweep_id, objectives in reached.items()}
 
-    def epochs(self, trial_id: str) -> list[EpochRecord]:
-        """What a trial reported so far, by epoch."""
-        query = select(Epoch).where(Epoch.trial_id == trial_id).order_by(Epoch.epoch)
+    def epochs(self, trial_id: str, after: int = 0) -> list[EpochRecord]:
+        """What a trial reported so far of the epochs after one, by epoch."""
+        query = select(Epoch).where(Epoch.trial_id == trial_id, Epoch.epoch > after).order_by(Epoch.epoch)
         with self._reading() as session:
             return [_epoch_record(row) for row in session.scalars(query)]
 

@@ -225,7 +225,7 @@ class Projection:
             return
         if run.last_epoch is None:
             run.last_epoch = self.runs.epochs_recorded(run)
-        epochs = [epoch for epoch in self._store.epochs(trial.id) if epoch.epoch > run.last_epoch]
+        epochs = self._store.epochs(trial.id, after=run.last_epoch)
         points = [content.epoch_points(epoch) for epoch in epochs]
         tags = {**content.trial_tags(trial, sweep), content.PARENT_TAG: parent.run_id}
         self.runs.log(

@@ -55,6 +55,7 @@ def task_of(**fields: Any) -> TrainingTask:
         "milestones": (5,),
         "augmentation": "pad-crop-flip",
         "device": "cpu",
+        "precision": "fp32",
     }
     return TrainingTask(**{**settings, **fields})
 

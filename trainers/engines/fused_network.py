@@ -13,6 +13,7 @@ from torch.nn import functional
 from trainers.engines.lane_parameters import LaneParameters
 from trainers.models.cifar_resnet import BasicBlock
 from trainers.models.cifar_resnet import CifarResNet
+from trainers.models.cifar_resnet import subsampled
 
 NormRelu = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float, float, Tensor | None], Tensor]
 
@@ -152,8 +153,7 @@ class FusedCifarResNet:
 
     def _shortcut(self, maps: Tensor, block: BasicBlock) -> Tensor:
         """Option A, with the zeros beside each lane's own channels."""
-        if block.stride > 1:
-            maps = maps[:, :, :: block.stride, :: block.stride]
+        maps = subsampled(maps, block.stride)
         if not block.padding:
             return maps
         zeros = (block.padding, block.padding)

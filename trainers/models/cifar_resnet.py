@@ -17,6 +17,15 @@ DEPTHS = (20, 32, 44, 56, 110)
 _SMALLEST_SIDE = 4
 
 
+def subsampled(maps: Tensor, stride: int) -> Tensor:
+    """Every stride-th row and column of feature maps (N, C, H, W), in their memory format.
+
+    A slice would be the same, but its gradient is always laid out channels first; summed with that of the branch it
+    made all that follows in channels_last slow (a tenth of a step of ResNet-20 on a CPU).
+    """
+    return maps if stride == 1 else functional.avg_pool2d(maps, 1, stride)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and an identity shortcut (option A: subsampled and zero-padded, no parameters).
 
@@ -39,8 +48,7 @@ class BasicBlock(nn.Module):
         """Feature maps (N, width, H / stride, W / stride); the memory format of ``images`` is kept."""
         branch = functional.relu(self.norm1(self.conv1(images)), inplace=True)
         branch = self.norm2(self.conv2(branch))
-        if self.stride > 1:
-            images = images[:, :, :: self.stride, :: self.stride]
+        images = subsampled(images, self.stride)
         if self.padding:
             images = functional.pad(images, (0, 0, 0, 0, self.padding, self.padding))
         return functional.relu(branch + images, inplace=True)

@@ -410,6 +410,7 @@ def test_an_epoch_recorded_again_replaces_the_earlier_one(store: Store) -> None:
 
     assert [epoch.epoch for epoch in store.epochs(trial.id)] == [1, 2, 3]
     assert store.epochs(trial.id)[1:] == [again, twice_at_once[1]]
+    assert [epoch.epoch for epoch in store.epochs(trial.id, after=1)] == [2, 3]
 
 
 def test_a_write_that_fails_midway_leaves_nothing(store: Store) -> None:
