@@ -217,12 +217,13 @@ def default_sampler() -> str:
 
 def sweep_cost() -> str:
     """What a sweep costs beside its training."""
-    results = [_read("sweep_cost_digits.json"), _read("sweep_cost_long.json")]
+    names = {"digits": "digits", "long": "digits, 4,800 epochs", "cifar10": "CIFAR-10, ResNet-20"}
+    results = {said: _read(f"sweep_cost_{name}.json") for name, said in names.items()}
     rows = []
-    for result in results:
+    for said, result in results.items():
         rows.append(
             (
-                f"{result['trials']} trials of {result['mean_seconds_per_trial']:.1f} s",
+                f"{said}: {result['trials']} trials of {result['mean_seconds_per_trial']:.1f} s",
                 f"{result['wall_seconds']:.0f} s",
                 f"{result['first_trial_seconds']:.1f} s" if "first_trial_seconds" in result else "–",
                 f"{result['training_seconds_per_slot']:.0f} s",
@@ -232,7 +233,7 @@ def sweep_cost() -> str:
             )
         )
     head = ("sweep", "wall time", "until the first trains", "training, a slot", "ratio", "cores busy", "memory (PSS)")
-    return _table(head, rows) + _origin(*results)
+    return _table(head, rows) + _origin(*results.values())
 
 
 def startup() -> str:
