@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Surfaces that others search are recorded by record_surface alone; chaos takes an hour.
 BENCHMARKS := startup training_throughput speed_figure cpu_settings sweep_cost "sweep_cost --long" trial_cost \
-	service_load early_stopping sample_efficiency "sample_efficiency --default"
+	service_load early_stopping sample_efficiency "sample_efficiency --default" "sample_efficiency --startup"
 
 .PHONY: demo test pytest test-long bench lint set-up constraints
 

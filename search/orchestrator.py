@@ -583,7 +583,6 @@ class _SweepRun:
             self.sweep.id,
             self.spec,
             task.dataset.num_classes,
-            self.packing.trials,
             task.epochs,
             task.evaluate_every,
             self._objective_after,

@@ -56,7 +56,6 @@ class SweepPlan:
         sweep_id: The sweep.
         spec: What was asked for.
         num_classes: Of the dataset; it chooses the starting points.
-        concurrency: Trials that run at once.
         epochs: Of the budget.
         evaluate_every: Epochs from one evaluation to the next.
         objective_of: The objective after an epoch; None where it was not evaluated.
@@ -68,7 +67,6 @@ class SweepPlan:
         sweep_id: str,
         spec: SweepSpec,
         num_classes: int,
-        concurrency: int,
         epochs: int,
         evaluate_every: int,
         objective_of: Callable[[EpochRecord], float | None],
@@ -85,7 +83,6 @@ class SweepPlan:
             spec.searched_space,
             spec.resolved_sampler,
             seed=spec.seed,
-            concurrency=concurrency,
             starting_points=_starting_points(spec, num_classes),
             restored=len(self._configurations),
         )

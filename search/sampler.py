@@ -22,8 +22,9 @@ from search.spec import Sampler
 from spaces import Configuration
 from spaces import SearchSpace
 
-# An Optuna study starts to model after this many results; fewer and TPE's densities are guesses.
-_LEAST_STARTUP_TRIALS = 10
+# Of a model, before it proposes: fewer results and TPE's densities are guesses. That many however many trials run at
+# once: waiting for twice those loses by it (tests/benchmarks/results/sample_efficiency_startup.json).
+STARTUP_RESULTS = 10
 # TPE splits off its 25 best and weighs the latest of the others most. What is older than these teaches it next to
 # nothing, and would make each proposal slower than the last.
 _BEST_KEPT, _LATEST_KEPT = 25, 225
@@ -57,7 +58,7 @@ class ConfigurationSampler:
         space: What may be proposed.
         sampler: "tpe", "random", "grid", "gp" or "cmaes".
         seed: Of the sampler. With one trial at a time the same seed proposes the same configurations.
-        concurrency: Trials that run at once; a model waits for at least twice as many results.
+        startup_results: How many results a model waits for; what is proposed until then is drawn at random.
         starting_points: Tried first, in order; those outside the space are dropped.
         restored: How many configurations `restore` will replay. It enters the seed, or a resumed random
             search would propose its first points again.
@@ -69,7 +70,7 @@ class ConfigurationSampler:
         sampler: Sampler,
         *,
         seed: int,
-        concurrency: int,
+        startup_results: int = STARTUP_RESULTS,
         starting_points: Sequence[Configuration] = (),
         restored: int = 0,
     ) -> None:
@@ -80,10 +81,8 @@ class ConfigurationSampler:
         self._proposed: set[Configuration] = set()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         stream, other_stream = map(int, np.random.SeedSequence([seed, restored]).generate_state(2))
-        startup = max(_LEAST_STARTUP_TRIALS, 2 * concurrency)
-        self._study = _new_study(_make_sampler(sampler, stream, startup))
+        self._study = _new_study(_make_sampler(sampler, stream, startup_results))
         self._forgets = sampler == "tpe"
-        self._latest_kept = max(_LATEST_KEPT, startup)
         self._draws = optuna.create_study(sampler=RandomSampler(seed=other_stream))
         points = [space.params(configuration) for configuration in starting_points]
         self._starting_points = [point for point in points if point is not None]
@@ -142,7 +141,7 @@ class ConfigurationSampler:
         else:
             self._study.tell(trial, objective)
         known = len(self._study.get_trials(deepcopy=False))
-        if self._forgets and known > 2 * (_BEST_KEPT + self._latest_kept):
+        if self._forgets and known > 2 * (_BEST_KEPT + _LATEST_KEPT):
             self._forget()
 
     def _forget(self) -> None:
@@ -150,7 +149,7 @@ class ConfigurationSampler:
         told = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         complete = [trial for trial in told if trial.state is TrialState.COMPLETE]
         best = {trial.number for trial in sorted(complete, key=lambda trial: trial.values[0])[-_BEST_KEPT:]}
-        latest = [trial.number for trial in told if trial.number not in best][-self._latest_kept :]
+        latest = [trial.number for trial in told if trial.number not in best][-_LATEST_KEPT:]
         kept = [trial for trial in told if trial.number in best.union(latest)]
         self._study = _new_study(self._study.sampler)
         self._study.add_trials(kept)

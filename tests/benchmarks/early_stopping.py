@@ -148,9 +148,7 @@ def replay(curves: Curves, contender: Contender, sampler_name: Sampler, seed: in
     searched = seeds[:repeats]
     fresh = seeds[1 : 1 + CONFIRMED]
     points = starting_points(curves.noise_rate, NUM_CLASSES) if sampler_name == "tpe" else []
-    sampler = ConfigurationSampler(
-        KappaSpace(), sampler_name, seed=seed, concurrency=CONCURRENCY, starting_points=points
-    )
+    sampler = ConfigurationSampler(KappaSpace(), sampler_name, seed=seed, starting_points=points)
     stopping = EarlyStopping(contender.rule, curves.epochs, repeats, contender.pruner)
     evaluate_every = -(-curves.epochs // EVALUATIONS)
     slots: list[_Running] = []

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.sample_efficiency
     python -m tests.benchmarks.sample_efficiency --default   # TPE against GP at a sweep's own budget
+    python -m tests.benchmarks.sample_efficiency --startup   # how many results TPE should wait for
 
 The objective is a surface that `record_surface` recorded: the mean over its seeds, interpolated
 linearly in kappa along each recorded lambda and then linearly in lambda. Beyond a row's last recorded kappa
@@ -39,6 +40,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 
+from search.sampler import STARTUP_RESULTS
 from search.sampler import ConfigurationSampler
 from search.spec import DEFAULT_TRIALS
 from search.spec import Sampler
@@ -127,14 +129,20 @@ CONTENDERS = [Contender(*each) for each in product(SAMPLERS, ("kappa", "box"), (
 
 
 def search(
-    surface: Surface, contender: Contender, trials: int, seed: int, objective_kind: str, at_once: int = 1
+    surface: Surface,
+    contender: Contender,
+    trials: int,
+    seed: int,
+    objective_kind: str,
+    at_once: int = 1,
+    startup_results: int = STARTUP_RESULTS,
 ) -> list[float]:
     """The mean objective of the configuration that would be recommended after each trial, of which some run at once."""
     points: list[Configuration] = []
     if contender.starts:
         points = starting_points(surface.noise_rate, NUM_CLASSES)
     sampler = ConfigurationSampler(
-        contender.space, contender.sampler, seed=seed, concurrency=at_once, starting_points=points
+        contender.space, contender.sampler, seed=seed, startup_results=startup_results, starting_points=points
     )
     generator = np.random.default_rng([seed, 1])
     noisy = objective_kind == ONE_SEED
@@ -178,7 +186,7 @@ def _of_default(noise_rate: float, at_once: int, seed: int) -> list[float]:
 
 def compare_default(rates: list[float], seeds: int) -> None:
     """TPE and GP as a sweep uses them by default, on the same draws: how far below the best, and the difference."""
-    jobs = list(product(rates, (1, 2, 4, 8), range(seeds)))
+    jobs = list(product(rates, (1, 2, 4, 8, 16), range(seeds)))
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         worths = np.array(list(pool.map(_of_default, *zip(*jobs, strict=True))))
     rows = []
@@ -198,6 +206,37 @@ def compare_default(rates: list[float], seeds: int) -> None:
     measured = {"trials": DEFAULT_TRIALS, "sampler_seeds": seeds, "objective": ONE_SEED, "confirmed": CONFIRMED}
     content = {"provenance": provenance(), "measured": measured, "rows": rows}
     write_result(RESULTS / "sample_efficiency_default.json", content)
+
+
+def _after_startup(noise_rate: float, at_once: int, startup_results: int, seed: int) -> float:
+    surface = _surface(noise_rate)
+    contender = Contender("tpe", "kappa", True)
+    worths = search(surface, contender, DEFAULT_TRIALS, seed, ONE_SEED, at_once, startup_results)
+    return surface.best - worths[-1]
+
+
+def compare_startup(rates: list[float], seeds: int) -> None:
+    """How far below the best TPE ends where it waits for few results, and for twice as many as run at once."""
+    cases = [(at_once, results) for at_once in (4, 8, 16) for results in sorted({5, 10, at_once, 2 * at_once})]
+    jobs = [(rate, *case, seed) for rate, case, seed in product(rates, cases, range(seeds))]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+        found = np.array(list(pool.map(_after_startup, *zip(*jobs, strict=True), chunksize=25)))
+    found = found.reshape(len(rates), len(cases), seeds)
+    rows = []
+    for (at_once, results), here in zip(cases, found.swapaxes(0, 1), strict=True):
+        over_rates = here.mean(axis=0)
+        row = {
+            "at_once": at_once,
+            "startup_results": results,
+            "below_best": {f"{rate:g}": round(float(each.mean()), 4) for rate, each in zip(rates, here, strict=True)},
+            "mean": round(float(over_rates.mean()), 4),
+            "standard_error": round(float(over_rates.std(ddof=1) / np.sqrt(seeds)), 4),
+        }
+        rows.append(row)
+        print(row, flush=True)
+    measured = {"trials": DEFAULT_TRIALS, "sampler_seeds": seeds, "objective": ONE_SEED, "confirmed": CONFIRMED}
+    content = {"provenance": provenance(), "measured": measured, "rows": rows}
+    write_result(RESULTS / "sample_efficiency_startup.json", content)
 
 
 def arrival(recommended: list[float], best: float) -> int | None:
@@ -257,20 +296,22 @@ def main() -> None:
     """Search every surface in every way; print, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--noise-rate", type=float, action="append", help="default 0.2, 0.4 and 0.6; repeatable")
-    parser.add_argument("--sampler-seeds", type=int, default=20)
+    parser.add_argument("--sampler-seeds", type=int, help="default 20, with --startup 400")
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--default", action="store_true", help="compare TPE and GP alone, several trials at once too")
+    parser.add_argument("--startup", action="store_true", help="compare how many results TPE waits for")
     arguments = parser.parse_args()
-    if arguments.default:
-        compare_default(arguments.noise_rate or [0.2, 0.4, 0.6], arguments.sampler_seeds)
-        return
     rates, trials = arguments.noise_rate or [0.2, 0.4, 0.6], arguments.trials
+    seeds = arguments.sampler_seeds or (400 if arguments.startup else 20)
+    if arguments.default or arguments.startup:
+        (compare_startup if arguments.startup else compare_default)(rates, seeds)
+        return
     cases = list(product(rates, (MEAN, ONE_SEED)))
     curves: dict[tuple[float, str, str], list[list[float]]] = {}
     started = time.monotonic()
     workers = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [(rate, kind, seed, trials) for seed in range(arguments.sampler_seeds) for rate, kind in cases]
+        jobs = [(rate, kind, seed, trials) for seed in range(seeds) for rate, kind in cases]
         for number, (job, found) in enumerate(zip(jobs, pool.map(_searched, *zip(*jobs, strict=True)), strict=True), 1):
             for name, curve in found.items():
                 curves.setdefault((job[0], job[1], name), []).append(curve)
@@ -287,7 +328,7 @@ def main() -> None:
         }
         for (rate, kind), each in product(cases, CONTENDERS)
     ]
-    print(f"\ntrials to within {TOLERANCE} of the best; {arguments.sampler_seeds} sampler seeds, {trials} trials\n")
+    print(f"\ntrials to within {TOLERANCE} of the best; {seeds} sampler seeds, {trials} trials\n")
     print(f"| r | objective | search | median | quartiles | arrived within {trials} | below the best after 30 |")
     print("|" + " --- |" * 7)
     for row in rows:
@@ -312,7 +353,7 @@ def main() -> None:
                 }
                 for each in surfaces
             ],
-            "sampler_seeds": arguments.sampler_seeds,
+            "sampler_seeds": seeds,
             "trials": trials,
             "confirmed_of_one_seed": CONFIRMED,
         },

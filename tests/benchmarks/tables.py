@@ -215,6 +215,19 @@ def default_sampler() -> str:
     return _table(head, rows) + _origin(result)
 
 
+def startup_results() -> str:
+    """How far below the best TPE ends, by how many results it waits for and how many trials run at once."""
+    result = _read("sample_efficiency_startup.json")
+    rates = list(result["rows"][0]["below_best"])
+    rows = []
+    for row in result["rows"]:
+        each = (f"{100 * row['below_best'][rate]:.2f}" for rate in rates)
+        mean = f"{100 * row['mean']:.2f} ± {100 * row['standard_error']:.2f}"
+        rows.append((str(row["at_once"]), str(row["startup_results"]), *each, mean))
+    head = ("trials at once", "results waited for", *(f"below the best, r = {rate}" for rate in rates), "mean")
+    return _table(head, rows) + _origin(result)
+
+
 def sweep_cost() -> str:
     """What a sweep costs beside its training."""
     names = {"digits": "digits", "long": "digits, 4,800 epochs", "cifar10": "CIFAR-10, ResNet-20"}
@@ -325,6 +338,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "gpu-accuracy": gpu_accuracy,
     "cpu-settings": cpu_settings,
     "default-sampler": default_sampler,
+    "startup-results": startup_results,
     "sweep-cost": sweep_cost,
     "startup": startup,
     "service-load": service_load,

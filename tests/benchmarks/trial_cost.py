@@ -61,7 +61,7 @@ def measure(trials: int) -> dict[str, list[float]]:
             data_hash="data",
             versions={},
         )
-        plan = SweepPlan(store, "sweep", spec, 10, 2, EPOCHS, 6, lambda epoch: epoch.intact_train_accuracy)
+        plan = SweepPlan(store, "sweep", spec, 10, EPOCHS, 6, lambda epoch: epoch.intact_train_accuracy)
 
         def timed(part: str, call: Callable[[], Result]) -> Result:
             started = time.perf_counter()

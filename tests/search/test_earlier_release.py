@@ -77,7 +77,6 @@ def planned(store: Store, recorded: RecordedSweep, spec: SweepSpec) -> SweepPlan
         recorded.id,
         spec,
         num_classes=10,
-        concurrency=1,
         epochs=4,
         evaluate_every=1,
         objective_of=lambda epoch: None,

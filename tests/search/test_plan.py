@@ -49,8 +49,8 @@ def epoch_record(trial: TrialRecord, number: int, objective: float) -> EpochReco
 class PlannedSweep:
     """A sweep whose trials the test runs itself, as the orchestrator would."""
 
-    def __init__(self, store: Store, concurrency: int = 1, **fields: Any) -> None:
-        self.store, self.concurrency = store, concurrency
+    def __init__(self, store: Store, **fields: Any) -> None:
+        self.store = store
         self.spec = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, **fields})
         store.create_sweep(
             id="sweep",
@@ -72,7 +72,6 @@ class PlannedSweep:
             "sweep",
             self.spec,
             num_classes=10,
-            concurrency=self.concurrency,
             epochs=EPOCHS,
             evaluate_every=1,
             objective_of=lambda epoch: epoch.intact_train_accuracy,
@@ -273,7 +272,7 @@ def test_a_configuration_with_a_failed_or_stopped_repeat_is_not_confirmed(
 def test_confirming_waits_for_the_last_of_the_search_but_the_baseline_does_not(
     planned: Callable[..., PlannedSweep],
 ) -> None:
-    sweep = planned(trials=2, confirm={"top": 1, "seeds": 1}, concurrency=2)
+    sweep = planned(trials=2, confirm={"top": 1, "seeds": 1})
     first, second = sweep.start(), sweep.start()
     baseline = sweep.start()
     assert baseline.phase is Phase.BASELINE
@@ -297,7 +296,7 @@ def test_what_will_be_confirmed_however_the_search_ends_does_not_wait_for_its_en
     planned: Callable[..., PlannedSweep],
 ) -> None:
     # Of the best two one is certain while one configuration is still trained, and none while two are.
-    sweep = planned(space=GRID, confirm={"top": 2, "seeds": 2}, concurrency=3)
+    sweep = planned(space=GRID, confirm={"top": 2, "seeds": 2})
     trials = [sweep.start() for _ in range(4)]
     for trial in (sweep.start(), sweep.start()):
         assert trial.phase is Phase.BASELINE
@@ -328,7 +327,7 @@ def test_what_will_be_confirmed_however_the_search_ends_does_not_wait_for_its_en
 def test_a_configuration_that_has_failed_pushes_nothing_out_of_what_is_confirmed(
     planned: Callable[..., PlannedSweep],
 ) -> None:
-    sweep = planned(space=GRID, repeats=2, confirm={"top": 1, "seeds": 1}, concurrency=4)
+    sweep = planned(space=GRID, repeats=2, confirm={"top": 1, "seeds": 1})
     trials = [sweep.start() for _ in range(8)]
     sweep.finish(sweep.start(), 0.1)
     for trial in trials[:6]:
@@ -346,7 +345,7 @@ def test_without_confirming_seeds_the_search_is_all(planned: Callable[..., Plann
 def test_what_was_waiting_when_a_driver_died_is_run_first_and_what_is_finished_never_again(
     planned: Callable[..., PlannedSweep],
 ) -> None:
-    sweep = planned(trials=6, confirm={"top": 1, "seeds": 2}, concurrency=2)
+    sweep = planned(trials=6, confirm={"top": 1, "seeds": 2})
     done = some(sweep, 2)
     left = [sweep.start(), sweep.start()]
 
@@ -651,7 +650,7 @@ def test_seeds_of_a_configuration_that_was_given_up_are_not_run_after_a_crash(
 def test_a_running_seed_of_a_configuration_that_was_given_up_is_stopped_at_its_next_report(
     planned: Callable[..., PlannedSweep],
 ) -> None:
-    sweep = planned(trials=2, early_stopping="wilcoxon", repeats=5, concurrency=2, confirm={"seeds": 0})
+    sweep = planned(trials=2, early_stopping="wilcoxon", repeats=5, confirm={"seeds": 0})
     for objective in (0.80, 0.82, 0.84, 0.86, 0.88):
         sweep.finish(sweep.start(), objective)
     running = [sweep.start() for _ in range(5)]

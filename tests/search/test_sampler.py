@@ -22,7 +22,7 @@ CONTINUOUS = [name for name in get_args(Sampler) if name != "grid"]
 
 
 def sampler(name: str = "tpe", space: SearchSpace | None = None, **given: object) -> ConfigurationSampler:
-    values = {"seed": 0, "concurrency": 2, **given}
+    values = {"seed": 0, **given}
     return ConfigurationSampler(space or KappaSpace(), name, **values)  # type: ignore[arg-type]
 
 
@@ -172,7 +172,7 @@ def test_a_resumed_search_goes_on_with_the_starting_points_that_are_left() -> No
 
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_asked_many_times_at_once_a_model_spreads_its_proposals(name: str) -> None:
-    chosen = sampler(name, concurrency=8)
+    chosen = sampler(name)
     for _ in range(24):
         proposal = chosen.ask()
         chosen.tell(proposal.index, objective(proposal))
@@ -199,17 +199,22 @@ def test_what_failed_and_what_was_stopped_is_told_as_such_and_has_no_value() -> 
     assert chosen._study.best_value == 0.5
 
 
-def test_a_model_starts_after_at_least_ten_results_and_twice_the_concurrency() -> None:
-    def startup(concurrency: int) -> int:
-        chosen = sampler("tpe", concurrency=concurrency)._study.sampler
-        assert isinstance(chosen, optuna.samplers.TPESampler)
-        return chosen._n_startup_trials
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_a_model_proposes_once_ten_results_are_there_however_many_trials_run_at_once(name: str) -> None:
+    def after(results: int, name: str) -> list[dict[str, float]]:
+        chosen = sampler(name)
+        running = [chosen.ask() for _ in range(16)]
+        for proposal in running[:results]:
+            chosen.tell(proposal.index, objective(proposal))
+        return [dict(chosen.ask().params) for _ in range(4)]
 
-    assert (startup(1), startup(5), startup(8)) == (10, 10, 16)
+    # Whatever they were told, the first proposals are the same draws.
+    assert after(9, name) == after(5, name)
+    assert after(10, name) != after(9, name)
 
 
 def test_tpe_knows_the_best_and_the_latest_of_many_trials_so_that_a_proposal_costs_no_more() -> None:
-    chosen = sampler("tpe", concurrency=3)
+    chosen = sampler("tpe")
     running, told = [chosen.ask(), chosen.ask()], []
     for _ in range(1100):
         running.append(chosen.ask())
@@ -227,8 +232,3 @@ def test_tpe_knows_the_best_and_the_latest_of_many_trials_so_that_a_proposal_cos
     assert len({proposal.configuration for proposal in running}) == 2
     # It still models: what it proposes is near the best.
     assert np.median([value for value, _ in told[-20:]]) > 0.95
-
-
-def test_a_model_that_waits_for_many_results_never_forgets_so_many_that_it_would_wait_again() -> None:
-    chosen = sampler("tpe", concurrency=150)
-    assert chosen._latest_kept >= 300

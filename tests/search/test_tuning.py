@@ -173,8 +173,6 @@ def test_suggestions_that_are_handed_out_at_once_are_distinct_and_never_more_tha
     assert [len(ordered(first)), len(ordered(second))] == [4, 2]
     values = {tuple(order["hyperparameters"].items()) for each in (first, second) for order in each.config["orders"]}
     assert len(values) == 6
-    # The model waits for twice as many results as there are trials at once.
-    assert sweep.run.plan._sampler._study.sampler._n_startup_trials == 12  # type: ignore[attr-defined]
 
 
 def test_a_killed_process_puts_its_unended_trials_back_in_their_order(packed: Callable[..., PackedSweep]) -> None:
