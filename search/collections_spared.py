@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,7 +23,13 @@ def spare_collections() -> None:
     _, *older = gc.get_threshold()
     gc.set_threshold(_OBJECTS_BETWEEN_LOOKS, *older)
     # Registered first, so that it is done last.
-    atexit.register(gc.freeze)
+    atexit.register(_spare_the_last)
+
+
+def _spare_the_last() -> None:
+    # Triton, which comes with torchvision, writes pages about what is left of it where nothing is collected.
+    if "triton" not in sys.modules:
+        gc.freeze()
 
 
 @contextmanager

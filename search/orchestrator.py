@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
@@ -99,6 +100,7 @@ Prepare = Callable[["_SweepRun"], tuple[SweepSpec, PreparedTask]]
 
 _LONGEST_WAIT_FOR_MLFLOW = 60.0
 _LAST_WAIT_FOR_MLFLOW = 10.0
+_FIGURES = "search.reports.figures"
 # Nodes come and go, and that is no fault of a trial; unless it takes each down that it is put on.
 _MOST_LOST_NODES = 10
 
@@ -655,8 +657,13 @@ class _SweepRun:
     def _hand_out(self) -> Mapping[str, Any] | None:
         self._record_given_up()
         trial = self.plan.next()
+        if trial is Pause.WAIT:
+            # A core has nothing to do, and what draws the figures takes a while to import.
+            if _FIGURES not in sys.modules:
+                threading.Thread(target=importlib.import_module, args=(_FIGURES,)).start()
+            return None
         if isinstance(trial, Pause):
-            return None if trial is Pause.WAIT else {}
+            return {}
         # The baseline is what it is, whatever the sweep fixes; so are a grid's cells of other supervisions.
         searched = trial.supervision == self.spec.supervision and trial.phase is not Phase.BASELINE
         fixed = self.spec.fixed if searched else {}

@@ -86,9 +86,9 @@ def main() -> None:
         "peak_pss_gib": round(peak / 2**30, 2),
         "most_processes": most,
     }
-    for name, value in result.items():
-        if name != "provenance":
-            print(f"{name:28} {value}")
+    for field, value in result.items():
+        if field != "provenance":
+            print(f"{field:28} {value}")
     write_result(RESULTS / f"sweep_cost_{name}.json", result)
 
 

@@ -37,6 +37,12 @@ def test_a_process_of_ours_looks_seldom_and_not_at_its_end() -> None:
     assert said("from search.collections_spared import spare_collections; spare_collections()") == ["True True"]
 
 
+def test_a_process_that_has_imported_torchvision_ends_in_silence() -> None:
+    program = "from search.collections_spared import spare_collections; spare_collections(); import torchvision"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_inside_the_block_nothing_is_collected_and_afterwards_as_before() -> None:
     assert gc.isenabled()
     with no_collections():

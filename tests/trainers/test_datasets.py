@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gc
 import hashlib
 import pickle
@@ -23,6 +24,9 @@ from trainers.datasets import dataset_source
 from trainers.datasets import digits as digits_source
 from trainers.datasets import load_dataset
 from trainers.datasets.arrays import ArrayFile
+from trainers.datasets.cifar import CIFAR10
+from trainers.datasets.cifar import CIFAR100
+from trainers.datasets.cifar import Cifar
 from trainers.errors import InvalidInput
 
 InstallPackage = Callable[..., None]
@@ -366,6 +370,24 @@ def test_absent_cifar_files_are_named_with_the_remedy(
         assert f"Give the folder that holds {base} as --data-dir, or fetch" in error.remedy
 
 
+@pytest.mark.parametrize("cifar", [CIFAR10, CIFAR100])
+def test_files_are_those_that_torchvision_takes_for_the_official_ones(cifar: Cifar) -> None:
+    from torchvision import datasets
+
+    theirs = datasets.CIFAR10 if cifar.num_classes == 10 else datasets.CIFAR100
+    assert cifar.folder == theirs.base_folder
+    assert (list(cifar.train.items()), list(cifar.test.items())) == tuple(
+        [tuple(each) for each in part] for part in (theirs.train_list, theirs.test_list)
+    )
+    assert cifar.meta == {theirs.meta["filename"]: theirs.meta["md5"]}
+
+
+def test_cifar_is_read_without_torchvision(cifar10_dir: Path) -> None:
+    script = "import sys; from trainers.datasets import load_dataset; load_dataset('cifar10', sys.argv[1])"
+    script += "; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script, str(cifar10_dir)], check=False).returncode == 0
+
+
 def test_cifar_without_a_folder_asks_for_one() -> None:
     for download in (False, True):
         with pytest.raises(InvalidInput, match=r"data_dir = None.*no folder.*--data-dir") as caught:
@@ -396,11 +418,9 @@ def test_download_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [error.field for error in caught.value.errors] == ["download"]
 
 
-def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The real files are not here, and nothing else has their MD5: torchvision's table of digests is replaced
-    # by that of a small tree in the official format. What is tested is the reading, not the official bytes.
-    from torchvision.datasets import CIFAR100
-
+def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path) -> None:
+    # The real files are not here, and nothing else has their MD5: the table of digests is replaced by that of a small
+    # tree in the official format. What is tested is the reading, not the official bytes.
     generator = np.random.default_rng(0)
     folder = tmp_path / "cifar-100-python"
     folder.mkdir()
@@ -418,12 +438,12 @@ def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pyte
         raw = pickle.dumps(content)
         (folder / name).write_bytes(raw)
         md5[name] = hashlib.md5(raw).hexdigest()
-    monkeypatch.setattr(CIFAR100, "train_list", [["train", md5["train"]]])
-    monkeypatch.setattr(CIFAR100, "test_list", [["test", md5["test"]]])
-    monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": md5["meta"]})
+    small = dataclasses.replace(
+        CIFAR100, train={"train": md5["train"]}, test={"test": md5["test"]}, meta={"meta": md5["meta"]}
+    )
 
-    check_dataset("cifar100", tmp_path)
-    dataset = load_dataset("cifar100", tmp_path)
+    small.check(tmp_path)
+    dataset = small.load(tmp_path)
     assert dataset.num_classes == 100
     assert dataset.example_shape == (3, 32, 32)
     assert torch.equal(dataset.x_train.flatten(1), torch.from_numpy(contents["train"]["data"]))
