@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import ExitStack
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import psutil
@@ -31,7 +30,8 @@ _logger = logging.getLogger(__name__)
 _SERVERS = ("raylet", "gcs_server")
 # Ray gives its servers 30 s to start, fixed in its code; a machine that is busy needs longer now and then.
 _MOST_STARTS = 4
-# It takes half a second.
+_TO_CONNECT = {"RAY_raylet_client_connect_timeout_milliseconds": "50", "RAY_raylet_client_num_connect_attempts": "200"}
+# A node registers in half a second where nothing else is done.
 _NODE_REGISTERS_WITHIN = 5.0
 _BETWEEN_LOOKS_FOR_A_NODE = 0.02
 # A cluster's head may be started anew; Ray itself ends the process once it has been away for 60 s.
@@ -95,8 +95,8 @@ def ray_cluster(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
     # Its processes try to connect a second after they have failed, ten times; one in three fails as Ray starts.
-    os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "50")
-    os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "200")
+    if not any(name in os.environ for name in _TO_CONNECT):
+        os.environ.update(_TO_CONNECT)
     # Tune starts processes of its own for trials; those that Ray would start ahead are never used.
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     import ray
@@ -200,33 +200,40 @@ def _quick_start() -> Iterator[None]:
     """Have `ray.init` start no server that nobody would ask, and see without delay that the others run.
 
     Left out are the autoscaler, the server that sends workers' logs to the driver, and the dashboard's, which is
-    started even where there is to be no dashboard. Together they take a second of Ray's start, another of its end, and
-    160 MB. ``ray start`` can leave out the first two and goes on where the third fails; ``ray.init`` does not ask.
-    Whether its node has registered, Ray looks once a second. Where a later Ray calls these things otherwise, it starts
-    as it does for others.
+    started even where there is to be no dashboard; they would take a second of Ray's start and another of its end.
+    ``ray start`` can leave out the first two and goes on where the third fails; ``ray.init`` does not ask. Whether its
+    node has registered, Ray looks once a second. A later Ray that has no such names starts as it does for others.
     """
     from ray._private import node
     from ray._private import services
+    from ray._private import utils
 
-    def no_server(original: Any, *given: Any, **named: Any) -> None:
+    def no_server(*given: Any, **named: Any) -> None:
         pass
 
-    def no_dashboard(original: Any, *given: Any, **named: Any) -> tuple[None, None]:
+    def no_dashboard(*given: Any, **named: Any) -> tuple[None, None]:
         return None, None  # neither an address nor a process
 
-    def get_node(original: Any, gcs_address: str, node_id: str) -> Any:
-        _wait_until_registered(gcs_address, node_id)
-        return original(gcs_address, node_id)
+    look = getattr(services, "get_node", None)
 
+    def look_when_registered(*given: Any, **named: Any) -> Any:
+        # In vain, it leaves it to Ray to wait on and to say why.
+        with contextlib.suppress(Exception):
+            _wait_until_registered(*given, **named)
+        return look(*given, **named)  # type: ignore[misc]
+
+    instead = [
+        (node.Node, "start_monitor", no_server),
+        (node.Node, "start_log_monitor", no_server),
+        (services, "get_node", look_when_registered),
+    ]
+    # Agents that have all that a dashboard needs would ask for it every second.
+    if getattr(utils, "get_dashboard_dependency_error", lambda: None)() is not None:
+        instead.append((services, "start_api_server", no_dashboard))
     with ExitStack() as replaced:
-        for holder, name, other in (
-            (node.Node, "start_monitor", no_server),
-            (node.Node, "start_log_monitor", no_server),
-            (services, "start_api_server", no_dashboard),
-            (services, "get_node", get_node),
-        ):
+        for holder, name, other in instead:
             if original := getattr(holder, name, None):
-                setattr(holder, name, partial(other, original))
+                setattr(holder, name, other)
                 replaced.callback(setattr, holder, name, original)
         yield
 
@@ -235,9 +242,8 @@ def _wait_until_registered(gcs_address: str, node_id: str) -> None:
     from ray import _raylet
 
     nodes = _raylet.GcsClient(address=gcs_address)  # type: ignore[attr-defined]
-    # Where this waits in vain, Ray waits on and says why.
     for _ in range(round(_NODE_REGISTERS_WITHIN / _BETWEEN_LOOKS_FOR_A_NODE)):
-        if any(found.hex() == node_id for found in nodes.get_all_node_info()):
+        if any(found.hex() == node_id for found in nodes.get_all_node_info(timeout=1)):
             return
         time.sleep(_BETWEEN_LOOKS_FOR_A_NODE)
 

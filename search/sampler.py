@@ -23,7 +23,7 @@ from spaces import Configuration
 from spaces import SearchSpace
 
 # Of a model, before it proposes: fewer results and TPE's densities are guesses. That many however many trials run at
-# once: waiting for twice those loses by it (tests/benchmarks/results/sample_efficiency_startup.json).
+# once: with sixteen, TPE that waits for more ends lower (tests/benchmarks/results/sample_efficiency_startup.json).
 STARTUP_RESULTS = 10
 # TPE splits off its 25 best and weighs the latest of the others most. What is older than these teaches it next to
 # nothing, and would make each proposal slower than the last.
@@ -58,7 +58,7 @@ class ConfigurationSampler:
         space: What may be proposed.
         sampler: "tpe", "random", "grid", "gp" or "cmaes".
         seed: Of the sampler. With one trial at a time the same seed proposes the same configurations.
-        startup_results: How many results a model waits for; what is proposed until then is drawn at random.
+        startup_results: How many results a model waits for, at most 225; until then proposals are drawn at random.
         starting_points: Tried first, in order; those outside the space are dropped.
         restored: How many configurations `restore` will replay. It enters the seed, or a resumed random
             search would propose its first points again.

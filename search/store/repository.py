@@ -910,7 +910,7 @@ class Store:
         return {sweep_id: fmean(objectives) for sweep_id, objectives in reached.items()}
 
     def epochs(self, trial_id: str, after: int = 0) -> list[EpochRecord]:
-        """What a trial reported so far of the epochs after one, by epoch."""
+        """What a trial reported so far, by epoch: of those after ``after``."""
         query = select(Epoch).where(Epoch.trial_id == trial_id, Epoch.epoch > after).order_by(Epoch.epoch)
         with self._reading() as session:
             return [_epoch_record(row) for row in session.scalars(query)]

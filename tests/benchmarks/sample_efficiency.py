@@ -223,14 +223,17 @@ def compare_startup(rates: list[float], seeds: int) -> None:
         found = np.array(list(pool.map(_after_startup, *zip(*jobs, strict=True), chunksize=25)))
     found = found.reshape(len(rates), len(cases), seeds)
     rows = []
+    over_rates = dict(zip(cases, found.mean(axis=0), strict=True))
     for (at_once, results), here in zip(cases, found.swapaxes(0, 1), strict=True):
-        over_rates = here.mean(axis=0)
+        # The same sampler seeds, so that they are compared one by one.
+        loses = over_rates[at_once, results] - over_rates[at_once, STARTUP_RESULTS]
         row = {
             "at_once": at_once,
             "startup_results": results,
             "below_best": {f"{rate:g}": round(float(each.mean()), 4) for rate, each in zip(rates, here, strict=True)},
-            "mean": round(float(over_rates.mean()), 4),
-            "standard_error": round(float(over_rates.std(ddof=1) / np.sqrt(seeds)), 4),
+            "mean": round(float(over_rates[at_once, results].mean()), 4),
+            "loses": round(float(loses.mean()), 4),
+            "standard_error": round(float(loses.std(ddof=1) / np.sqrt(seeds)), 4),
         }
         rows.append(row)
         print(row, flush=True)
@@ -298,8 +301,9 @@ def main() -> None:
     parser.add_argument("--noise-rate", type=float, action="append", help="default 0.2, 0.4 and 0.6; repeatable")
     parser.add_argument("--sampler-seeds", type=int, help="default 20, with --startup 400")
     parser.add_argument("--trials", type=int, default=50)
-    parser.add_argument("--default", action="store_true", help="compare TPE and GP alone, several trials at once too")
-    parser.add_argument("--startup", action="store_true", help="compare how many results TPE waits for")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--default", action="store_true", help="compare TPE and GP alone, several trials at once too")
+    which.add_argument("--startup", action="store_true", help="compare how many results TPE waits for")
     arguments = parser.parse_args()
     rates, trials = arguments.noise_rate or [0.2, 0.4, 0.6], arguments.trials
     seeds = arguments.sampler_seeds or (400 if arguments.startup else 20)

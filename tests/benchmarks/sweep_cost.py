@@ -1,7 +1,7 @@
 """What a sweep costs beside its training: wall time against training time, and the memory of all its processes.
 
     python -m tests.benchmarks.sweep_cost             # the digits default: the demo
-    python -m tests.benchmarks.sweep_cost --long      # the same sweep with 80 times the epochs, all of them recorded
+    python -m tests.benchmarks.sweep_cost --long      # the same sweep with 4,800 epochs, all of them recorded
     python -m tests.benchmarks.sweep_cost --cifar DIR # ResNet-20 on 4,000 images of CIFAR-10, five epochs
 
 The sweep is run by the command line in a process of its own. The first trial's time is from that process's start
@@ -38,8 +38,9 @@ CONCURRENCY = 2
 def main() -> None:
     """Run one sweep and print its costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--long", action="store_true", help="trials of about a minute instead of the default")
-    parser.add_argument("--cifar", metavar="DIR", help="a convolutional network, on the CIFAR-10 in this folder")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--long", action="store_true", help="4,800 epochs instead of the default's")
+    which.add_argument("--cifar", metavar="DIR", help="a convolutional network, on the CIFAR-10 in this folder")
     arguments = parser.parse_args()
     name, chosen = ("long", LONG) if arguments.long else ("digits", DEFAULT)
     data: list[str] = []

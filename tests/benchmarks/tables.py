@@ -222,9 +222,9 @@ def startup_results() -> str:
     rows = []
     for row in result["rows"]:
         each = (f"{100 * row['below_best'][rate]:.2f}" for rate in rates)
-        mean = f"{100 * row['mean']:.2f} ± {100 * row['standard_error']:.2f}"
-        rows.append((str(row["at_once"]), str(row["startup_results"]), *each, mean))
-    head = ("trials at once", "results waited for", *(f"below the best, r = {rate}" for rate in rates), "mean")
+        loses = f"{100 * row['loses']:+.2f} ± {100 * row['standard_error']:.2f}" if row["startup_results"] != 10 else ""
+        rows.append((row["at_once"], row["startup_results"], *each, f"{100 * row['mean']:.2f}", loses))
+    head = ("trials at once", "results waited for", *(f"r = {rate}" for rate in rates), "mean", "loses against ten")
     return _table(head, rows) + _origin(result)
 
 

@@ -144,10 +144,10 @@ class RayProcess:
         self.environment = environment
         script = (
             "import ray, sys\n"
-            "from search.cluster import ray_cluster\n"
-            "with ray_cluster(None):\n"
-            "    print('address', ray.get_runtime_context().gcs_address, flush=True)\n"
-            "    sys.stdin.read()\n"
+            "ray.init(address='local', num_cpus=2, object_store_memory=2**27, include_dashboard=False)\n"
+            "print('address', ray.get_runtime_context().gcs_address, flush=True)\n"
+            "sys.stdin.read()\n"
+            "ray.shutdown()\n"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-c", script],
@@ -162,12 +162,6 @@ class RayProcess:
         line = next((line for line in self._process.stdout if line.startswith("address ")), None)
         assert line is not None, "Ray did not start"
         self.address = line.split()[1]
-
-    def servers(self) -> list[str]:
-        """What its processes run: programs, or Python's scripts."""
-        commands = [process.cmdline() for process in psutil.Process(self._process.pid).children(recursive=True)]
-        words = (word for command in commands for word in command[:3])
-        return [word for word in words if "/" in word]
 
     def stop(self) -> None:
         """End it."""
