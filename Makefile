@@ -10,7 +10,7 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 # Without its bytecode, each of the hundreds of processes that a test run starts compiles anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Surfaces that others search are recorded by record_surface alone; chaos takes an hour.
+# Surfaces that others search are recorded by record_surface alone, sweep_cost --cifar needs CIFAR-10; chaos takes an hour.
 BENCHMARKS := startup training_throughput speed_figure cpu_settings sweep_cost "sweep_cost --long" trial_cost \
 	service_load early_stopping sample_efficiency "sample_efficiency --default" "sample_efficiency --startup"
 
@@ -29,7 +29,7 @@ pytest: $(SET_UP)
 test-long: $(SET_UP)  ## whole systems: killed processes, Ray clusters that lose and gain nodes, the composed service
 	$(BIN)/python -m pytest -m long
 
-bench: $(SET_UP)  ## what README's tables are made of: an hour and a half on two cores with nothing else to do
+bench: $(SET_UP)  ## what README's tables are made of: two hours on two cores with nothing else to do
 	for each in $(BENCHMARKS); do $(BIN)/python -m tests.benchmarks.$$each || exit 1; done
 	$(BIN)/python -m tests.benchmarks.tables
 
