@@ -40,8 +40,9 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
         ]
         colours = [_OURS if name.startswith("trainers") else _THEIRS for name in names]
         bars = axis.barh(names, medians, xerr=spread, color=colours, error_kw={"ecolor": "0.35", "linewidth": 1})
-        axis.bar_label(bars, [f"{middle:.0f}" for middle in medians], padding=6, fontsize=9)
-        axis.invert_yaxis()
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axis.bar_label(bars, [f"{middle:.0f}" for middle in medians], padding=6, fontsize=9, bbox=behind)
+        axis.set_ylim(len(names) - 0.4, -1.1)  # the first on top, and above it room for what the line says
         roofline = result.get("roofline")
         if roofline is not None:
             best = min(roofline["arithmetic_images_a_second"], roofline["fused_memory_images_a_second"])
