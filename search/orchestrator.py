@@ -569,6 +569,7 @@ class _SweepRun:
         self._durations: list[float] = []
         self._at_once = 1
         self._deaths: Counter[tuple[str, bool]] = Counter()
+        self._figures_imported = False
         self._objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
 
     def take_spec(self, spec: SweepSpec, prepared: PreparedTask) -> None:
@@ -658,9 +659,7 @@ class _SweepRun:
         self._record_given_up()
         trial = self.plan.next()
         if trial is Pause.WAIT:
-            # A core has nothing to do, and what draws the figures takes a while to import.
-            if _FIGURES not in sys.modules:
-                threading.Thread(target=importlib.import_module, args=(_FIGURES,)).start()
+            self._import_figures()
             return None
         if isinstance(trial, Pause):
             return {}
@@ -678,6 +677,12 @@ class _SweepRun:
             # Who it is that kills the process of a pack shows at the last try, which is nobody else's.
             "alone": self._deaths[trial.id, False] >= max(1, self.spec.max_retries),
         }
+
+    def _import_figures(self) -> None:
+        """Import what draws the figures, once, in another thread: it takes a while, and a core has nothing to do."""
+        if not self._figures_imported:
+            self._figures_imported = True
+            threading.Thread(target=_import_quietly, args=(_FIGURES,)).start()
 
     def _start_attempt(self, trial_id: str) -> None:
         self.store.start_attempt(trial_id, os.uname().nodename, os.getpid())
@@ -820,6 +825,11 @@ def _import_slow_ones() -> None:
     # Ray Tune, and MLflow, which Tune would import to count its callbacks. What the recorder does with it can wait
     # until trials run: it would delay the servers of Ray.
     for module in ("search.tuning", "mlflow"):
+        importlib.import_module(module)
+
+
+def _import_quietly(module: str) -> None:
+    with suppress(Exception):  # what is wrong with it is said where it is used
         importlib.import_module(module)
 
 

@@ -5,6 +5,7 @@ Of Tune there is what it passes on, in the order in which it does; the processes
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,30 @@ def test_suggestions_that_are_handed_out_at_once_are_distinct_and_never_more_tha
     assert [len(ordered(first)), len(ordered(second))] == [4, 2]
     values = {tuple(order["hyperparameters"].items()) for each in (first, second) for order in each.config["orders"]}
     assert len(values) == 6
+
+
+def test_figures_that_cannot_be_imported_are_tried_once_meanwhile_and_disturb_nothing(
+    packed: Callable[..., PackedSweep], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_figures.py").write_text(f"open({str(tmp_path / 'tries')!r}, 'a').write('x')\nraise OSError")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("search.orchestrator._FIGURES", "broken_figures")
+    unhandled: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", unhandled.append)
+    before = set(threading.enumerate())
+    sweep = packed(1, trials=1, concurrency=2)
+    process = sweep.suggest()
+
+    for _ in range(3):
+        assert sweep.suggest() is None  # nothing to hand out while the only trial runs
+        for thread in set(threading.enumerate()) - before:
+            thread.join()
+
+    assert (tmp_path / "tries").read_text() == "x"
+    assert unhandled == []
+    assert process is not None
+    sweep.train(process)
+    assert sweep.trials[0].state is TrialState.DONE
 
 
 def test_a_killed_process_puts_its_unended_trials_back_in_their_order(packed: Callable[..., PackedSweep]) -> None:

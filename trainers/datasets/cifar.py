@@ -143,7 +143,7 @@ class Cifar:
                 with (folder / self.folder / file_name).open("rb") as stream:
                     if hashlib.file_digest(stream, _md5).hexdigest() != md5:
                         corrupt.append(file_name)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 missing.append(file_name)
             except OSError:
                 corrupt.append(file_name)
