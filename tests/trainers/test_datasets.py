@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 import hashlib
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -351,6 +353,21 @@ def test_corrupt_and_missing_files_are_both_named(cifar10_dir: Path, tmp_path: P
         assert error.problem.endswith(": data_batch_3")
         assert "--download" in error.remedy
     check_dataset("cifar10", tmp_path, download=True)  # it would be fetched
+
+
+def test_a_file_that_is_damaged_after_it_was_checked_is_found(cifar10_dir: Path, tmp_path: Path) -> None:
+    base = "cifar-10-batches-py"
+    shutil.copytree(cifar10_dir / base, tmp_path / base)
+    check_dataset("cifar10", tmp_path)
+    check_dataset("cifar10", tmp_path)
+    damaged = tmp_path / base / "test_batch"
+    status = damaged.stat()
+    with damaged.open("r+b") as stream:
+        stream.seek(1_000_000)
+        stream.write(b"emphasis")
+    os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))  # as a copy that keeps times leaves it
+    with pytest.raises(InvalidInput, match=r"corrupt \(MD5 differs\).*: test_batch"):
+        check_dataset("cifar10", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -140,9 +140,9 @@ class Cifar:
         missing, corrupt = [], []
         for file_name, md5 in {**self.train, **self.test, **self.meta}.items():
             try:
-                with (folder / self.folder / file_name).open("rb") as stream:
-                    if hashlib.file_digest(stream, _md5).hexdigest() != md5:
-                        corrupt.append(file_name)
+                path = folder / self.folder / file_name
+                if _md5(path, _version(path.stat())) != md5:
+                    corrupt.append(file_name)
             except (FileNotFoundError, NotADirectoryError):
                 missing.append(file_name)
             except OSError:
@@ -184,8 +184,15 @@ CIFAR100 = Cifar(
 )
 
 
-def _md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
+@lru_cache(maxsize=64)
+def _md5(path: Path, version: tuple[int, ...]) -> str:
+    """MD5 (hex) of a file, read once while it stays as it is: a sweep is checked several times before it begins."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _check_writable(folder: Path) -> None:
