@@ -226,7 +226,7 @@ class Projection:
         if run.last_epoch is None:
             run.last_epoch = self.runs.epochs_recorded(run)
         epochs = self._store.epochs(trial.id, after=run.last_epoch)
-        points = [content.epoch_points(epoch) for epoch in epochs]
+        points = [content.epoch_points(epoch) for epoch in content.shown_epochs(epochs, sweep)]
         tags = {**content.trial_tags(trial, sweep), content.PARENT_TAG: parent.run_id}
         self.runs.log(
             run,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,10 @@ LONGEST_TAG = 8000  # likewise MAX_TAG_VAL_LENGTH; the description of a run is a
 
 # The metric that every epoch has; an epoch's metrics are written together, so it tells what MLflow has.
 EPOCH_METRIC = "learning_rate"
+
+# Of a curve, about: MLflow's pages draw 320 points of one, and each costs its database as much as a short epoch takes.
+MOST_POINTS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class ParentSummary:
@@ -243,6 +248,27 @@ def trial_status(trial: TrialRecord, sweep: SweepRecord) -> str | None:
     if sweep_status(sweep) != RUNNING:
         return KILLED
     return RUNNING if trial.state is TrialState.RUNNING else None
+
+
+def shown_epochs(epochs: Sequence[EpochRecord], sweep: SweepRecord) -> list[EpochRecord]:
+    """Of a trial's epochs those that MLflow is given; the store has them all.
+
+    Up to 1,000 epochs a training, all. Of more every second, third, …, so that no curve has more points than that, and
+    those that were evaluated.
+    """
+    if not epochs:
+        return []
+    every = math.ceil(_planned_epochs(sweep, epochs[0]) / MOST_POINTS)
+    return [epoch for epoch in epochs if epoch.epoch % every == 0 or epoch.test_accuracy is not None]
+
+
+def _planned_epochs(sweep: SweepRecord, one: EpochRecord) -> float:
+    training = sweep.spec.get("training") or {}
+    if training.get("epochs"):
+        return float(training["epochs"])
+    if training.get("iterations"):
+        return float(training["iterations"]) * one.epoch / one.iteration
+    return 1.0  # an early release did not record it
 
 
 def epoch_points(epoch: EpochRecord) -> list[Point]:

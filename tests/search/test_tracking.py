@@ -12,7 +12,9 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Container
 from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC
 from datetime import datetime
 from datetime import timedelta
@@ -57,11 +59,14 @@ SUMMARY = ParentSummary(
 class Sweep:
     """A sweep in a real store that is filled by hand, as a driver would."""
 
-    def __init__(self, store: Store, sweep_id: str, dataset: str = "digits") -> None:
+    def __init__(
+        self, store: Store, sweep_id: str, dataset: str = "digits", training: Mapping[str, int] | None = None
+    ) -> None:
         self.store, self.id = store, sweep_id
+        budget = {"budget": {"epochs": EPOCHS}, **({"training": training} if training else {})}
         store.create_sweep(
             id=sweep_id,
-            spec={"sampler": "tpe", "trials": 3, "budget": {"epochs": EPOCHS}, "noise_model": "symmetric"},
+            spec={"sampler": "tpe", "trials": 3, **budget, "noise_model": "symmetric"},
             dataset=dataset,
             noise_rate=0.4,
             backbone="mlp",
@@ -88,8 +93,15 @@ class Sweep:
         self.store.start_attempt(trial.id, "here", 1)
         return trial.id
 
-    def train(self, trial_id: str, first: int = 1, last: int = EPOCHS, moment: datetime = MORNING) -> None:
-        """Record epochs."""
+    def train(
+        self,
+        trial_id: str,
+        first: int = 1,
+        last: int = EPOCHS,
+        moment: datetime = MORNING,
+        evaluated: Container[int] | None = None,
+    ) -> None:
+        """Record epochs, all of them evaluated or those that are given."""
         epochs = [
             EpochRecord(
                 trial_id=trial_id,
@@ -97,7 +109,7 @@ class Sweep:
                 iteration=epoch * 12,
                 train_loss=1 / epoch,
                 learning_rate=0.1,
-                test_accuracy=0.1 * epoch / 3,
+                test_accuracy=0.1 * epoch / 3 if evaluated is None or epoch in evaluated else None,
                 corrupted_train_accuracy=0.1 * epoch / 7,
                 intact_train_accuracy=0.1 * epoch,
                 seconds=float(epoch),
@@ -584,6 +596,30 @@ def test_more_epochs_than_one_call_may_carry_are_split_between_epochs(
     assert set(calls_by_epoch.values()) == {1}  # an epoch is in MLflow as a whole or not at all
     record = Record(database)
     record.assert_each_epoch_once(record.children(sweep.id)[trial_id], epochs=401)
+
+
+@pytest.mark.parametrize("budget", [{"epochs": 2500}, {"iterations": 12 * 2500}])
+def test_of_thousands_of_epochs_mlflow_has_every_third_and_the_evaluated_ones(
+    budget: dict[str, int], store: Store, database: str
+) -> None:
+    sweep = Sweep(store, f"thousands-of-{next(iter(budget))}", training=budget)
+    projection = Projection(store, database)
+    trial_id = sweep.start(0)
+    sweep.train(trial_id, last=1000, evaluated=[500, 1000])
+    projection.sync_sweep(sweep.id)
+    sweep.train(trial_id, first=1001, last=2500, evaluated=[1500, 2000, 2500])
+    sweep.finish(trial_id)
+    projection.sync_sweep(sweep.id)
+
+    record = Record(database)
+    run = record.children(sweep.id)[trial_id]
+    evaluated = [500, 1000, 1500, 2000, 2500]
+    assert record.steps(run, "test_accuracy") == evaluated
+    assert record.steps(run, "train_loss") == sorted({*range(3, 2501, 3), *evaluated})
+    assert len(store.epochs(trial_id)) == 2500
+    # Anew, from what MLflow has: nothing is there twice.
+    Projection(store, database).sync_sweep(sweep.id)
+    assert record.steps(run, "train_loss") == sorted({*range(3, 2501, 3), *evaluated})
 
 
 def test_a_run_of_another_supervision_has_its_own_values(store: Store) -> None:
