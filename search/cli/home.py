@@ -84,9 +84,7 @@ def home_of(ctx: typer.Context, option: str | None, elsewhere: str = "Leave --se
     if option is not None:
         # Messages that name a command are completed with the folder, see `with_home`.
         place.home = option
-    if place.server is not None:
-        problem = f"`{ctx.info_name}` works on this machine, not on a server"
-        raise InvalidInput(FieldError("server", place.server, problem, elsewhere))
+    refuse_server(ctx, elsewhere)
     folder = _resolved(place.home)
     if os.environ.get(SERVER):
         # The commands that its messages name would otherwise ask the server of the environment.
@@ -106,14 +104,8 @@ def service_of(ctx: typer.Context, home: str | None, server: str | None) -> Iter
     Raises:
         InvalidInput: Both were given, or one cannot be used.
     """
-    place = given(ctx)
-    place.home, place.server = home or place.home, server or place.server
-    if place.home is not None and place.server is not None:
-        remedy = "Give the one that has the sweep."
-        raise InvalidInput(FieldError("server", place.server, f"--home {place.home} is given too", remedy))
-    # A folder that was asked for is meant, whatever the environment says.
-    address = place.server or (os.environ.get(SERVER) if place.home is None else None)
-    if address:
+    address = server_of(ctx, home, server)
+    if address is not None:
         from search.service.client import Client
 
         with Client(address, patience_seconds=_PATIENCE_SECONDS) as client:
@@ -122,9 +114,45 @@ def service_of(ctx: typer.Context, home: str | None, server: str | None) -> Iter
         from search.service.local import LocalService
         from search.store import Store
 
-        folder = _resolved(place.home)
+        folder = _resolved(given(ctx).home)
         with Store.open(folder.store_url) as store:
             yield LocalService(store, folder)
+
+
+def server_of(ctx: typer.Context, home: str | None, server: str | None) -> str | None:
+    """Address of the server that a command asks; None where it works on this machine.
+
+    Args:
+        ctx: Of the command.
+        home: Its own ``--home``.
+        server: Its own ``--server``.
+
+    Raises:
+        InvalidInput: Both were given.
+    """
+    place = given(ctx)
+    place.home, place.server = home or place.home, server or place.server
+    if place.home is not None and place.server is not None:
+        remedy = "Give the one that has the sweep."
+        raise InvalidInput(FieldError("server", place.server, f"--home {place.home} is given too", remedy))
+    # A folder that was asked for is meant, whatever the environment says.
+    return place.server or (os.environ.get(SERVER) if place.home is None else None) or None
+
+
+def refuse_server(ctx: typer.Context, elsewhere: str = "Leave --server out.") -> None:
+    """Refuse a server that was given to a command that no server can do for it.
+
+    Args:
+        ctx: Of the command.
+        elsewhere: What to do instead.
+
+    Raises:
+        InvalidInput: One was given.
+    """
+    server = given(ctx).server
+    if server is not None:
+        problem = f"`{ctx.info_name}` works on this machine, not on a server"
+        raise InvalidInput(FieldError("server", server, problem, elsewhere))
 
 
 def _resolved(chosen: str | None) -> Home:

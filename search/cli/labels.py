@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from search.cli.home import refuse_server
 from search.cli.streams import complain
 from search.cli.streams import say
 from trainers.errors import FieldError
@@ -14,6 +15,7 @@ from trainers.errors import InvalidInput
 
 
 def labels(
+    ctx: typer.Context,
     dataset: Annotated[str, typer.Option("--dataset", metavar="NAME|PATH", help="See emphasis datasets.")],
     file: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="To write: .npy, .csv, or .npz with all there is.")
@@ -49,6 +51,7 @@ def labels(
       emphasis labels --dataset cifar10 --data-dir ~/data --noise-model file \\
           --noise-file CIFAR-10_human.pt --noise-column worse_label -o worst.npy
     """
+    refuse_server(ctx)
     from search.task import labelled
     from search.task import noise_of
     from trainers.datasets import load_dataset

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from search import catalogue
-from search.catalogue import Entry
+import typer
+
+from search.catalogue import PATHS
+from search.cli.home import ServerOption
+from search.cli.home import server_of
 from search.cli.streams import say
 
+if TYPE_CHECKING:
+    from search.service.interface import Catalogue
+    from search.service.views import NamedView
 
-def supervisions() -> None:
+
+def supervisions(ctx: typer.Context, server: ServerOption = None) -> None:
     """List the supervisions with their hyper-parameters, defaults and a line on each.
 
     Example:
@@ -18,10 +28,11 @@ def supervisions() -> None:
       emphasis supervisions
       emphasis run --dataset digits --noise-rate 0.4 --supervision gce
     """
-    _list(catalogue.supervisions())
+    with _catalogue(ctx, server) as there:
+        _list(there.supervisions())
 
 
-def spaces() -> None:
+def spaces(ctx: typer.Context, server: ServerOption = None) -> None:
     """List the search spaces that have a name; that of a supervision is where it is searched by default.
 
     Example:
@@ -30,10 +41,11 @@ def spaces() -> None:
       emphasis spaces
       emphasis run --dataset digits --noise-rate 0.4 --space paper-figures-6-9
     """
-    _list(catalogue.spaces())
+    with _catalogue(ctx, server) as there:
+        _list(there.spaces())
 
 
-def datasets() -> None:
+def datasets(ctx: typer.Context, server: ServerOption = None) -> None:
     """List the data sets that have a name, and the kinds of path that stand for one.
 
     Example:
@@ -42,11 +54,29 @@ def datasets() -> None:
       emphasis datasets
       emphasis run --dataset digits --noise-rate 0.4
     """
-    _list(catalogue.datasets())
-    _list([Entry(name, description) for name, description in catalogue.PATHS.items()])
+    from search.service.views import NamedView
+
+    with _catalogue(ctx, server) as there:
+        _list(there.datasets())
+    _list([NamedView(name=name, description=description, problem=None) for name, description in PATHS.items()])
 
 
-def _list(entries: Sequence[Entry]) -> None:
+@contextmanager
+def _catalogue(ctx: typer.Context, server: str | None) -> Iterator[Catalogue]:
+    """What there is where sweeps would run: on the server that was given, else on this machine."""
+    address = server_of(ctx, None, server)
+    if address is None:
+        from search.service.catalogue_views import LocalCatalogue
+
+        yield LocalCatalogue()
+        return
+    from search.service.client import Client
+
+    with Client(address) as client:
+        yield client
+
+
+def _list(entries: Sequence[NamedView]) -> None:
     """One line a name; a plugin that does not load says why in its place."""
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
@@ -54,12 +84,13 @@ def _list(entries: Sequence[Entry]) -> None:
         say(f"{entry.name:<{width}}  {' '.join(text.split())}{_values(entry)}")
 
 
-def _values(entry: Entry) -> str:
+def _values(entry: NamedView) -> str:
     from search.naming import short
-    from search.naming import written_name
+    from search.service.views import SupervisionView
 
+    if not isinstance(entry, SupervisionView) or not entry.hyperparameters:
+        return ""
     values = (
-        f"{written_name(name)}{'' if default is None else f' = {short(default)}'}"
-        for name, default in entry.hyperparameters.items()
+        f"{each.name}{'' if each.default is None else f' = {short(each.default)}'}" for each in entry.hyperparameters
     )
-    return f"  [{', '.join(values)}]" if entry.hyperparameters else ""
+    return f"  [{', '.join(values)}]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 from typing import Any
 
@@ -10,9 +9,6 @@ from fastapi import APIRouter
 from fastapi import Depends
 from fastapi import Query
 
-from search import catalogue
-from search.catalogue import Entry
-from search.naming import written_name
 from search.service import examples
 from search.service.answers import declared
 from search.service.answers import not_found
@@ -23,7 +19,6 @@ from search.service.json_body import json_object
 from search.service.problems import Refused
 from search.service.sweep_routes import Text
 from search.service.views import Checked
-from search.service.views import HyperparameterView
 from search.service.views import NamedView
 from search.service.views import SupervisionView
 from trainers.errors import InvalidInput
@@ -87,7 +82,7 @@ async def validate(
 )
 def datasets(asked: Reading) -> list[NamedView]:
     """Read which data sets have a name; a spec may name a path too."""
-    return _named(catalogue.datasets())
+    return asked.datasets()
 
 
 @router.get(
@@ -100,7 +95,7 @@ def datasets(asked: Reading) -> list[NamedView]:
 )
 def spaces(asked: Reading) -> list[NamedView]:
     """Read which search spaces have a name; that of a supervision is where it is searched by default."""
-    return _named(catalogue.spaces())
+    return asked.spaces()
 
 
 @router.get(
@@ -113,19 +108,4 @@ def spaces(asked: Reading) -> list[NamedView]:
 )
 def supervisions(asked: Reading) -> list[SupervisionView]:
     """Read which supervisions can be searched."""
-    return [
-        SupervisionView(
-            name=entry.name,
-            description=entry.description,
-            problem=entry.problem,
-            hyperparameters=[
-                HyperparameterView(name=written_name(name), default=default)
-                for name, default in entry.hyperparameters.items()
-            ],
-        )
-        for entry in catalogue.supervisions()
-    ]
-
-
-def _named(entries: Sequence[Entry]) -> list[NamedView]:
-    return [NamedView(name=entry.name, description=entry.description, problem=entry.problem) for entry in entries]
+    return asked.supervisions()

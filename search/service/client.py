@@ -31,7 +31,9 @@ from search.service.transport import Patience
 from search.service.transport import Transport
 from search.service.views import Checked
 from search.service.views import EventView
+from search.service.views import NamedView
 from search.service.views import StatusView
+from search.service.views import SupervisionView
 from search.service.views import SweepPage
 from search.service.views import TrialPage
 from search.service.views import View
@@ -222,6 +224,18 @@ class Client:
             objective=objective,
         )
         return found
+
+    def datasets(self) -> list[NamedView]:
+        """The data sets that have a name on the server; a spec may name a path too."""
+        return [self._told(NamedView, each) for each in self._get("/datasets")]
+
+    def spaces(self) -> list[NamedView]:
+        """The search spaces that have a name on the server."""
+        return [self._told(NamedView, each) for each in self._get("/spaces")]
+
+    def supervisions(self) -> list[SupervisionView]:
+        """The supervisions that the server has, with their hyper-parameters."""
+        return [self._told(SupervisionView, each) for each in self._get("/supervisions")]
 
     def _events(self, sweep_id: str, after: int, follow: bool) -> Iterator[EventView]:
         patience = Patience(_AWAY_SECONDS)

@@ -10,7 +10,9 @@ from typing import Protocol
 
 from search.service.views import Checked
 from search.service.views import EventView
+from search.service.views import NamedView
 from search.service.views import StatusView
+from search.service.views import SupervisionView
 from search.service.views import SweepDetail
 from search.service.views import SweepPage
 from search.service.views import TrialPage
@@ -18,7 +20,23 @@ from search.store import SweepState
 from search.store import Verb
 
 
-class Service(Protocol):
+class Catalogue(Protocol):
+    """What a spec may name where sweeps would run."""
+
+    def datasets(self) -> list[NamedView]:
+        """The data sets that have a name; a spec may name a path too."""
+        ...
+
+    def spaces(self) -> list[NamedView]:
+        """The search spaces that have a name."""
+        ...
+
+    def supervisions(self) -> list[SupervisionView]:
+        """The supervisions, with their hyper-parameters."""
+        ...
+
+
+class Service(Catalogue, Protocol):
     """Sweeps: submit, watch, steer, export.
 
     Everything wrong with what is given is raised as trainers.errors.InvalidInput, with the same field errors from

@@ -25,6 +25,7 @@ from search.service.bounds import MOST_ITEMS
 from search.service.bounds import check_limit
 from search.service.bounds import check_priority
 from search.service.bounds import check_request_key
+from search.service.catalogue_views import LocalCatalogue
 from search.service.sweep_views import SweepViews
 from search.service.sweep_views import epoch_view
 from search.service.sweep_views import event_view
@@ -73,7 +74,7 @@ class Submitted:
     created: bool
 
 
-class LocalService:
+class LocalService(LocalCatalogue):
     """The service over a store; may be used from several threads.
 
     Args:

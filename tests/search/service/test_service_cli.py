@@ -377,6 +377,25 @@ class TestWhere:
         assert "`emphasis datasets`" not in (said := emphasis("run").stderr)
         assert f"`emphasis --home {tmp_path} datasets`" in said
 
+    @pytest.mark.parametrize("kind", ["supervisions", "spaces", "datasets"])
+    def test_what_there_is_is_asked_where_sweeps_would_run(
+        self, running: Served, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        here = emphasis(kind)
+        assert emphasis("--server", running.url, kind).stdout == emphasis(kind, "--server", running.url).stdout
+        assert emphasis(kind, "--server", running.url).stdout == here.stdout
+        monkeypatch.setenv("EMPHASIS_SERVER", "http://127.0.0.1:9")
+        away = emphasis(kind)
+        assert (away.exit_code, away.stdout) == (1, "")
+        assert away.stderr.startswith("http://127.0.0.1:9: cannot be reached")
+
+    def test_what_is_done_on_this_machine_refuses_a_server(self, tmp_path: Path) -> None:
+        options = ("--dataset", "digits", "--noise-rate", "0.4", "-o", tmp_path / "labels.csv")
+        done = emphasis("--server", "http://127.0.0.1:9", "labels", *options)
+        assert done.exit_code == 2
+        assert "`labels` works on this machine, not on a server. Leave --server out." in done.stderr
+        assert not (tmp_path / "labels.csv").exists()
+
     def test_both_a_folder_and_a_server_are_refused(self, tmp_path: Path) -> None:
         done = emphasis("--home", tmp_path, "--server", "http://127.0.0.1:9", "list")
         assert done.exit_code == 2

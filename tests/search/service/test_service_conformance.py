@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -318,3 +319,21 @@ class TestEvents:
 def as_json(error: InvalidInput) -> Any:
     """Its errors as JSON can say them: a tuple is a list there."""
     return json.loads(json.dumps([[e.field, e.value, e.problem, e.remedy] for e in error.errors], default=str))
+
+
+class TestCatalogue:
+    def test_what_a_spec_may_name_is_told_with_a_line_each(self, service: Service) -> None:
+        datasets = {each.name: each for each in service.datasets()}
+        assert "1,437 + 360 images" in str(datasets["digits"].description)
+        assert {"kappa", "box", "gce"} <= {each.name for each in service.spaces()}
+        supervisions = {each.name: each for each in service.supervisions()}
+        assert [(each.name, each.default) for each in supervisions["gce"].hyperparameters] == [("q", 0.7)]
+        assert [each.name for each in supervisions["gr"].hyperparameters][:2] == ["beta", "lambda"]
+
+    def test_a_plugin_that_does_not_load_says_why(
+        self, service: Service, install_package: Callable[..., None]
+    ) -> None:
+        install_package("emphasis.supervisions", {"broken": "example_missing:Thing"})
+        (broken,) = [each for each in service.supervisions() if each.name == "broken"]
+        assert broken.description is None
+        assert "does not load" in str(broken.problem)
