@@ -163,6 +163,10 @@ class SweepWarning(UserWarning):
     """Something about a sweep that its user should know, and that does not keep it from running."""
 
 
+class UnencryptedToken(UserWarning):
+    """A token is sent where anyone on the way can read it."""
+
+
 class RayUnavailable(InvalidInput):
     """No Ray answers at the address that was given; it may again later."""
 

@@ -6,6 +6,7 @@ import email.utils
 import os
 import random
 import time
+import warnings
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import httpx
 
 from search.errors import AnswerLost
 from search.errors import ServerUnavailable
+from search.errors import UnencryptedToken
 from search.errors import UnexpectedAnswer
 from search.service.allowed_hosts import is_loopback
 from search.service.refusals import refusal
@@ -54,9 +56,14 @@ class Transport:
         self.url = _address(url or os.environ.get(SERVER))
         self._patience = patience_seconds
         token = _token(token)
+        address = httpx.URL(self.url)
+        if token and address.scheme == "http" and not is_loopback(address.host):
+            remedy = "Give an https:// address, or reach the server through a tunnel to its own machine."
+            problem = f"the token is sent to {self.url} unencrypted: whoever carries it can read and use it"
+            warnings.warn(f"{problem}. {remedy}", UnencryptedToken, stacklevel=3)
         self._http = httpx.Client(
             # No proxy of the environment leads to this machine's own addresses.
-            trust_env=not is_loopback(httpx.URL(self.url).host),
+            trust_env=not is_loopback(address.host),
             base_url=f"{self.url}/api/v1",
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),

@@ -26,6 +26,7 @@ from search.errors import ServerUnavailable
 from search.errors import SweepCancelled
 from search.errors import SweepFailed
 from search.errors import SweepInterrupted
+from search.errors import UnencryptedToken
 from search.errors import UnexpectedAnswer
 from search.errors import WaitTimeout
 from search.service.client import Client
@@ -119,6 +120,15 @@ class TestRefused:
         asks = pytest.raises(NotAllowed, match="EMPHASIS_TOKEN")
         with served(store, tmp_path) as running, Client(running.url) as client, asks:
             client.sweeps()
+
+    def test_that_a_token_is_sent_unencrypted_is_said(self, recwarn: pytest.WarningsRecorder) -> None:
+        with pytest.warns(UnencryptedToken, match=r"http://emphasis\.example unencrypted.*https://"):
+            Client("http://emphasis.example", "secret").close()
+        recwarn.clear()
+        for harmless in ("https://emphasis.example", "http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080"):
+            Client(harmless, "secret").close()
+        Client("http://emphasis.example").close()
+        assert not recwarn.list
 
     def test_a_revoked_token_is_refused_and_not_shown(self, store: Store, tmp_path: Path) -> None:
         with served(store, tmp_path) as running:
