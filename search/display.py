@@ -172,6 +172,8 @@ def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
         lines.append(
             f"  CCE beside it: {_measured(found.baseline)}"
         )
+    if found.reservation:
+        lines.append(f"  {found.reservation}")
     if found.ties:
         count = len(found.ties)
         lines.append(f"  not told apart from {count} other{'' if count == 1 else 's'} (≈)")

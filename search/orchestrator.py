@@ -854,6 +854,8 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
         f"{sweep.noise_rate:g} ({sweep.backbone}): {recommendation.objective.label} {recommendation.objective}, final "
         "epoch, eval mode."
     )
+    if recommendation.reservation:
+        headline += f" **{recommendation.reservation}**"
     return ParentSummary(
         supervision=point.supervision,
         found=point.found,

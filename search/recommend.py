@@ -206,12 +206,22 @@ class RecommendedPoint(Point):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the usual loss reaches on the same seeds."""
+    """What the usual loss reaches on the same seeds.
+
+    Args:
+        supervision: ``cce``.
+        objective: As of the recommended configuration.
+        test_accuracy: Likewise.
+        intact_accuracy: Likewise.
+        told_apart: Whether its objective differs from the recommended configuration's by the test of `choose`; None
+            where they have fewer than two seeds in common.
+    """
 
     supervision: str
     objective: Objective
     test_accuracy: Estimate | None
     intact_accuracy: Estimate | None = None
+    told_apart: bool | None = None
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported."""
@@ -220,6 +230,7 @@ class Baseline:
             "objective": self.objective.as_dict(),
             "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
             "intact_accuracy": self.intact_accuracy.as_dict() if self.intact_accuracy else None,
+            "told_apart": self.told_apart,
         }
 
     @classmethod
@@ -230,6 +241,7 @@ class Baseline:
             Objective.from_dict(told["objective"]),
             _estimate(told["test_accuracy"]),
             _estimate(told["intact_accuracy"]),
+            told.get("told_apart"),
         )
 
 
@@ -359,6 +371,23 @@ class Recommendation:
     baseline: Baseline | None
     ties: tuple[Tie, ...]
     provenance: Provenance
+
+    @property
+    def reservation(self) -> str | None:
+        """What has to be said against it, in a sentence or two: that the baseline is not shown to be worse.
+
+        None where the recommended configuration is better, or where it was not compared on two seeds.
+        """
+        baseline = self.baseline
+        if baseline is None or baseline.told_apart is None:
+            return None
+        name, lead = baseline.supervision.upper(), self.objective.mean - baseline.objective.mean
+        if not baseline.told_apart:
+            return f"Not told apart from {name} by a paired t-test at 5%: it is not shown to help here."
+        if lead > 0:
+            return None
+        remedy = "search other bounds, fewer epochs or a lower learning rate"
+        return f"{name} is better here, by {-lead:.3f}: nothing that was tried helps. Train with {name}, or {remedy}."
 
     def as_dict(self) -> JSON:
         """JSON-ready form: one object of `emphasis export --format json`."""
@@ -529,7 +558,7 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
         objective=winner.objective,
         test_accuracy=winner.test_accuracy,
         intact_accuracy=winner.intact_accuracy,
-        baseline=_as_baseline(choice.baseline),
+        baseline=_as_baseline(choice.baseline, winner),
         ties=tuple(
             Tie(tie.supervision, dict(tie.hyperparameters), tie.objective, tie.test_accuracy) for tie in choice.ties
         ),
@@ -699,10 +728,17 @@ def _baseline(sweep: SweepRecord, trials: Sequence[TrialRecord], winner: Standin
     return found[0] if found else None
 
 
-def _as_baseline(standing: Standing | None) -> Baseline | None:
+def _as_baseline(standing: Standing | None, winner: Standing) -> Baseline | None:
     if standing is None:
         return None
-    return Baseline(standing.supervision, standing.objective, standing.test_accuracy, standing.intact_accuracy)
+    common = standing.objective_by_seeds.keys() & winner.objective_by_seeds.keys()
+    return Baseline(
+        standing.supervision,
+        standing.objective,
+        standing.test_accuracy,
+        standing.intact_accuracy,
+        told_apart(winner, standing) if len(common) > 1 else None,
+    )
 
 
 def defaults_standing(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Standing | None:

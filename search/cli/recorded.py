@@ -305,16 +305,18 @@ def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRe
         say(completed(ctx, f"resume   `emphasis resume {found.id}`"))
     if found.mlflow_url:
         say(f"MLflow   {found.mlflow_url}")
+    record = sweep_told(found)
+    recommended = recommendation_lines(choose(record, trials))
     for note in found.notes:
-        say(completed(ctx, f"note     {note}"))
+        if f"  {note}" not in recommended:  # said with what it is about
+            say(completed(ctx, f"note     {note}"))
     say("spec")
     say(textwrap.indent(spec_yaml(found.spec), "  "))
     say()
-    record = sweep_told(found)
     rows = leaderboard(record, trials)
     if rows:
         output().print(leaderboard_table(rows))
-        for text in recommendation_lines(choose(record, trials)):
+        for text in recommended:
             say(text)
         say()
     if trials:

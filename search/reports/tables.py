@@ -102,6 +102,9 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
             f"{each.dataset} at {each.noise_rate:g}" for each in unconfirmed
         )
         note += "; the best of a search on its own seeds is too good on average."
+    note += "".join(
+        f" {each.dataset} at {each.noise_rate:g}: {each.reservation}" for each in recommendations if each.reservation
+    )
     return f"{markdown_table(columns, rows)}\n{note}\n"
 
 

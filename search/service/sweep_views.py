@@ -46,10 +46,11 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a sweep has found: its best configuration, and what CCE reaches."""
+    """What a sweep has found: its best configuration, what CCE reaches, and what has to be said against the former."""
 
     best: BestView | None
     baseline_objective: float | None
+    reservation: str | None = None
 
 
 class SweepViews:
@@ -126,7 +127,7 @@ class SweepViews:
                 "progress": _progress(progress[sweep.id], self._planned(sweep.id)),
                 "best": outcomes[sweep.id].best,
                 "baseline_objective": outcomes[sweep.id].baseline_objective,
-                "notes": [NO_WORKER] if idle and states[sweep.id] is SweepState.QUEUED else [],
+                "notes": _notes(outcomes[sweep.id], without_worker=idle and states[sweep.id] is SweepState.QUEUED),
                 "mlflow_url": direct_run_url(mlflow_url, runs[sweep.id].run_id)
                 if mlflow_url and sweep.id in runs
                 else None,
@@ -168,7 +169,7 @@ class SweepViews:
             seeds=found.objective.n,
             confirmed=found.provenance.confirmed,
         )
-        return _Outcome(best, found.baseline.objective.mean if found.baseline else None)
+        return _Outcome(best, found.baseline.objective.mean if found.baseline else None, found.reservation)
 
     def _planned_trials(self, sweep_id: str) -> int:
         # Imported here since reading a spec needs torch.
@@ -178,6 +179,11 @@ class SweepViews:
             return SweepSpec.recorded(self._store.sweep(sweep_id).spec).number_of_trials().total
         except (ValueError, InvalidInput):  # a spec of another version, or deleted meanwhile: what was added is known
             return 0
+
+
+def _notes(outcome: _Outcome, without_worker: bool) -> list[str]:
+    notes = (NO_WORKER if without_worker else None, outcome.reservation)
+    return [note for note in notes if note]
 
 
 def _so_far(sweep: SweepRecord, leading: TrialRecord | None, baseline: float | None) -> _Outcome:

@@ -11,6 +11,7 @@ from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 from scipy import stats
 
+from search.display import recommendation_lines
 from search.leaderboard import Mark
 from search.leaderboard import best_so_far
 from search.leaderboard import leaderboard
@@ -19,6 +20,7 @@ from search.recommend import Recommendation
 from search.recommend import choose
 from search.recommend import recommend
 from search.recommend import recommendations
+from search.reports.tables import recommendations_markdown
 from search.store import Store
 from search.store import TrialState
 from search.store import Verb
@@ -139,6 +141,57 @@ def test_baseline_is_cce_on_the_seeds_of_the_recommended(record_sweep: RecordSwe
     assert found.baseline.supervision == "cce"
     assert found.baseline.objective.mean == pytest.approx(0.61)
     assert found.provenance.baseline_seeds == found.provenance.seeds == (100, 101)
+
+
+def test_where_the_recommended_is_better_than_cce_nothing_is_said_against_it(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.95, 0.97, 0.96)
+    sweep.baseline(0.60, 0.62, 0.60)
+    found = chosen(sweep)
+    assert found.baseline is not None
+    assert found.baseline.told_apart is True
+    assert found.reservation is None
+
+
+def test_a_recommendation_that_cce_beats_says_so_and_what_to_do(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.21, 0.23, 0.22)
+    sweep.baseline(0.60, 0.63, 0.61)
+    found = chosen(sweep)
+    said = "CCE is better here, by 0.393: nothing that was tried helps. Train with CCE, or "
+    assert str(found.reservation).startswith(said)
+    assert f"  {found.reservation}" in recommendation_lines(found)
+    assert f"digits at 0.4: {said}" in recommendations_markdown([found])
+    assert Recommendation.from_dict(found.as_dict()) == found
+
+
+@pytest.mark.parametrize("cce", [(0.50, 0.62, 0.60), (0.70, 0.55, 0.64)])
+def test_a_recommendation_that_is_not_told_apart_from_cce_says_so(
+    record_sweep: RecordSweep, cce: tuple[float, ...]
+) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.60, 0.61, 0.62)
+    sweep.baseline(*cce)
+    found = chosen(sweep)
+    assert str(found.reservation).startswith("Not told apart from CCE by a paired t-test at 5%")
+
+
+def test_on_one_seed_nothing_is_said_of_cce(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.5)
+    sweep.searched(None, 0.6)
+    found = chosen(sweep)
+    assert found.baseline is not None
+    assert (found.baseline.told_apart, found.reservation) == (None, None)
+
+
+def test_an_export_of_an_earlier_release_says_nothing_of_cce(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.21, 0.23, 0.22)
+    sweep.baseline(0.60, 0.63, 0.61)
+    told = chosen(sweep).as_dict()
+    del told["baseline"]["told_apart"]
+    assert Recommendation.from_dict(told).reservation is None
 
 
 def test_a_grid_that_holds_cce_gives_an_unconfirmed_sweep_its_baseline(record_sweep: RecordSweep) -> None:

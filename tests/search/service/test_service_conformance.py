@@ -236,6 +236,17 @@ class TestRead:
             local.recommendations("digits", 0.8)
         assert as_json(refused.value) == as_json(expected.value)
 
+    def test_a_sweep_whose_recommendation_cce_beats_says_so(
+        self, service: Service, record_sweep: RecordSweep
+    ) -> None:
+        sweep = record_sweep()
+        sweep.confirmed((16, 1), 0.21, 0.23, 0.22)
+        sweep.baseline(0.60, 0.63, 0.61)
+        assert not [note for note in service.sweep(sweep.id).notes if "CCE" in note]
+        sweep.done()
+        (note,) = service.sweep(sweep.id).notes
+        assert note.startswith("CCE is better here, by 0.393")
+
     def test_status_tells_who_works_what_runs_and_what_is_next(
         self, service: Service, store: Store, record_sweep: RecordSweep
     ) -> None:
