@@ -225,6 +225,11 @@ class SweepPlan:
 
     def _add_confirmation(self) -> None:
         chosen = self._best_configurations(self._spec.confirm.top)
+        if not chosen:
+            self._fail(
+                f"no configuration of {self._spec.supervision} was trained to the end",
+                "Narrow the space or lower training.learning_rate in a new sweep.",
+            )
         if not self._of_phase(Phase.CONFIRM, complete=len(chosen) * self._spec.confirm.seeds):
             # Seed by seed, so that a sweep that is interrupted has compared all candidates equally.
             for repeat in range(self._spec.confirm.seeds):
@@ -239,7 +244,7 @@ class SweepPlan:
         """
         left = sum(self._may_be_confirmed(index) for index in self._configurations)
         count = self._spec.confirm.top - left
-        if count <= 0 or all(self._objective(index) is None for index in self._configurations):
+        if count <= 0:
             return
         there = {(trial.configuration, trial.repeat) for trial in self._trials.values() if trial.phase is Phase.CONFIRM}
         certain = self._best_configurations(count)
@@ -260,18 +265,13 @@ class SweepPlan:
         self._add(Phase.CONFIRM, index, repeat, _configuration_of(first), dict(first.params))
 
     def _best_configurations(self, count: int) -> list[int]:
-        """The configurations with the best mean objective in the search, best first; ties by number."""
+        """Those of the searched supervision with the best mean objective in the search, best first; ties by number."""
         means = {
             index: objective
             for index in self._configurations
             if (objective := self._objective(index)) is not None
             and self._trials[self._configurations[index][0]].supervision == self._spec.supervision
         }
-        if not means:
-            self._fail(
-                f"no configuration of {self._spec.supervision} was trained to the end",
-                "Narrow the space or lower training.learning_rate in a new sweep.",
-            )
         return sorted(means, key=lambda index: (-means[index], index))[:count]
 
     def _objective(self, index: int) -> float | None:

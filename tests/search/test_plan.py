@@ -213,6 +213,24 @@ def test_a_grid_is_searched_cell_by_cell_and_its_extras_are_never_confirmed(
     assert {trial.supervision for trial in trials if trial.phase is Phase.CONFIRM} == {"gr"}
 
 
+def test_a_cell_of_another_supervision_that_ends_first_does_not_end_the_search(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(space="paper-table-2", confirm={"top": 3, "seeds": 1})
+    running = []
+    while isinstance(trial := sweep.plan.next(), TrialRecord):
+        running.append(trial)
+        sweep.store.start_attempt(trial.id, "here", 1)
+    (other,) = [trial for trial in running if trial.supervision == "cce" and trial.phase is Phase.SEARCH]
+    sweep.finish(other, 0.6)
+    assert not isinstance(sweep.plan.next(), TrialRecord)
+    for trial in running:
+        if trial is not other:
+            sweep.finish(trial, 0.9)
+    trials = everything(sweep, by_beta)
+    assert {trial.supervision for trial in trials if trial.phase is Phase.CONFIRM} == {"gr"}
+
+
 def test_another_supervision_is_searched_without_the_starting_points_of_gr(store: Store) -> None:
     sweep = PlannedSweep(store, supervision="gce", trials=3, confirm={"top": 1, "seeds": 1})
     trials = everything(sweep, lambda trial: 0.5 + 0.1 * trial.hyperparameters.get("q", 0.0))
