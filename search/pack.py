@@ -137,8 +137,9 @@ class _Pack:
                 Checkpoints(self._checkpoints),
                 on_end=self._on_end,
                 refill=None if apart or order["alone"] else self._next_lane,
-                # What went wrong may have been the engine's doing: the reference engine can train whatever can be.
-                engine="solo" if apart else "auto",
+                # What went wrong may have been the engine's doing, and so may the deaths before a last try: after a
+                # capture that fails nothing can be relied on. The reference engine can train whatever can be.
+                engine="solo" if apart or order["alone"] else "auto",
                 # Places that nobody is there for now would be computed all the same.
                 at_once=len(lanes),
             )

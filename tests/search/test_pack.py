@@ -411,6 +411,23 @@ def test_a_process_that_has_lost_its_gpu_ends_and_reports_nothing_of_its_trials(
     assert driver.reports == []
 
 
+def test_the_last_try_is_made_by_the_reference_engine(
+    settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As torch says it, of a step that waits for the host. Whatever a process does after it may go wrong too.
+    def on_a_gpu(*arguments: Any, engine: str, **options: Any) -> Any:
+        if engine != "solo":
+            raise torch.AcceleratorError("CUDA error: operation not permitted when stream is capturing")
+        return train(*arguments, engine=engine, **options)
+
+    monkeypatch.setattr("search.pack.train", on_a_gpu)
+    driver = Driver()
+    with pytest.raises(torch.AcceleratorError):
+        run_pack(settings, orders(1), 1, driver.report)
+    run_pack(settings, orders(1, alone=True), 1, driver.report)
+    assert driver.endings() == {"sweep-0001": "done"}
+
+
 def test_a_task_that_cannot_be_loaded_fails_every_order(settings: TaskSettings) -> None:
     driver = Driver(orders(3))
 
