@@ -28,6 +28,7 @@ from search.store import Store
 from search.store import TrialState
 from search.task import TaskSettings
 from search.task import noise_of
+from search.task import trained_here
 from trainers.datasets import Dataset
 from trainers.errors import InvalidInput
 from trainers.recipes import training_task
@@ -112,8 +113,11 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
         seconds = packed.lanes * median(recorded)
         source = f"median of {len(recorded)} recorded trial{'' if len(recorded) == 1 else 's'} like these"
     else:
-        seconds, steps = _timed_seconds(task, spec, packed.lanes)
+        here = trained_here(task)
+        seconds, steps = _timed_seconds(here, spec, packed.lanes)
         source = f"from timing {steps} steps and an evaluation just now"
+        if here.device != task.device:
+            source += ", on a CPU: this machine has no GPU"
     return CostEstimate(
         dataset=task.dataset.name,
         noise_rate=spec.shown_noise_rate,

@@ -11,6 +11,7 @@ from search.spec import UNKNOWN
 from search.spec import SweepSpec
 from search.task import PreparedTask
 from search.task import noise_of
+from search.task import trained_here
 from trainers.datasets import Dataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -82,7 +83,7 @@ def _estimated(prepared: PreparedTask, on_message: Callable[[str], None]) -> Set
 
     labels, _ = prepared.divided(prepared.labels(None, 0))
     found = estimate_noise(
-        prepared.task,
+        trained_here(prepared.task),
         labels,
         seed=prepared.settings.seed,
         on_fold=lambda done, folds: on_message(f"estimating the noise rate: fold {done} of {folds}"),

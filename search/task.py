@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from search.objective import ObjectiveKind
@@ -204,6 +205,11 @@ def noise_of(name: str, noise_rate: float | None, file: str | Path | None, colum
     if name == FROM_FILE:
         return make_noise_model("none")
     return make_noise_model(name, noise_rate if takes_rate(name) else None, file, column)
+
+
+def trained_here(task: TrainingTask) -> TrainingTask:
+    """The task as this process can train it, which may have none of the GPUs that trials get on other machines."""
+    return task if task.device == "cpu" or torch.cuda.is_available() else replace(task, device="cpu")
 
 
 def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column: str | None) -> Dataset:

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from search import SweepSpec
+from search.estimate import estimate
 from search.objective import ObjectiveKind
 from search.preflight import check_submission
 from search.preflight import examine
 from search.settled_rate import settle_noise_rate
+from search.store import Store
 from search.task import PreparedTask
 from search.task import TaskSettings
 from search.task import file_hashes
@@ -109,6 +111,30 @@ def test_a_matrix_tells_its_own_noise_rate(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "matrix.csv", matrix, delimiter=",")
     fields = {"noise_model": "matrix", "noise_file": str(tmp_path / "matrix.csv"), "noise_rate": None}
     assert settle_noise_rate(spec_of(**fields), prepared(**fields)).value == pytest.approx(0.25)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks what is done where there is no GPU")
+def test_what_is_trained_before_the_search_needs_none_of_the_gpus_that_trials_get_elsewhere(
+    label_file: Path, tmp_path: Path, store: Store
+) -> None:
+    given = np.loadtxt(label_file, delimiter=",", skiprows=1, dtype=np.int64)[:, 1]
+    digits = load_dataset("digits")
+    np.savez(
+        tmp_path / "noisy.npz",
+        x_train=digits.x_train.flatten(1).numpy(), y_train=given, x_test=digits.x_test.flatten(1).numpy(),
+        y_test=digits.y_test.numpy(),
+    )  # fmt: skip
+    fields = {
+        "dataset": str(tmp_path / "noisy.npz"), "noise_model": "none", "noise_rate": "unknown",
+        "limit_train": None, "backbone": "mlp", "resources": {"cpus": 1, "gpus": 1},
+        "training": {"epochs": 5, "learning_rate": 0.02},
+    }  # fmt: skip
+    assert prepared(**fields).task.device == "cuda"
+    rate = settle_noise_rate(spec_of(**fields), prepared(**fields))
+    assert 0.2 < rate.value < 0.5
+    cost = estimate(spec_of(resources={"cpus": 1, "gpus": 1}), store)
+    assert cost.seconds_per_trial > 0
+    assert "on a CPU: this machine has no GPU" in cost.lines()[-1]
 
 
 @pytest.mark.parametrize(
