@@ -161,11 +161,13 @@ class _Pack:
 
     Args:
         like: One of its orders: those that join it can share a pack with this one.
+        places: How many trials it trains at once: as many as it began with.
         unended: Ids of its trials that have not ended, in the order in which they were handed out.
         heard: The number of its last report.
     """
 
     like: Mapping[str, Any]
+    places: int
     unended: list[str] = field(default_factory=list)
     heard: int = 0
 
@@ -184,13 +186,15 @@ class _Bridge(Searcher):  # type: ignore[misc]
             return None
         if not first:
             return Searcher.FINISHED
-        pack = self._packs[trial_id] = _Pack(first, [first["trial_id"]])
-        return {"orders": [dict(first), *self._more(pack)]}
+        pack = self._packs[trial_id] = _Pack(first, self._lanes, [first["trial_id"]])
+        orders = [dict(first), *self._more(pack)]
+        pack.places = len(orders)
+        return {"orders": orders}
 
     def _more(self, pack: _Pack) -> list[dict[str, Any]]:
         """Orders for a pack, as many as it has room for and there are at this moment."""
         orders = []
-        while len(pack.unended) < self._lanes and self._unended() < self._concurrency:
+        while len(pack.unended) < pack.places and self._unended() < self._concurrency:
             order = self._source.hand_out()
             if not order:
                 break

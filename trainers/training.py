@@ -352,7 +352,8 @@ def train(
             reports its earlier epochs first, as they were, and STOP ends it there too.
         checkpoints: Where to leave and find the lanes' states; None keeps none. The files of lanes that have
             ended are left to the caller.
-        on_end: Called as soon as a lane has ended.
+        on_end: Called as soon as a lane has ended, with its result, which is not returned then: a training that is
+            refilled for days keeps nothing of what has ended.
         refill: Asked for one more lane, while no other epoch is trained, wherever one could be trained beside those
             that are; None for none now. Where no lane is left and there is none now, training is over.
         engine: "solo" trains one lane at a time; "graph" does so with the whole step as a CUDA graph; "fused" trains
@@ -361,9 +362,9 @@ def train(
         at_once: Most lanes that are fused; by default what `lanes_at_once` says.
 
     Returns:
-        A result for each lane, in the order in which they were given, then those of ``refill``. A lane whose loss is
-        not finite ends as diverged, with the reason, and without a report of the epoch in which that happened; the
-        others go on.
+        A result for each lane, in the order in which they were given, then those of ``refill``; none where ``on_end``
+        is told of them. A lane whose loss is not finite ends as diverged, with the reason, and without a report of the
+        epoch in which that happened; the others go on.
 
     Raises:
         InvalidInput: A lane does not fit the task, or the engine that was asked for; the device is not there, or a
@@ -375,7 +376,7 @@ def train(
 
     check_lanes(task, lanes)
     check_engine(engine, at_once, task, lanes)
-    waiting, begun = list(lanes), [lane.id for lane in lanes]
+    waiting, begun = list(lanes), dict.fromkeys(lane.id for lane in lanes)
     results: dict[str, LaneResult] = {}
 
     def next_lane() -> Lane | None:
@@ -386,17 +387,15 @@ def train(
             check_lanes(task, [lane])
             if lane.id in begun:
                 raise InvalidInput(FieldError("id", lane.id, "was trained already", "Give each lane its own id."))
-            begun.append(lane.id)
+            begun[lane.id] = None
         return lane
 
-    def end(result: LaneResult) -> None:
+    def keep(result: LaneResult) -> None:
         results[result.lane_id] = result
-        if on_end is not None:
-            on_end(result)
 
     known = len(lanes) if refill is None else None
-    train_by(engine, task, next_lane, at_once, known, on_epoch or (lambda report: None), checkpoints, end)
-    return [results[id] for id in begun]
+    train_by(engine, task, next_lane, at_once, known, on_epoch or (lambda report: None), checkpoints, on_end or keep)
+    return [results[id] for id in begun] if on_end is None else []
 
 
 def lanes_at_once(task: TrainingTask, supervision: Supervision) -> int:

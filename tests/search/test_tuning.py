@@ -5,9 +5,12 @@ Of Tune there is what it passes on, in the order in which it does; the processes
 
 from __future__ import annotations
 
+import json
 import threading
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -174,6 +177,26 @@ def test_suggestions_that_are_handed_out_at_once_are_distinct_and_never_more_tha
     assert [len(ordered(first)), len(ordered(second))] == [4, 2]
     values = {tuple(order["hyperparameters"].items()) for each in (first, second) for order in each.config["orders"]}
     assert len(values) == 6
+
+
+def test_a_pack_is_never_given_more_than_the_places_that_it_began_with() -> None:
+    like = {"supervision": "gr", "hyperparameters": {}, "alone": False}
+    orders: deque[Mapping[str, Any] | None] = deque([{**like, "trial_id": "0"}, {**like, "trial_id": "1"}, None])
+    source: Any = SimpleNamespace(
+        hand_out=lambda: orders.popleft() if orders else None,
+        take_report=lambda trial_id, news: False,
+        take_start=lambda trial_id: None,
+    )
+    bridge = tuning._Bridge(source, concurrency=9, lanes=3)
+    first = Process(1, bridge.suggest("ray-1"))
+    assert ordered(first) == ["0", "1"]
+
+    orders.extend({**like, "trial_id": str(number)} for number in range(2, 6))
+    ended = {"number": 1, "news": [{"trial_id": "0", "ending": {"state": "done"}}]}
+    bridge.take_report(first, {"emphasis": json.dumps(ended)})
+    second = Process(2, bridge.suggest("ray-2"))
+
+    assert ordered(second) == ["3", "4", "5"]  # which the first would have let wait, though it trains only two
 
 
 def test_figures_that_cannot_be_imported_are_tried_once_meanwhile_and_disturb_nothing(

@@ -15,12 +15,16 @@ from torch import Tensor
 from tests.benchmarks.gpu.equality import SUPERVISIONS
 from tests.benchmarks.gpu.equality import Lanes
 from trainers.datasets import Dataset
+from trainers.engines.choice import fastest_engine
 from trainers.engines.fused import FusedTraining
 from trainers.engines.solo import LaneTraining
 from trainers.errors import InvalidInput
 from trainers.noise import symmetric_noise
+from trainers.supervision import Batch
 from trainers.supervision import CategoricalCrossEntropy
+from trainers.supervision import Course
 from trainers.supervision import GradientRescaling
+from trainers.supervision import Setting
 from trainers.supervision import Supervision
 from trainers.supervision import make_supervision
 from trainers.supervision.gradient import Relevance
@@ -127,28 +131,28 @@ def test_a_lane_takes_the_place_of_one_that_has_ended(alone: list[LaneResult]) -
     task = task_of()
     more = [lane_of(task, seed) for seed in (2, 3, 4)]
     epochs: list[tuple[str, int]] = []
-    ended: list[str] = []
+    ended: list[LaneResult] = []
 
     def on_epoch(report: EpochReport) -> Decision | None:
         epochs.append((report.lane_id, report.epoch))
         return Decision.STOP if (report.lane_id, report.epoch) == ("lane-0", 1) else None
 
-    results = train(
+    returned = train(
         task,
         [lane_of(task, seed) for seed in (0, 1)],
         on_epoch,
         engine="fused",
         at_once=2,
         refill=lambda: more.pop(0) if more else None,
-        on_end=lambda result: ended.append(result.lane_id),
+        on_end=ended.append,
     )
-    assert [result.lane_id for result in results] == [f"lane-{seed}" for seed in range(5)]
-    assert results[0].ending is Ending.STOPPED
-    assert results[0].reason == "stopped after epoch 1 of 3"
-    for result, expected in zip(results[1:], alone[1:], strict=True):
+    assert returned == []  # who is told of each as it ends has them
+    assert [result.lane_id for result in ended] == [f"lane-{seed}" for seed in range(5)]
+    assert ended[0].ending is Ending.STOPPED
+    assert ended[0].reason == "stopped after epoch 1 of 3"
+    for result, expected in zip(ended[1:], alone[1:], strict=True):
         assert_alike(result, expected)
     assert epochs.index(("lane-2", 1)) < epochs.index(("lane-1", 2))
-    assert ended == ["lane-0", "lane-1", "lane-2", "lane-3", "lane-4"]
 
 
 def test_a_lane_that_ends_within_an_epoch_of_the_others_is_what_it_was_then(
@@ -240,6 +244,28 @@ class Flipped(CategoricalCrossEntropy):
 
     def _weights(self, relevance: Relevance) -> Tensor:
         return 2 * relevance.p
+
+
+class Told(Course):
+    """A course that is told of every step."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return CategoricalCrossEntropy().loss(batch.logits, batch.labels)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WithCourse(CategoricalCrossEntropy):
+    """A weight function that somebody has given a course of its own."""
+
+    def course(self, setting: Setting) -> Course:
+        return Told()
+
+
+def test_what_has_a_course_of_its_own_is_not_captured() -> None:
+    assert fastest_engine(task_of(device="cuda"), WithCourse()) == "solo"
+    assert fastest_engine(task_of(device="cuda", dropout=0.0), Flipped()) == "graph"
+    with pytest.raises(InvalidInput, match="has a course of its own"):
+        train(task_of(), [lane_of(task_of(), 0, WithCourse())], engine="graph")
 
 
 def test_what_only_descends_from_a_weight_function_is_not_taken_for_it() -> None:

@@ -642,6 +642,16 @@ def test_a_checkpoint_of_another_configuration_is_refused(
     assert path.read_bytes() == before
 
 
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_refused(interrupted: Checkpoints) -> None:
+    path = interrupted.folder / "lane.pt"
+    state = saved_state(interrupted.folder)
+    del state["network"]  # as an earlier release might have called it otherwise
+    torch.save(state, path)
+    error = only_error(lambda: run(small_task(), lane_of(small_task()), checkpoints=interrupted))
+    assert (error.field, error.value) == ("checkpoint", str(path))
+    assert error.problem.startswith("cannot be gone on from (KeyError")
+
+
 def test_the_same_configuration_in_other_number_types_is_not_another(interrupted: Checkpoints) -> None:
     task = small_task(dropout=0.3, weight_decay=1e-4, iterations=torch.tensor(24).numpy()[()])
     result = run(task, lane_of(task, supervision=GradientRescaling(4.0, 0.5)), checkpoints=interrupted)

@@ -111,7 +111,13 @@ class LaneCheckpoint:
         if identity != training.identity():
             problem = f"was written by another configuration than that of lane {self._lane_id}"
             raise self._refusal(problem, "Use another folder, or remove the file.")
-        training.restore(state)
+        try:
+            training.restore(state)
+        except (torch.AcceleratorError, torch.OutOfMemoryError):
+            raise  # no fault of the file
+        except Exception as error:  # of another release, say
+            problem = f"cannot be gone on from ({type(error).__name__}: {error})"
+            raise self._refusal(problem, "Remove the file: the lane then starts over.") from error
 
     def _refusal(self, problem: str, remedy: str) -> InvalidInput:
         return InvalidInput(FieldError("checkpoint", str(self._path), problem, remedy))

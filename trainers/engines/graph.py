@@ -13,6 +13,7 @@ from trainers.engines.solo import LaneTraining
 from trainers.engines.solo import trained
 from trainers.supervision import Criterion
 from trainers.supervision import Supervision
+from trainers.supervision import WeightFunction
 from trainers.training import Checkpoints
 from trainers.training import Lane
 from trainers.training import LaneResult
@@ -24,6 +25,8 @@ def why_not_captured(task: TrainingTask, supervision: Supervision) -> str | None
     """Why a lane's step cannot be a CUDA graph; None where it can."""
     if not isinstance(supervision, Criterion):
         return f"{supervision.name} is more than a function of logits and labels"
+    if type(supervision).course not in (Criterion.course, WeightFunction.course):
+        return f"{supervision.name} has a course of its own, which is told of every step"
     if task.dropout:
         return "dropout is drawn anew in every step"
     if not isinstance(task.dataset.x_train, Tensor):

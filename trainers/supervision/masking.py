@@ -154,9 +154,9 @@ class _MaskingCourse(Course):
     def __init__(self, supervision: Masking, setting: Setting) -> None:
         self._supervision, self._setting = supervision, setting
         classes, device = setting.num_classes, setting.device
-        self._noise = torch.Generator(device=device).manual_seed(setting.seed)
         self._prior = supervision.prior(classes).to(device)
-        # On the CPU, so that every device starts from the same numbers.
+        # On the CPU, so that every device has the same numbers and a lane can go on on another.
+        self._noise = torch.Generator().manual_seed(setting.seed)
         initial = torch.Generator().manual_seed(setting.seed)
         cells = classes * classes
         self._generator = _perceptron((classes, *_GENERATOR_HIDDEN, cells), nn.ReLU, initial).to(device)
@@ -216,12 +216,12 @@ class _MaskingCourse(Course):
         self._critic.load_state_dict(state["critic"])
         self._generator_optimiser.load_state_dict(state["generator_optimiser"])
         self._critic_optimiser.load_state_dict(state["critic_optimiser"])
-        self._noise.set_state(state["noise"].cpu())
+        self._noise.set_state(state["noise"])
 
     def _log_matrices(self, count: int) -> Tensor:
         """log S for so many draws of noise, float32 (count, C, C)."""
         classes, device = self._setting.num_classes, self._setting.device
-        noise = torch.randn(count, classes, generator=self._noise, device=device)
+        noise = torch.randn(count, classes, generator=self._noise).to(device)
         # The network's forward pass may run in a half type; steps of 1e-5 would be lost in one.
         with torch.autocast(device.type, enabled=False):
             return torch.log_softmax(self._generator(noise).view(count, classes, classes), dim=2)
