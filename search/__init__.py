@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from search.orchestrator import SweepOutcome
     from search.orchestrator import resume_sweep
     from search.orchestrator import run_sweep
-    from search.recommend import Recommendation
-    from search.recommend import recommend
+    from search.recommendation import Recommendation
+    from search.recommendation import recommend
     from search.service.client import Client
     from search.spec import SweepSpec
     from search.spec import parse_specs
@@ -34,11 +34,11 @@ __all__ = [
 
 _WHERE = {
     "Client": "search.service.client",
-    "Recommendation": "search.recommend",
+    "Recommendation": "search.recommendation",
     "SweepOutcome": "search.orchestrator",
     "SweepSpec": "search.spec",
     "parse_specs": "search.spec",
-    "recommend": "search.recommend",
+    "recommend": "search.recommendation",
     "resume_sweep": "search.orchestrator",
     "run_sweep": "search.orchestrator",
 }

@@ -22,8 +22,8 @@ from search.reports.tables import accuracy
 
 if TYPE_CHECKING:
     from search.leaderboard import LeaderboardRow
-    from search.recommend import Baseline
-    from search.recommend import Recommendation
+    from search.recommendation import Baseline
+    from search.recommendation import Recommendation
     from search.status import SweepStatus
 
 _REFRESHES_PER_SECOND = 4

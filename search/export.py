@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from search.recommend import Recommendation
+from search.recommendation import Recommendation
 from search.reports.tables import markdown_table
 from search.reports.tables import recommendations_markdown
 from trainers.errors import FieldError

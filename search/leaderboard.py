@@ -8,14 +8,14 @@ from dataclasses import replace
 from enum import StrEnum
 
 from search.naming import label
-from search.recommend import Choice
-from search.recommend import Estimate
-from search.recommend import Objective
-from search.recommend import Standing
-from search.recommend import defaults_standing
-from search.recommend import is_baseline
-from search.recommend import pick
-from search.recommend import standings
+from search.recommendation import Choice
+from search.recommendation import Estimate
+from search.recommendation import Objective
+from search.recommendation import Standing
+from search.recommendation import defaults_standing
+from search.recommendation import is_baseline
+from search.recommendation import pick
+from search.recommendation import standings
 from search.store import Phase
 from search.store import SweepRecord
 from search.store import TrialRecord

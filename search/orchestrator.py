@@ -56,9 +56,9 @@ from search.packing import packing
 from search.plan import Pause
 from search.plan import SweepPlan
 from search.preflight import check
-from search.recommend import Recommendation
-from search.recommend import choose
-from search.recommend import is_baseline
+from search.recommendation import Recommendation
+from search.recommendation import choose
+from search.recommendation import is_baseline
 from search.reports.tables import leaderboard_markdown
 from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate

@@ -185,7 +185,7 @@ def export(
       emphasis export --dataset cifar10 --noise-rate 0.4 --format yaml --output best.yaml
     """
     from search.export import export as as_text
-    from search.recommend import Recommendation
+    from search.recommendation import Recommendation
 
     as_text((), format)  # a wrong format is said before the record is read
     with service_of(ctx, home, server) as service:
@@ -286,7 +286,7 @@ def _noise(sweep: SweepView) -> str:
 def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRecord]) -> None:
     from search.display import recommendation_lines
     from search.leaderboard import leaderboard
-    from search.recommend import choose
+    from search.recommendation import choose
     from search.reports.tables import leaderboard_table
     from search.service.told import sweep_told
     from search.store import SweepState
@@ -386,7 +386,7 @@ def _moment(moment: datetime) -> str:
 
 
 def _as_json(found: SweepDetail, trials: Sequence[TrialRecord]) -> dict[str, Any]:
-    from search.recommend import choose
+    from search.recommendation import choose
     from search.service.told import sweep_told
 
     sweep = sweep_told(found)

@@ -99,7 +99,7 @@ def _all_done(ctx: typer.Context, service: Service, queued: list[SweepDetail]) -
 def _show_outcome(service: Service, sweep: SweepDetail) -> None:
     from search.display import recommendation_lines
     from search.leaderboard import leaderboard
-    from search.recommend import choose
+    from search.recommendation import choose
     from search.reports.tables import leaderboard_table
     from search.service.told import all_trials
     from search.service.told import sweep_told

@@ -19,9 +19,9 @@ from search.naming import in_order
 from search.naming import symbol
 from search.objective import SearchObjective
 from search.objective import objective_label
-from search.recommend import Choice
-from search.recommend import Estimate
-from search.recommend import Standing
+from search.recommendation import Choice
+from search.recommendation import Estimate
+from search.recommendation import Standing
 from search.store import SweepRecord
 from spaces import Value
 

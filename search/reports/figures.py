@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from search.export import export
 from search.leaderboard import leaderboard
-from search.recommend import choose
-from search.recommend import pick
+from search.recommendation import choose
+from search.recommendation import pick
 from search.reports.appearance import name
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics

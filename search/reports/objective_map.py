@@ -17,8 +17,8 @@ from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
 from search.objective import SearchObjective
-from search.recommend import Choice
-from search.recommend import pick
+from search.recommendation import Choice
+from search.recommendation import pick
 from search.reports.appearance import BASELINE
 from search.reports.appearance import COLOUR_MAP
 from search.reports.appearance import GUIDE

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from search.recommend import Choice
-from search.recommend import pick
+from search.recommendation import Choice
+from search.recommendation import pick
 from search.reports.appearance import BASELINE
 from search.reports.appearance import GUIDE
 from search.reports.appearance import RECOMMENDED

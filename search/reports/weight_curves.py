@@ -11,7 +11,7 @@ from matplotlib.typing import LineStyleType
 
 from search.hyperparameters import split
 from search.hyperparameters import supervision_with
-from search.recommend import Recommendation
+from search.recommendation import Recommendation
 from search.reports.appearance import BASELINE
 from search.reports.appearance import MEAN_ABSOLUTE_ERROR
 from search.reports.appearance import RECOMMENDED

@@ -295,7 +295,7 @@ class LocalService(LocalCatalogue):
         objective: str | None = None,
     ) -> list[dict[str, Any]]:
         """The objects of `emphasis export --format json`."""
-        from search.recommend import recommendations
+        from search.recommendation import recommendations
 
         found = recommendations(self.store, dataset, noise_rate, backbone, supervision, noise_model, objective)
         return [each.as_dict() for each in found]

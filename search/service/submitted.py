@@ -22,7 +22,7 @@ from search.store import SweepState
 from search.store import Verb
 
 if TYPE_CHECKING:
-    from search.recommend import Recommendation
+    from search.recommendation import Recommendation
 
 OnProgress = Callable[[SweepDetail], None]
 
@@ -117,7 +117,7 @@ class SubmittedSweep(SweepDetail):
     @property
     def recommendation(self) -> Recommendation | None:
         """What it recommends, asked for now; None while no trial of it has trained to the full budget."""
-        from search.recommend import choose
+        from search.recommendation import choose
         from search.service.told import all_trials
         from search.service.told import sweep_told
 

@@ -154,7 +154,7 @@ class SweepViews:
 
     def _recommended(self, sweep_id: str) -> _Outcome:
         # Imported here since it needs scipy and Optuna, which take seconds.
-        from search.recommend import choose
+        from search.recommendation import choose
 
         sweep = self._store.sweep(sweep_id)
         found = choose(sweep, self._store.trials(sweep_id))

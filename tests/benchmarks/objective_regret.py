@@ -16,7 +16,7 @@ from typing import Any
 
 from search import SweepSpec
 from search import run_sweep
-from search.recommend import Recommendation
+from search.recommendation import Recommendation
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result

@@ -43,7 +43,7 @@ from search.orchestrator import summarise
 from search.owner import is_alive
 from search.owner import state_now
 from search.owner import this_process
-from search.recommend import recommendations
+from search.recommendation import recommendations
 from search.reports.figures import write_figures
 from search.store import Store
 from search.store import SweepState

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from search.cli import app
 from search.plan import SweepPlan
-from search.recommend import recommend
+from search.recommendation import recommend
 from search.reports.figures import write_figures
 from search.spec import SweepSpec
 from search.spec import parse_specs

@@ -28,7 +28,7 @@ from served_api import served
 
 from search.export import export
 from search.preflight import check_submission
-from search.recommend import recommendations
+from search.recommendation import recommendations
 from search.service import followed_log
 from search.service.asking import MlflowPages
 from search.service.json_body import DEEPEST

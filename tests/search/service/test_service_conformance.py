@@ -18,7 +18,7 @@ from search.errors import IllegalMove
 from search.errors import RequestKeyUsed
 from search.home import Home
 from search.owner import this_process
-from search.recommend import choose
+from search.recommendation import choose
 from search.service.client import Client
 from search.service.each_noise_rate import submit_each
 from search.service.interface import Service

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -15,11 +17,11 @@ from search.display import recommendation_lines
 from search.leaderboard import Mark
 from search.leaderboard import best_so_far
 from search.leaderboard import leaderboard
-from search.recommend import Estimate
-from search.recommend import Recommendation
-from search.recommend import choose
-from search.recommend import recommend
-from search.recommend import recommendations
+from search.recommendation import Estimate
+from search.recommendation import Recommendation
+from search.recommendation import choose
+from search.recommendation import recommend
+from search.recommendation import recommendations
 from search.reports.tables import recommendations_markdown
 from search.store import Store
 from search.store import TrialState
@@ -324,6 +326,25 @@ def test_each_supervision_has_a_recommendation_of_its_own(record_sweep: RecordSw
     assert recommend("digits", 0.4, home=tmp_path, supervision="gce").recommended.hyperparameters == {"q": 0.5}
     with pytest.raises(InvalidInput, match=r"of mae.*There is: digits at noise_rate 0\.4 with mlp: cce; .*: gce"):
         recommend("digits", 0.4, home=tmp_path, supervision="mae")
+
+
+def test_what_is_recommended_is_read_as_the_readme_says(
+    record_sweep: RecordSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.9, 0.91)
+    sweep.done()
+    # In a process of its own: here the package's modules have all been imported, whatever their names.
+    script = """
+from search import SweepSpec, recommend, run_sweep
+import search
+best = recommend("digits", 0.4).recommended
+print(best.beta, best.lam, best.transform, best.normalise)
+assert not [name for name in search.__all__ if type(getattr(search, name)).__name__ == "module"]
+"""
+    monkeypatch.setenv("EMPHASIS_HOME", str(tmp_path))
+    said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert said.stdout.split() == ["16.0", "1.0", "exp", "batch"]
 
 
 def test_leaderboard_ranks_confirmed_before_searched_and_ends_with_cce(

@@ -199,6 +199,29 @@ class RecommendedPoint(Point):
     searched: tuple[str, ...]
 
     @property
+    def transform(self) -> str:
+        """GR's transform of the weights' exponent.
+
+        Raises:
+            AttributeError: The supervision has none.
+        """
+        return self._setting("transform")
+
+    @property
+    def normalise(self) -> str:
+        """What GR's weights are divided by.
+
+        Raises:
+            AttributeError: The supervision has none.
+        """
+        return self._setting("normalise")
+
+    def _setting(self, name: str) -> str:
+        if name not in self.hyperparameters:
+            raise AttributeError(f"{self.supervision} has no {name}; what it has is in hyperparameters")
+        return str(self.hyperparameters[name])
+
+    @property
     def found(self) -> dict[str, Value]:
         """The values that were searched, by name."""
         return {name: self.hyperparameters[name] for name in self.searched}
