@@ -28,6 +28,8 @@ from trainers.errors import InvalidInput
 _OBJECT_STORE_BYTES = 128 * 2**20
 _logger = logging.getLogger(__name__)
 _SERVERS = ("raylet", "gcs_server")
+# The Ray that runs on this machine, and a new one.
+_RAYS_OWN_WORDS = ("auto", "local")
 # Ray gives its servers 30 s to start, fixed in its code; a machine that is busy needs longer now and then.
 _MOST_STARTS = 4
 _TO_CONNECT = {"RAY_raylet_client_connect_timeout_milliseconds": "50", "RAY_raylet_client_num_connect_attempts": "200"}
@@ -137,19 +139,24 @@ def _joined(may_grow_to: Nodes | None) -> Cluster:
     return Cluster(address=address, may_have=(may_grow_to,) if may_grow_to else nodes_it_may_have(address))
 
 
-def refuse_ray_client(address: str | None) -> None:
+def check_ray_address(address: str | None) -> None:
     """Refuse an address that no sweep can ever run at.
 
     Raises:
-        InvalidInput: It is one of Ray Client.
+        InvalidInput: It is one of Ray Client, or no ``host:port``.
     """
-    if address is not None and address.startswith("ray://"):
-        remedy = "On a machine that is a node of the cluster, give its head's host:port, e.g. 10.0.0.1:6379."
+    if address is None or address in _RAYS_OWN_WORDS:
+        return
+    remedy = "On a machine that is a node of the cluster, give its head's host:port, e.g. 10.0.0.1:6379."
+    if address.startswith("ray://"):
         raise InvalidInput(FieldError("ray_address", address, "is for Ray Client, which cannot run a sweep", remedy))
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise InvalidInput(FieldError("ray_address", address, "is no host:port", remedy))
 
 
 def _join_ray(address: str) -> None:
-    refuse_ray_client(address)
+    check_ray_address(address)
     remedy = (
         "Check that the cluster runs and can be reached from here; if it asks for a token, set "
         "RAY_AUTH_MODE=token. Or leave the address out to start Ray on this machine."

@@ -87,7 +87,7 @@ def compare(
 
     if format not in FORMATS:
         raise InvalidInput(FieldError("format", format, "unknown format", f"Use one of {', '.join(FORMATS)}."))
-    grown = grown_cluster(may_grow_to)
+    grown = grown_cluster(may_grow_to, ray_address)
     names = _names(supervision)
     submissions = [
         checked(_fields(fields, name, defaults), folder, here=ray_address is None, quiet=number > 0)

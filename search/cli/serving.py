@@ -75,15 +75,13 @@ def worker(
       emphasis worker --ray-address 10.0.0.1:6379
     """
     format = _log_format(log_format)
-    grown = grown_cluster(may_grow_to)
+    grown = grown_cluster(may_grow_to, ray_address)
     folder = home_of(ctx, home, "Start it where the store is.")
 
-    from search.cluster import refuse_ray_client
     from search.service.logs import set_up_logging
     from search.service.worker import Worker
     from search.service.worker import WorkerSettings
 
-    refuse_ray_client(ray_address)
     set_up_logging(format)
     Worker(
         WorkerSettings(
@@ -174,15 +172,13 @@ def serve(
       emphasis token create ada && emphasis serve --host 0.0.0.0
     """
     format = _log_format(log_format)
-    grown_cluster(may_grow_to)
+    grown_cluster(may_grow_to, ray_address if with_worker else None)
     folder = home_of(ctx, home, "Start it where the store is to be.")
 
-    from search.cluster import refuse_ray_client
     from search.service.logs import set_up_logging
     from search.service.serve import ServeSettings
     from search.service.serve import serve as serve_until_stopped
 
-    refuse_ray_client(ray_address if with_worker else None)
     set_up_logging(format)
     command = [sys.executable, "-m", "search.cli", "--home", str(folder.path), "worker"]
     command += ["--sweeps", str(sweeps), "--lease", str(lease), "--log-format", format]

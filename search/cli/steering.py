@@ -169,7 +169,7 @@ def _run_here(
     from search.orchestrator import resume_sweep
 
     folder = home_of(ctx, None)
-    grown = grown_cluster(may_grow_to)
+    grown = grown_cluster(may_grow_to, ray_address)
     follow(
         ctx,
         lambda on_status, on_stuck: resume_sweep(

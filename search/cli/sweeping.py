@@ -73,7 +73,7 @@ def run(
       emphasis run sweep.yaml --noise-rate 0.6
     """
     folder = home_of(ctx, home, "Have the server run it with `emphasis submit`.")
-    grown = grown_cluster(may_grow_to)
+    grown = grown_cluster(may_grow_to, ray_address)
     submission = checked(fields, folder, here=ray_address is None)
     if dry_run:
         _show_plan(submission.specs, folder)
@@ -110,9 +110,12 @@ def validate(
         say(f"{file}: {spec.dataset} at noise rate {spec.shown_noise_rate}, {count} trials: valid")
 
 
-def grown_cluster(may_grow_to: str | None) -> Nodes | None:
-    """What ``--may-grow-to`` says."""
+def grown_cluster(may_grow_to: str | None, ray_address: str | None) -> Nodes | None:
+    """What ``--may-grow-to`` says, of a cluster whose address can be one."""
+    from search.cluster import check_ray_address
     from search.cluster_resources import parse_may_grow_to
+
+    check_ray_address(ray_address)
 
     return None if may_grow_to is None else parse_may_grow_to(may_grow_to)
 

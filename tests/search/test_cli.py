@@ -290,6 +290,14 @@ class TestListing:
 
 
 class TestBadInput:
+    @pytest.mark.parametrize("command", ["run", "compare"])
+    def test_an_address_of_ray_that_is_none_is_refused_before_anything_else(
+        self, emphasis: Emphasis, command: str
+    ) -> None:
+        done = emphasis(command, "--dataset", "digits", "--noise-rate", "0.4", "--ray-address", "head", "--dry-run")
+        assert done.exit_code == 2
+        assert done.stderr.startswith("ray_address = 'head': is no host:port.")
+
     @pytest.mark.parametrize("option", ["q", "=1", "q="])
     def test_a_fixed_value_without_name_or_value_is_bad_input(self, emphasis: Emphasis, option: str) -> None:
         done = emphasis("run", "--dataset", "digits", "--noise-rate", "0.4", "--set", option)

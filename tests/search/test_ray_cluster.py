@@ -200,8 +200,9 @@ def test_a_cluster_is_looked_at_node_by_node_and_says_what_it_may_have(nodes: Ra
         nodes.remove(node)
 
 
-def test_ray_client_cannot_run_a_sweep_and_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="ray_address = 'ray://head:10001'"), ray_cluster("ray://head:10001"):
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:", "head:x", ":6379", "head:0", "head:65536"])
+def test_an_address_that_no_sweep_can_run_at_is_refused(address: str) -> None:
+    with pytest.raises(InvalidInput, match=f"ray_address = '{address}'.* e.g. 10.0.0.1:6379"), ray_cluster(address):
         pass
 
 
