@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ACCURACY_DIGITS = 3
 # Most important first: the last ones are left out where a terminal is narrow.
+# The last are left out first where a terminal is narrow.
+_TRIAL_COLUMNS = (
+    "trial", "phase", "configuration", "state", "objective", "test", "intact", "seconds", "seed", "starts",
+)  # fmt: skip
 _LIST_COLUMNS = ("sweep", "state", "trials", "β", "λ", "objective", "noise", "backbone", "created")
 
 
@@ -234,7 +238,7 @@ def ui(
 
 
 def _fitting_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """The list of sweeps with as many of its columns as the console has room for."""
+    """A table with as many of its columns as the console has room for, at least to the objective."""
     for count in range(len(columns), columns.index("objective"), -1):
         table = _table(columns[:count], [row[:count] for row in rows])
         # Measured without a limit: a console's own measure never exceeds its width.
@@ -320,9 +324,11 @@ def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRe
             say(text)
         say()
     if trials:
-        accuracies = ("objective", "intact", "test")
-        columns = ("trial", "phase", "seed", "configuration", "state", *accuracies, "seconds", "starts")
-        output().print(_table(columns, [_trial_row(trial) for trial in trials]))
+        columns = [*_TRIAL_COLUMNS]
+        if rows and rows[0].objective.name == "intact_train_accuracy":
+            columns.remove("intact")
+        cells = [_trial_cells(trial) for trial in trials]
+        output().print(_fitting_table(output(), columns, [[row[name] for name in columns] for row in cells]))
     for trial in trials:
         if trial.reason:
             say(f"{trial.state.value} {trial.number}: {trial.reason}")
@@ -347,21 +353,21 @@ def _rate(text: str | None) -> float | None:
         raise InvalidInput(FieldError("noise_rate", text, "is not a number", remedy)) from None
 
 
-def _trial_row(trial: TrialRecord) -> tuple[str, ...]:
+def _trial_cells(trial: TrialRecord) -> dict[str, str]:
     from search.naming import label
 
-    return (
-        f"{trial.number}",
-        trial.phase.value,
-        f"{trial.seed}",
-        label(trial.supervision, trial.hyperparameters),
-        trial.state.value,
-        _share(trial.objective),
-        _share(trial.final.intact_train if trial.final else None),
-        _share(trial.final.test if trial.final else None),
-        "" if trial.train_seconds is None else f"{trial.train_seconds:.1f}",
-        f"{trial.attempts}",
-    )
+    return {
+        "trial": f"{trial.number}",
+        "phase": trial.phase.value,
+        "configuration": label(trial.supervision, trial.hyperparameters),
+        "state": trial.state.value,
+        "objective": _share(trial.objective),
+        "test": _share(trial.final.test if trial.final else None),
+        "intact": _share(trial.final.intact_train if trial.final else None),
+        "seconds": "" if trial.train_seconds is None else f"{trial.train_seconds:.1f}",
+        "seed": f"{trial.seed}",
+        "starts": f"{trial.attempts}",
+    }
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -36,7 +36,14 @@ _STYLES = {
 def leaderboard_table(rows: Sequence[LeaderboardRow], title: str | None = None) -> Table:
     """The leader board as a rich renderable; the baseline stands below a line."""
     table = Table(
-        title=title, title_justify="left", caption=LEADERBOARD_NOTE, caption_justify="left", box=SIMPLE_HEAD
+        title=title,
+        title_justify="left",
+        caption=LEADERBOARD_NOTE,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        # Eighty columns are enough.
+        pad_edge=False,
+        collapse_padding=True,
     )
     names = _value_names(rows)
     for name in _leaderboard_columns(rows, names):

@@ -18,6 +18,7 @@ import typer.main
 import yaml
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
+from rich.console import Console
 from typer.testing import CliRunner
 from typer.testing import Result
 
@@ -443,6 +444,20 @@ class TestShow:
         assert "CCE beside it: intact accuracy 0.610 ± 0.006 (n=3)" in told
         assert "failed 12: the loss is not finite" in told
         assert len(re.findall(r"^\d+ +(?:search|confirm|baseline)", told, flags=re.MULTILINE)) == 25
+
+    def test_a_narrow_terminal_shows_what_was_trained_and_how_it_went(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wide = emphasis("show", "digits-done").stdout
+        console = Console(width=80)
+        monkeypatch.setattr("search.cli.recorded.output", lambda: console)
+        with console.capture() as captured:
+            emphasis("show", "digits-done")
+        (narrow,) = [line for line in captured.get().splitlines() if line.startswith("12 ")]
+        assert "seed" in wide
+        assert "gr(beta=" in narrow
+        assert "…" not in captured.get()
+        assert max(map(len, captured.get().splitlines())) <= 80
 
     def test_json_holds_everything(self, emphasis: Emphasis, confirmed_sweep: RecordedSweep) -> None:
         told = json.loads(emphasis("show", "digits-done", "--json").stdout)
