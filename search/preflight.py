@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from search.cluster_resources import ClusterResources
@@ -26,6 +27,9 @@ from trainers.models import check_weights
 from trainers.models import find_backbone
 from trainers.recipes import recipe_for
 from trainers.recipes import training_task
+
+# What trainers call otherwise than a spec.
+_SPEC_NAMES = {"weights": "training.weights"}
 
 MIB = 2**20
 # Estimates, not measurements: the store, MLflow's own tables and Ray's session; then, for each trial, its
@@ -211,7 +215,7 @@ def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[Field
         elif spec.backbone is not None:
             find_backbone(spec.backbone)
     except InvalidInput as error:
-        errors.extend(error.errors)
+        errors.extend(replace(each, field=_SPEC_NAMES.get(each.field, each.field)) for each in error.errors)
 
 
 def _check_against_data(

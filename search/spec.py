@@ -635,7 +635,8 @@ class _SupervisionCheck:
         for name in missing:
             why = f"{configuration.supervision} has no default for it, and it is neither searched nor fixed"
             remedy = f"Search it, or fix it: hyperparameters: {{{name}: ...}}, on the command line --set {name}=..."
-            self._add("space", self._space.description, f"{name} is missing: {why}", remedy, reads)
+            given = (*reads, f"hyperparameters.{name}")
+            self._add("space", self._space.description, f"{name} is missing: {why}", remedy, given)
         for name in TRAINING_FIELDS:
             if name in values and (wrong := _training_error(name, values[name])) is not None:
                 self._add(_at(place, name), *_said(wrong), reads)
@@ -844,6 +845,9 @@ def read_spec_file(path: Path | str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        if isinstance(error, yaml.composer.ComposerError) and "document" in str(error.context):
+            remedy = "Write one file each; or one, with a list of noise rates: noise_rate: [0.2, 0.6]."
+            raise _wrong_file(shown, f"holds a second sweep{where}", remedy) from error
         raise _wrong_file(shown, f"is no valid YAML{where}: {reason}", "Correct it there.") from error
     if not isinstance(data, dict):
         what = "is empty" if data is None else f"holds a {type(data).__name__}, not fields"

@@ -13,6 +13,8 @@ from search.cli.streams import say
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
+_SUFFIXES = (".npy", ".csv", ".npz")
+
 
 def labels(
     ctx: typer.Context,
@@ -56,6 +58,9 @@ def labels(
     from search.task import noise_of
     from trainers.datasets import load_dataset
 
+    if file.suffix not in _SUFFIXES:
+        remedy = f"End the file's name in one of: {', '.join(_SUFFIXES)}."
+        raise InvalidInput(FieldError("output", str(file), f"ends in none of {', '.join(_SUFFIXES)}", remedy))
     data = load_dataset(dataset, data_dir, download)
     data = labelled(data, noise_model, noise_file, noise_column)
     noise = noise_of(noise_model, noise_rate, noise_file, noise_column)

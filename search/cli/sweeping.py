@@ -84,6 +84,10 @@ def run(
 def validate(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file of a sweep's fields.")],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Folder of the dataset's files.", show_default=False),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Check a sweep's file, its data and its network, without starting anything.
@@ -104,7 +108,8 @@ def validate(
       trials: 40
       training: {epochs: 30}
     """
-    submission = checked(submitted_fields(file, {}), home_of(ctx, home), here=False, fetch=False)
+    given = {"data_dir": None if data_dir is None else str(data_dir)}
+    submission = checked(submitted_fields(file, given), home_of(ctx, home), here=False, fetch=False)
     for spec in submission.specs:
         count = spec.number_of_trials().total
         say(f"{file}: {spec.dataset} at noise rate {spec.shown_noise_rate}, {count} trials: valid")

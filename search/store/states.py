@@ -39,8 +39,8 @@ _MOVES: dict[Verb, dict[SweepState, SweepState]] = {
 _REMEDIES = {
     _CG: "It is being cancelled, which is final; submit it again.",
     _C: "It was cancelled, which is final; submit it again.",
-    _D: "Its result is final; read it with `emphasis show`.",
-    _F: "It has failed already; `emphasis resume` would run what is missing.",
+    _D: "Its result is final; read it with `emphasis show {id}`.",
+    _F: "It has failed already; `emphasis resume {id}` would run what is missing.",
 }
 
 
@@ -58,7 +58,7 @@ def after(sweep_id: str, state: SweepState, verb: Verb, owned: bool) -> SweepSta
     """
     move = _MOVES[verb].get(state)
     if move is None:
-        raise IllegalMove(sweep_id, verb, state, _REMEDIES[state])
+        raise IllegalMove(sweep_id, verb, state, _REMEDIES[state].format(id=sweep_id))
     if state is SweepState.QUEUED and owned:
         move = {SweepState.PAUSED: SweepState.PAUSING, SweepState.CANCELLED: SweepState.CANCELLING}.get(move, move)
     return move

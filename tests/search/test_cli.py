@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
 import yaml
@@ -36,6 +37,7 @@ COMMANDS = ("run", "submit", "validate", "compare", "estimate-noise", *STEERING,
 HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy", "cleanlab")
 
 Emphasis = Callable[..., Result]
+SweepFile = Callable[[str], Path]
 
 
 @pytest.fixture
@@ -291,6 +293,46 @@ class TestListing:
 
 
 class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("--weights", "/nosuch.pt"), "training.weights = "),
+            (("--space", "{kind: ranges, dimensions: {lambda: [0, 1]}}", "--set", "beta=-3"), "hyperparameters.beta"),
+        ],
+    )
+    def test_one_mistake_is_one_error_under_the_name_that_a_file_has_for_it(
+        self, emphasis: Emphasis, options: tuple[str, ...], said: str
+    ) -> None:
+        done = emphasis("run", "--dataset", "digits", "--noise-rate", "0.4", *options)
+        assert done.exit_code == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(said)
+
+    def test_a_file_of_two_sweeps_says_how_to_write_them(self, emphasis: Emphasis, sweep_file: SweepFile) -> None:
+        rates = ("--noise-rate", "0.2", "--noise-rate", "0.6")
+        dry = emphasis("run", "--dataset", "digits", *rates, "--trials", "3", "--epochs", "1", "--dry-run").stdout
+        done = emphasis("validate", sweep_file(dry))
+        assert done.exit_code == 2
+        assert "holds a second sweep at line" in done.stderr
+        assert "noise_rate: [0.2, 0.6]" in done.stderr
+
+    def test_labels_are_written_to_a_file_of_a_kind_that_there_is(self, emphasis: Emphasis, tmp_path: Path) -> None:
+        done = emphasis("labels", "--dataset", "digits", "--noise-rate", "0.4", "-o", tmp_path / "labels.txt")
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"output = '{tmp_path / 'labels.txt'}': ends in none of .npy, .csv, .npz.")
+
+    def test_arrays_of_others_are_told_from_labels_and_text_from_arrays(
+        self, emphasis: Emphasis, tmp_path: Path
+    ) -> None:
+        np.savez(tmp_path / "other.npz", x=np.zeros(3))
+        (tmp_path / "text.npz").write_text("label,weight\n1,2\n")
+        noise = ("--noise-model", "file", "--noise-file", tmp_path / "other.npz")
+        done = emphasis("run", "--dataset", "digits", *noise, "--dry-run")
+        assert "not a file of corrupted labels (it has no 'labels'). Give one that `emphasis" in done.stderr
+        done = emphasis("run", "--dataset", tmp_path / "text.npz", "--noise-rate", "0.4", "--dry-run")
+        assert "cannot be read as .npz (it is cut off, or no .npz at all)" in done.stderr
+        assert "pickle" not in done.stderr
+
     @pytest.mark.parametrize("command", ["run", "compare"])
     def test_an_address_of_ray_that_is_none_is_refused_before_anything_else(
         self, emphasis: Emphasis, command: str

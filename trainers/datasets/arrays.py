@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +115,9 @@ class ArrayFile(FileSource):
         try:
             saved = np.load(self.path, allow_pickle=False)
         except Exception as error:
-            return {}, [(f"cannot be read as .npz ({error})", remedy)]
+            # Of what is no zip numpy takes for granted that it is a pickle.
+            reason = error if zipfile.is_zipfile(self.path) else "it is cut off, or no .npz at all"
+            return {}, [(f"cannot be read as .npz ({reason})", remedy)]
         if not isinstance(saved, np.lib.npyio.NpzFile):
             return {}, [("holds one bare array, not the arrays of a .npz", remedy)]
         with saved:

@@ -155,12 +155,13 @@ class CorruptedLabels:
                 transition_matrix=None if matrix is None else torch.from_numpy(matrix),
             )
         except Exception as error:  # numpy and zipfile raise many kinds for a broken file
+            reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
             raise InvalidInput(
                 FieldError(
                     "noise_file",
                     str(path),
-                    f"not a file of corrupted labels ({error})",
-                    "Give a file that CorruptedLabels.save wrote, or remove it and draw the labels again.",
+                    f"not a file of corrupted labels ({reason})",
+                    "Give one that `emphasis labels` or CorruptedLabels.save wrote, or a .csv or .npy of labels.",
                 )
             ) from error
 
