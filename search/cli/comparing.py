@@ -18,6 +18,7 @@ from search.cli.home import HomeOption
 from search.cli.home import given_home
 from search.cli.home import home_of
 from search.cli.home import with_home
+from search.cli.output_place import check_output_file
 from search.cli.recorded import write_whole
 from search.cli.streams import complain
 from search.cli.streams import output
@@ -87,6 +88,8 @@ def compare(
 
     if format not in FORMATS:
         raise InvalidInput(FieldError("format", format, "unknown format", f"Use one of {', '.join(FORMATS)}."))
+    if written is not None:
+        check_output_file(written)
     grown = grown_cluster(may_grow_to, ray_address)
     names = _names(supervision)
     submissions = [

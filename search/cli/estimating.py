@@ -17,6 +17,7 @@ import typer
 
 from search.cli.home import HomeOption
 from search.cli.home import home_of
+from search.cli.output_place import check_output_folder
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
@@ -104,6 +105,8 @@ def estimate_noise(
           --backbone resnet20 --epochs 30 --limit-train 5000
     """
     target = home_of(ctx, home)
+    if folder is not None:
+        check_output_folder(folder)
     name = noise_model or ("file" if noise_file is not None else "none" if noise_rate is None else "symmetric")
     with output().status("reading the data") if not as_json else nullcontext():
         import torch

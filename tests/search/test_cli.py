@@ -316,6 +316,15 @@ class TestBadInput:
         assert "holds a second sweep at line" in done.stderr
         assert "noise_rate: [0.2, 0.6]" in done.stderr
 
+    def test_where_nothing_can_be_written_no_work_is_begun(self, emphasis: Emphasis, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        within = tmp_path / "file" / "inside"
+        for command in (("compare", "--supervision", "gce", "--dry-run"), ("estimate-noise", "--epochs", "1")):
+            done = emphasis(*command, "--dataset", "digits", "--noise-rate", "0.4", "--output", within)
+            assert done.exit_code == 2
+            assert done.stderr.startswith(f"output = '{within}': cannot be written")
+            assert done.stdout == ""
+
     def test_labels_are_written_to_a_file_of_a_kind_that_there_is(self, emphasis: Emphasis, tmp_path: Path) -> None:
         done = emphasis("labels", "--dataset", "digits", "--noise-rate", "0.4", "-o", tmp_path / "labels.txt")
         assert done.exit_code == 2
