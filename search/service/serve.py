@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import ipaddress
 import logging
 import os
 import signal
@@ -121,6 +122,8 @@ def serve(settings: ServeSettings, on_ready: Callable[[Addresses], None]) -> Non
     Raises:
         InvalidInput: The addresses or the store cannot be used.
     """
+    if errors := _errors(settings):
+        raise InvalidInput(*errors)
     with _open_store(settings.home) as store:
         _refuse_unguarded(settings.host, store)
         with (
@@ -330,6 +333,38 @@ def _needs_token(host: str, store: Store) -> bool:
     return not is_loopback(host) or store.tokens.were_made()
 
 
+def _errors(settings: ServeSettings) -> list[FieldError]:
+    """What could never be served, or would silently mean nothing."""
+    errors = []
+    try:
+        socket.getaddrinfo(settings.host, None)
+    except OSError as error:
+        errors.append(_no_address(settings.host, error))
+    for name, url in (("public_url", settings.public_url), ("public_mlflow_url", settings.public_mlflow_url)):
+        if url is not None and not _is_web_address(url):
+            remedy = "Give what users type, e.g. https://emphasis.example."
+            errors.append(FieldError(name, url, "is no address that begins with http:// or https://", remedy))
+    for proxy in settings.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            remedy = "Give the proxy's address, or its network, e.g. 10.0.0.0/8."
+            errors.append(FieldError("trusted_proxy", proxy, "is neither an IP address nor a network", remedy))
+    return errors
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _no_address(host: str, error: OSError) -> FieldError:
+    return FieldError("host", host, f"is no address: {error.strerror}", "Give e.g. 127.0.0.1.")
+
+
 def _refuse_unguarded(host: str, store: Store) -> None:
     if not is_loopback(host) and not store.tokens.exist():
         raise InvalidInput(
@@ -350,9 +385,7 @@ def _listening(host: str, port: int, field: str) -> Iterator[socket.socket]:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InvalidInput(
-            FieldError("host", host, f"is no address: {error.strerror}", "Give e.g. 127.0.0.1.")
-        ) from error
+        raise InvalidInput(_no_address(host, error)) from error
     with listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

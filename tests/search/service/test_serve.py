@@ -221,6 +221,23 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) ->
             serve(settings, on_ready=lambda addresses: None)
 
 
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"public_url": "foo"}, "public_url = 'foo'"),
+        ({"public_mlflow_url": "ftp://mlflow.example"}, "public_mlflow_url = 'ftp://mlflow.example'"),
+        ({"trusted_proxies": ("10.0.0.0/8", "proxy")}, "trusted_proxy = 'proxy'"),
+        ({"host": "nowhere.invalid"}, "host = 'nowhere.invalid': is no address"),
+    ],
+)
+def test_addresses_that_are_none_are_refused(tmp_path: Path, settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        serve(ServeSettings(Home(tmp_path), **settings), on_ready=lambda addresses: None)
+    (error,) = refused.value.errors
+    assert str(error).startswith(field)
+    assert "e.g." in error.remedy
+
+
 def test_a_token_is_shown_once_and_on_the_standard_output_alone(tmp_path: Path) -> None:
     def emphasis(*arguments: str) -> Any:
         return CliRunner().invoke(app, ["--home", str(tmp_path), "token", *arguments])
