@@ -143,6 +143,10 @@ def _problem(details: ErrorDetails) -> str:
         case "literal_error" | "union_tag_invalid":
             expected = _expected(details)
             return f"is none of {', '.join(expected)}" if len(expected) > 1 else f"is not {expected[0]}"
+        case "too_short":
+            return f"has fewer than {context['min_length']} entr{'y' if context['min_length'] == 1 else 'ies'}"
+        case "too_long":
+            return f"has more than {context['max_length']} entr{'y' if context['max_length'] == 1 else 'ies'}"
         case known if known in _PROBLEMS:
             return _PROBLEMS[known]
     return details["msg"][0].lower() + details["msg"][1:]

@@ -93,8 +93,11 @@ def list_sweeps(
         location, verb = service.location, "submit" if service.address() else "run"
     if not sweeps:
         any_asked = any(value not in (None, ()) for value in asked.values())
-        start = f"start one with `emphasis {verb} --dataset digits --noise-rate 0.4`"
-        say(completed(ctx, f"No sweep {'matches' if any_asked else 'is recorded'} in {location}; {start}."))
+        if any_asked:
+            say(completed(ctx, f"No sweep matches in {location}; `emphasis list` without options shows all."))
+        else:
+            start = f"start one with `emphasis {verb} --dataset digits --noise-rate 0.4`"
+            say(completed(ctx, f"No sweep is recorded in {location}; {start}."))
         return
     # Where only GR was searched, its two values have a column each; where only one person submits, no name is needed.
     several = any(sweep.supervision != "gr" for sweep in sweeps)

@@ -120,7 +120,9 @@ class Database:
             said = str(error.orig).strip()
             for secret in _secrets(self.engine.url):
                 said = said.replace(secret, "***")
-            if self.is_sqlite:
+            if self.is_sqlite and ("not a database" in said or "malformed" in said):
+                remedy = "It is another file, or damaged: give another home folder, or `emphasis restore` a backup."
+            elif self.is_sqlite:
                 remedy = (
                     "Check that the path can be written and is a local disk with space left, "
                     "and that no other program holds the file."
@@ -154,7 +156,7 @@ def _checked_url(url: str) -> URL:
                 "store",
                 "...",
                 "is no database URL",
-                "Use sqlite:////absolute/path.db or postgresql://user:password@host/name.",
+                "Correct EMPHASIS_STORE_URL, or unset it: sqlite:////absolute/path.db or postgresql://user:password@host/name.",
             )
         ) from None
     shown = _shown(parsed)

@@ -474,7 +474,9 @@ class TestList:
         record_sweep("other", dataset="cifar10", noise_rate=0.2)
         assert "digits-done" not in emphasis("list", "--dataset", "cifar10").stdout
         assert "other" not in emphasis("list", "--noise-rate", "0.4").stdout
-        assert "No sweep matches" in emphasis("list", "--dataset", "cifar10", "--noise-rate", "0.4").stdout
+        none = emphasis("list", "--dataset", "cifar10", "--noise-rate", "0.4").stdout
+        assert "No sweep matches" in none
+        assert "list` without options shows all." in none
 
     def test_ids_are_whole_on_a_narrow_terminal(
         self, emphasis: Emphasis, record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch
