@@ -7,6 +7,8 @@ from PIL import Image
 
 from trainers.datasets import load_dataset
 
+if len(sys.argv) != 2:
+    raise SystemExit(__doc__)
 digits = load_dataset("digits")
 for part, images, labels in (
     ("train", digits.x_train, digits.y_train),

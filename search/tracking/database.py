@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,12 +42,17 @@ def ensure_database(tracking_uri: str) -> None:
 
 
 def _make_tables(path: Path) -> None:
-    from mlflow.store.db.utils import _initialize_tables
+    from mlflow.store.db import utils
 
     engine = create_engine(f"{_SQLITE}{path}")
+    # It would write about it between the lines that say how a sweep stands.
+    logger = logging.getLogger(utils.__name__)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
     try:
-        _initialize_tables(engine)
+        utils._initialize_tables(engine)
     finally:
+        logger.setLevel(level)
         engine.dispose()
 
 

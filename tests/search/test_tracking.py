@@ -371,6 +371,13 @@ def test_process_killed_while_it_makes_mlflows_database_leaves_none_that_cannot_
     assert [file.name for file in database.parent.iterdir()] == ["mlflow.db"]
 
 
+def test_making_mlflows_database_says_nothing_on_the_terminal_of_a_sweep(tmp_path: Path) -> None:
+    script = f"from search.tracking.database import ensure_database; ensure_database('sqlite:///{tmp_path}/mlflow.db')"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert (tmp_path / "mlflow.db").exists()
+    assert done.stdout + done.stderr == ""
+
+
 def test_run_made_twice_by_a_late_answer_is_kept_once(
     sweep: Sweep, store: Store, projection: Projection, database: str, tmp_path: Path
 ) -> None:
