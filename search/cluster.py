@@ -151,7 +151,7 @@ def check_ray_address(address: str | None) -> None:
     if address.startswith("ray://"):
         raise InvalidInput(FieldError("ray_address", address, "is for Ray Client, which cannot run a sweep", remedy))
     host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if "/" in address or not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise InvalidInput(FieldError("ray_address", address, "is no host:port", remedy))
 
 

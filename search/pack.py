@@ -234,7 +234,7 @@ class _Pack:
         orders = [trial.order for trial in left]
         if self._removed_damaged(left, error):
             (self._apart if apart else self._waiting).extendleft(reversed(orders))
-        elif apart or (len(left) == 1 and self._is_trained_by_the_reference(left[0])):
+        elif apart or (len(left) == 1 and self._was_trained_by_the_reference(left[0])):
             for trial in left:
                 self._fail(trial, error)
         else:
@@ -243,7 +243,9 @@ class _Pack:
                 self._notes[trial.id] = f"trained alone, since {first} ended with {type(error).__name__}: {error}"
             self._apart.extend(orders)
 
-    def _is_trained_by_the_reference(self, trial: _Trial) -> bool:
+    def _was_trained_by_the_reference(self, trial: _Trial) -> bool:
+        if trial.order["alone"]:
+            return True
         supervision = supervision_with(trial.order["supervision"], trial.order["hyperparameters"])
         return fastest_engine(self._task(trial.order), supervision) == "solo"
 

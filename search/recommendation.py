@@ -237,7 +237,7 @@ class Baseline:
         test_accuracy: Likewise.
         intact_accuracy: Likewise.
         told_apart: Whether its objective differs from the recommended configuration's by the test of `choose`; None
-            where they have fewer than two seeds in common.
+            where they have fewer than two seeds in common, or are the same.
     """
 
     supervision: str
@@ -755,12 +755,13 @@ def _as_baseline(standing: Standing | None, winner: Standing) -> Baseline | None
     if standing is None:
         return None
     common = standing.objective_by_seeds.keys() & winner.objective_by_seeds.keys()
+    comparable = len(common) > 1 and not is_baseline(winner)
     return Baseline(
         standing.supervision,
         standing.objective,
         standing.test_accuracy,
         standing.intact_accuracy,
-        told_apart(winner, standing) if len(common) > 1 else None,
+        told_apart(winner, standing) if comparable else None,
     )
 
 

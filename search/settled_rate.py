@@ -82,11 +82,13 @@ def _estimated(prepared: PreparedTask, on_message: Callable[[str], None]) -> Set
     from search.noise_estimate import estimate_noise
 
     labels, _ = prepared.divided(prepared.labels(None, 0))
+    task = trained_here(prepared.task)
+    where = "" if task.device == prepared.task.device else ", on a CPU: this machine has no GPU"
     found = estimate_noise(
-        trained_here(prepared.task),
+        task,
         labels,
         seed=prepared.settings.seed,
-        on_fold=lambda done, folds: on_message(f"estimating the noise rate: fold {done} of {folds}"),
+        on_fold=lambda done, folds: on_message(f"estimating the noise rate{where}: fold {done} of {folds}"),
     )
     on_message(
         f"estimated noise rate: {found.rate:.3f} ({found.low:.3f} to {found.high:.3f}, 95% by resampling); too high "

@@ -8,19 +8,26 @@ from pathlib import Path
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
+_REMEDY = "Give a file in a folder that exists and can be written to."
+
 
 def check_output_file(file: Path) -> None:
-    """Refuse a file that could not be written.
+    """Refuse a file that could not be written, whole or as a device or pipe is.
 
     Raises:
-        InvalidInput: It is a folder, or its folder is none or may not be written to.
+        InvalidInput: It is a folder, may not be written to, or its folder is none or may not be written to.
     """
-    folder = file.expanduser().absolute().parent
-    if file.is_dir():
+    # Not by methods of Path, which raise where a folder may not be entered.
+    target = os.path.realpath(os.path.expanduser(file))
+    if os.path.isdir(target):
         raise _refusal(file, "is a folder", "Give the path of a file.")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        remedy = "Give a file in a folder that exists and can be written to."
-        raise _refusal(file, f"cannot be written: {folder} is no writable folder", remedy)
+    if os.path.exists(target) and not os.path.isfile(target):
+        if not os.access(target, os.W_OK):
+            raise _refusal(file, "cannot be written", _REMEDY)
+        return
+    folder = os.path.dirname(target)
+    if not _is_writable(folder):
+        raise _refusal(file, f"cannot be written: {folder} is no writable folder", _REMEDY)
 
 
 def check_output_folder(folder: Path) -> None:
@@ -29,11 +36,16 @@ def check_output_folder(folder: Path) -> None:
     Raises:
         InvalidInput: So it is.
     """
-    wanted = folder.expanduser().absolute()
-    there = next(path for path in (wanted, *wanted.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    there = os.path.abspath(os.path.expanduser(folder))
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not _is_writable(there):
         remedy = "Give a folder that can be written to."
         raise _refusal(folder, f"cannot be written to: {there} is no writable folder", remedy)
+
+
+def _is_writable(folder: str) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _refusal(path: Path, problem: str, remedy: str) -> InvalidInput:

@@ -338,7 +338,7 @@ def _errors(settings: ServeSettings) -> list[FieldError]:
     errors = []
     try:
         socket.getaddrinfo(settings.host, None)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         errors.append(_no_address(settings.host, error))
     for name, url in (("public_url", settings.public_url), ("public_mlflow_url", settings.public_mlflow_url)):
         if url is not None and not _is_web_address(url):
@@ -346,9 +346,11 @@ def _errors(settings: ServeSettings) -> list[FieldError]:
             errors.append(FieldError(name, url, "is no address that begins with http:// or https://", remedy))
     for proxy in settings.trusted_proxies:
         try:
-            ipaddress.ip_network(proxy, strict=False)
+            ipaddress.ip_network(proxy)  # strictly, as the server itself reads it
         except ValueError:
             remedy = "Give the proxy's address, or its network, e.g. 10.0.0.0/8."
+            with suppress(ValueError):
+                remedy = f"Give the proxy's address, or its network, e.g. {ipaddress.ip_network(proxy, strict=False)}."
             errors.append(FieldError("trusted_proxy", proxy, "is neither an IP address nor a network", remedy))
     return errors
 
@@ -361,8 +363,9 @@ def _is_web_address(url: str) -> bool:
         return False
 
 
-def _no_address(host: str, error: OSError) -> FieldError:
-    return FieldError("host", host, f"is no address: {error.strerror}", "Give e.g. 127.0.0.1.")
+def _no_address(host: str, error: OSError | UnicodeError) -> FieldError:
+    reason = getattr(error, "strerror", None) or error
+    return FieldError("host", host, f"is no address: {reason}", "Give e.g. 127.0.0.1.")
 
 
 def _refuse_unguarded(host: str, store: Store) -> None:

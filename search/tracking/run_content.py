@@ -253,8 +253,7 @@ def trial_status(trial: TrialRecord, sweep: SweepRecord) -> str | None:
 def shown_epochs(epochs: Sequence[EpochRecord], sweep: SweepRecord) -> list[EpochRecord]:
     """Of a trial's epochs those that MLflow is given; the store has them all.
 
-    Up to 1,000 epochs a training, all. Of more every second, third, …, so that no curve has more points than that, and
-    those that were evaluated.
+    Up to 1,000 epochs a training, all. Of more every second, third, …, about a thousand, and all that were evaluated.
     """
     if not epochs:
         return []

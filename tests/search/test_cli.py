@@ -24,10 +24,12 @@ from typer.testing import CliRunner
 from typer.testing import Result
 
 from search.cli import app
+from search.cli.output_place import check_output_file
 from search.owner import this_process
 from search.spec import SweepSpec
 from search.store import Store
 from spaces import Configuration
+from trainers.errors import InvalidInput
 
 RECORDED = ("status", "list", "show", "logs", "export", "ui")
 UPKEEP = ("backup", "restore", "prune")
@@ -325,6 +327,17 @@ class TestBadInput:
             assert done.stderr.startswith(f"output = '{within}': cannot be written")
             assert done.stdout == ""
 
+    def test_what_is_no_file_may_be_written_to(self, tmp_path: Path) -> None:
+        check_output_file(Path("/dev/null"))
+        (tmp_path / "there").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "there" / "table.md")
+        check_output_file(tmp_path / "link")
+        (tmp_path / "astray").symlink_to(tmp_path / "nowhere" / "table.md")
+        with pytest.raises(InvalidInput, match="nowhere is no writable folder"):
+            check_output_file(tmp_path / "astray")
+        with pytest.raises(InvalidInput, match="is a folder"):
+            check_output_file(tmp_path)
+
     def test_labels_are_written_to_a_file_of_a_kind_that_there_is(self, emphasis: Emphasis, tmp_path: Path) -> None:
         done = emphasis("labels", "--dataset", "digits", "--noise-rate", "0.4", "-o", tmp_path / "labels.txt")
         assert done.exit_code == 2
@@ -506,8 +519,11 @@ class TestShow:
         monkeypatch.setattr("search.cli.recorded.output", lambda: console)
         with console.capture() as captured:
             emphasis("show", "digits-done")
-        (narrow,) = [line for line in captured.get().splitlines() if line.startswith("12 ")]
-        assert "seed" in wide
+        header, narrow = (
+            next(line for line in captured.get().splitlines() if line.startswith(start)) for start in ("trial ", "12 ")
+        )
+        assert re.search(r"^trial .* seed", wide, flags=re.MULTILINE)
+        assert "seed" not in header
         assert "gr(beta=" in narrow
         assert "…" not in captured.get()
         assert max(map(len, captured.get().splitlines())) <= 80

@@ -428,6 +428,23 @@ def test_the_last_try_is_made_by_the_reference_engine(
     assert driver.endings() == {"sweep-0001": "done"}
 
 
+def test_a_last_try_that_goes_wrong_is_not_made_again(
+    settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def failing(*arguments: Any, engine: str, **options: Any) -> Any:
+        tries.append(engine)
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("search.pack.train", failing)
+    monkeypatch.setattr("search.pack.fastest_engine", lambda task, supervision: "fused")
+    driver = Driver()
+    run_pack(settings, orders(1, alone=True), 1, driver.report)
+    assert tries == ["solo"]
+    assert driver.of("sweep-0001")[-1]["ending"]["reason"] == "RuntimeError: no"
+
+
 def test_a_task_that_cannot_be_loaded_fails_every_order(settings: TaskSettings) -> None:
     driver = Driver(orders(3))
 

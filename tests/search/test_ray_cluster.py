@@ -200,7 +200,10 @@ def test_a_cluster_is_looked_at_node_by_node_and_says_what_it_may_have(nodes: Ra
         nodes.remove(node)
 
 
-@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:", "head:x", ":6379", "head:0", "head:65536"])
+@pytest.mark.parametrize(
+    "address",
+    ["ray://head:10001", "head", "head:", "head:x", ":6379", "head:0", "head:65536", "http://head:8265"],
+)
 def test_an_address_that_no_sweep_can_run_at_is_refused(address: str) -> None:
     with pytest.raises(InvalidInput, match=f"ray_address = '{address}'.* e.g. 10.0.0.1:6379"), ray_cluster(address):
         pass

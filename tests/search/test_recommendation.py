@@ -187,6 +187,15 @@ def test_on_one_seed_nothing_is_said_of_cce(record_sweep: RecordSweep) -> None:
     assert (found.baseline.told_apart, found.reservation) == (None, None)
 
 
+def test_nothing_is_said_against_cce_for_being_no_better_than_itself(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(supervision="cce")
+    sweep.confirmed(None, 0.60, 0.63, 0.61)
+    sweep.baseline(0.60, 0.63, 0.61)
+    found = chosen(sweep)
+    assert found.recommended.supervision == "cce"
+    assert found.reservation is None
+
+
 def test_an_export_of_an_earlier_release_says_nothing_of_cce(record_sweep: RecordSweep) -> None:
     sweep = record_sweep()
     sweep.confirmed((16, 1), 0.21, 0.23, 0.22)

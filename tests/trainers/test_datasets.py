@@ -66,11 +66,13 @@ def test_unknown_name_is_refused_with_the_nearest() -> None:
         assert ".npz" in error.remedy
 
 
-def test_statistics_are_those_of_the_pixels_scaled_to_one() -> None:
+@pytest.mark.parametrize("examples", [50, 51])
+@pytest.mark.parametrize("width", [4, 5])
+def test_statistics_are_those_of_the_pixels_scaled_to_one(examples: int, width: int) -> None:
     generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (50, 3, 5, 4), dtype=np.uint8)
+    images = generator.integers(0, 256, (examples, 3, 5, width), dtype=np.uint8)
     images[:, 2] = 77  # a constant channel must stay divisible
-    labels = np.arange(50) % 5
+    labels = np.arange(examples) % 5
     dataset = dataset_of(images, labels, 5)
     scaled = images.astype(np.float64) / 255
     np.testing.assert_allclose(dataset.mean.numpy(), scaled.mean(axis=(0, 2, 3)), rtol=1e-6)

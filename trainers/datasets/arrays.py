@@ -116,7 +116,8 @@ class ArrayFile(FileSource):
             saved = np.load(self.path, allow_pickle=False)
         except Exception as error:
             # Of what is no zip numpy takes for granted that it is a pickle.
-            reason = error if zipfile.is_zipfile(self.path) else "it is cut off, or no .npz at all"
+            known = isinstance(error, OSError) or zipfile.is_zipfile(self.path)
+            reason = error if known else "it is cut off, or no .npz at all"
             return {}, [(f"cannot be read as .npz ({reason})", remedy)]
         if not isinstance(saved, np.lib.npyio.NpzFile):
             return {}, [("holds one bare array, not the arrays of a .npz", remedy)]

@@ -403,13 +403,21 @@ def _counted_statistics(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     counts: list[npt.NDArray[np.int64]] = []
     for piece in pieces:
         channels = piece.transpose(0, 1) if piece.dim() == 4 else piece.unsqueeze(0)
-        found = [np.bincount(channel.numpy().ravel(), minlength=256) for channel in channels]
+        found = [_counts(channel.numpy().ravel()) for channel in channels]
         counts = [before + now for before, now in zip(counts, found, strict=True)] if counts else found
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = torch.from_numpy(np.stack(counts) / np.sum(counts, axis=1, keepdims=True))
     means = [(share * values).sum() for share in shares]
     deviations = [(share * (values - mean).square()).sum() for share, mean in zip(shares, means, strict=True)]
     return torch.stack(means), torch.stack(deviations).sqrt()
+
+
+def _counts(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """How often each of the 256 values is there; two are counted at once, which takes half the time."""
+    paired = len(values) // 2 * 2
+    pairs = np.bincount(values[:paired].view(np.uint16), minlength=2**16).reshape(256, 256)
+    counts: npt.NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
+    return counts + np.bincount(values[paired:], minlength=256)
 
 
 def stratified(

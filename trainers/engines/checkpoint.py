@@ -113,7 +113,7 @@ class LaneCheckpoint:
             raise self._refusal(problem, "Use another folder, or remove the file.")
         try:
             training.restore(state)
-        except (torch.AcceleratorError, torch.OutOfMemoryError):
+        except (torch.AcceleratorError, torch.OutOfMemoryError, MemoryError):
             raise  # no fault of the file
         except Exception as error:  # of another release, say
             problem = f"cannot be gone on from ({type(error).__name__}: {error})"

@@ -227,6 +227,8 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) ->
         ({"public_url": "foo"}, "public_url = 'foo'"),
         ({"public_mlflow_url": "ftp://mlflow.example"}, "public_mlflow_url = 'ftp://mlflow.example'"),
         ({"trusted_proxies": ("10.0.0.0/8", "proxy")}, "trusted_proxy = 'proxy'"),
+        ({"trusted_proxies": ("10.0.0.5/8",)}, "trusted_proxy = '10.0.0.5/8'"),
+        ({"host": "a..b"}, "host = 'a..b': is no address"),
         ({"host": "nowhere.invalid"}, "host = 'nowhere.invalid': is no address"),
     ],
 )

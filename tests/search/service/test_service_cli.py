@@ -384,6 +384,7 @@ class TestWhere:
         here = emphasis(kind)
         assert emphasis("--server", running.url, kind).stdout == emphasis(kind, "--server", running.url).stdout
         assert emphasis(kind, "--server", running.url).stdout == here.stdout
+        assert emphasis(kind, "--server", "http://127.0.0.1:9").exit_code == 1
         monkeypatch.setenv("EMPHASIS_SERVER", "http://127.0.0.1:9")
         away = emphasis(kind)
         assert (away.exit_code, away.stdout) == (1, "")
