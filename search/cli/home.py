@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SERVER = "EMPHASIS_SERVER"
 # Somebody sits before it: a mistyped address should be said soon.
-_PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
 
 HomeOption = Annotated[
     str | None,
@@ -108,7 +108,7 @@ def service_of(ctx: typer.Context, home: str | None, server: str | None) -> Iter
     if address is not None:
         from search.service.client import Client
 
-        with Client(address, patience_seconds=_PATIENCE_SECONDS) as client:
+        with Client(address, patience_seconds=PATIENCE_SECONDS) as client:
             yield client
     else:
         from search.service.local import LocalService

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.catalogue import PATHS
+from search.cli.home import PATIENCE_SECONDS
 from search.cli.home import ServerOption
 from search.cli.home import server_of
 from search.cli.streams import say
@@ -72,7 +73,7 @@ def _catalogue(ctx: typer.Context, server: str | None) -> Iterator[Catalogue]:
         return
     from search.service.client import Client
 
-    with Client(address) as client:
+    with Client(address, patience_seconds=PATIENCE_SECONDS) as client:
         yield client
 
 

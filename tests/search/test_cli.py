@@ -522,8 +522,8 @@ class TestShow:
         header, narrow = (
             next(line for line in captured.get().splitlines() if line.startswith(start)) for start in ("trial ", "12 ")
         )
-        assert re.search(r"^trial .* seed", wide, flags=re.MULTILINE)
-        assert "seed" not in header
+        assert re.search(r"^trial .* seed +starts", wide, flags=re.MULTILINE)
+        assert "starts" not in header
         assert "gr(beta=" in narrow
         assert "…" not in captured.get()
         assert max(map(len, captured.get().splitlines())) <= 80

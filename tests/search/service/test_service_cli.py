@@ -378,15 +378,14 @@ class TestWhere:
         assert f"`emphasis --home {tmp_path} datasets`" in said
 
     @pytest.mark.parametrize("kind", ["supervisions", "spaces", "datasets"])
-    def test_what_there_is_is_asked_where_sweeps_would_run(
-        self, running: Served, monkeypatch: pytest.MonkeyPatch, kind: str
-    ) -> None:
-        here = emphasis(kind)
-        assert emphasis("--server", running.url, kind).stdout == emphasis(kind, "--server", running.url).stdout
-        assert emphasis(kind, "--server", running.url).stdout == here.stdout
-        assert emphasis(kind, "--server", "http://127.0.0.1:9").exit_code == 1
+    def test_what_there_is_is_told_by_a_server_as_it_is_here(self, running: Served, kind: str) -> None:
+        here = emphasis(kind).stdout
+        assert emphasis("--server", running.url, kind).stdout == emphasis(kind, "--server", running.url).stdout == here
+
+    def test_what_there_is_is_asked_where_sweeps_would_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert emphasis("datasets", "--server", "http://127.0.0.1:9").exit_code == 1
         monkeypatch.setenv("EMPHASIS_SERVER", "http://127.0.0.1:9")
-        away = emphasis(kind)
+        away = emphasis("datasets")
         assert (away.exit_code, away.stdout) == (1, "")
         assert away.stderr.startswith("http://127.0.0.1:9: cannot be reached")
 
