@@ -150,8 +150,8 @@ def check_ray_address(address: str | None) -> None:
     remedy = "On a machine that is a node of the cluster, give its head's host:port, e.g. 10.0.0.1:6379."
     if address.startswith("ray://"):
         raise InvalidInput(FieldError("ray_address", address, "is for Ray Client, which cannot run a sweep", remedy))
-    host, colon, port = address.rpartition(":")
-    if "/" in address or not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    host, port = _host_and_port(address)
+    if not host or "/" in host or not 0 < port < 65536:
         raise InvalidInput(FieldError("ray_address", address, "is no host:port", remedy))
 
 
@@ -163,7 +163,7 @@ def _join_ray(address: str) -> None:
     )
     unavailable = RayUnavailable(FieldError("ray_address", address, "no Ray answers there", remedy))
     # Ray itself would wait many minutes for one that is not there.
-    if ":" in address and not _answers(address):
+    if address not in _RAYS_OWN_WORDS and not _answers(address):
         raise unavailable
     import ray
 
@@ -279,9 +279,14 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
+        with socket.create_connection(_host_and_port(address), timeout=2.0):
             return True
-    except (OSError, ValueError):
+    except OSError:
         return False
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """The two parts of ``host:port``; the port 0 where it names none."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port) if port.isascii() and port.isdigit() else 0

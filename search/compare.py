@@ -391,7 +391,7 @@ def _row(sweep: SweepRecord, how: str, standing: Standing, baseline: Standing | 
         intact_accuracy=standing.intact_accuracy,
         test_accuracy=standing.test_accuracy,
         difference=difference,
-        told_apart=difference is not None and baseline is not None and told_apart(standing, baseline),
+        told_apart=difference is not None and baseline is not None and bool(told_apart(standing, baseline)),
         sweep_id=sweep.id,
     )
 

@@ -113,11 +113,9 @@ def estimate(spec: SweepSpec, store: Store) -> CostEstimate:
         seconds = packed.lanes * median(recorded)
         source = f"median of {len(recorded)} recorded trial{'' if len(recorded) == 1 else 's'} like these"
     else:
-        here = trained_here(task)
+        here, where = trained_here(task)
         seconds, steps = _timed_seconds(here, spec, packed.lanes)
-        source = f"from timing {steps} steps and an evaluation just now"
-        if here.device != task.device:
-            source += ", on a CPU: this machine has no GPU"
+        source = f"from timing {steps} steps and an evaluation just now{where}"
     return CostEstimate(
         dataset=task.dataset.name,
         noise_rate=spec.shown_noise_rate,

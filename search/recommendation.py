@@ -179,10 +179,13 @@ class Point:
         return {python_name(name): value for name, value in told.items() if name != "supervision"}
 
     def _number(self, name: str) -> float:
+        return float(self._value(name, (int, float)))
+
+    def _value(self, name: str, kind: type | tuple[type, ...]) -> Any:
         value = self.hyperparameters.get(name)
-        if not isinstance(value, int | float):
+        if not isinstance(value, kind):
             raise AttributeError(f"{self.supervision} has no {name}; what it has is in hyperparameters")
-        return float(value)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ class RecommendedPoint(Point):
         Raises:
             AttributeError: The supervision has none.
         """
-        return self._setting("transform")
+        return str(self._value("transform", str))
 
     @property
     def normalise(self) -> str:
@@ -214,12 +217,7 @@ class RecommendedPoint(Point):
         Raises:
             AttributeError: The supervision has none.
         """
-        return self._setting("normalise")
-
-    def _setting(self, name: str) -> str:
-        if name not in self.hyperparameters:
-            raise AttributeError(f"{self.supervision} has no {name}; what it has is in hyperparameters")
-        return str(self.hyperparameters[name])
+        return str(self._value("normalise", str))
 
     @property
     def found(self) -> dict[str, Value]:
@@ -518,17 +516,17 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     return Choice(winner, ties, tuple(candidates), _baseline(sweep, trials, winner), confirmed)
 
 
-def told_apart(one: Standing, other: Standing) -> bool:
+def told_apart(one: Standing, other: Standing) -> bool | None:
     """Whether the objectives of two configurations differ beyond what their seeds explain.
 
     Two-sided paired t-test at the 5% level on the differences over the seeds that both were trained on,
-    without correction for the number of comparisons. With fewer than two common seeds nothing can be told
-    apart.
+    without correction for the number of comparisons. None with fewer than two common seeds: nothing can be told
+    apart then.
     """
     mine, theirs = one.objective_by_seeds, other.objective_by_seeds
     common = sorted(mine.keys() & theirs.keys())
     if len(common) < 2:
-        return False
+        return None
     differences = [mine[seeds] - theirs[seeds] for seeds in common]
     if stdev(differences) < _ROUNDING:  # the t statistic would be x/0: every seed says the same
         # On a small training set two seeds agree by chance, since accuracies are whole examples.
@@ -754,14 +752,12 @@ def _baseline(sweep: SweepRecord, trials: Sequence[TrialRecord], winner: Standin
 def _as_baseline(standing: Standing | None, winner: Standing) -> Baseline | None:
     if standing is None:
         return None
-    common = standing.objective_by_seeds.keys() & winner.objective_by_seeds.keys()
-    comparable = len(common) > 1 and not is_baseline(winner)
     return Baseline(
         standing.supervision,
         standing.objective,
         standing.test_accuracy,
         standing.intact_accuracy,
-        told_apart(winner, standing) if comparable else None,
+        None if is_baseline(winner) else told_apart(winner, standing),
     )
 
 

@@ -82,8 +82,7 @@ def _estimated(prepared: PreparedTask, on_message: Callable[[str], None]) -> Set
     from search.noise_estimate import estimate_noise
 
     labels, _ = prepared.divided(prepared.labels(None, 0))
-    task = trained_here(prepared.task)
-    where = "" if task.device == prepared.task.device else ", on a CPU: this machine has no GPU"
+    task, where = trained_here(prepared.task)
     found = estimate_noise(
         task,
         labels,

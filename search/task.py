@@ -207,9 +207,14 @@ def noise_of(name: str, noise_rate: float | None, file: str | Path | None, colum
     return make_noise_model(name, noise_rate if takes_rate(name) else None, file, column)
 
 
-def trained_here(task: TrainingTask) -> TrainingTask:
-    """The task as this process can train it, which may have none of the GPUs that trials get on other machines."""
-    return task if task.device == "cpu" or torch.cuda.is_available() else replace(task, device="cpu")
+def trained_here(task: TrainingTask) -> tuple[TrainingTask, str]:
+    """The task as this process can train it, and what is to be said of that; empty where trials do the same.
+
+    It may have none of the GPUs that trials get on other machines.
+    """
+    if task.device == "cpu" or torch.cuda.is_available():
+        return task, ""
+    return replace(task, device="cpu"), ", on a CPU: this machine has no GPU"
 
 
 def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column: str | None) -> Dataset:

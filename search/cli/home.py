@@ -22,11 +22,12 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from search.service.client import Client
     from search.service.interface import Service
 
 SERVER = "EMPHASIS_SERVER"
 # Somebody sits before it: a mistyped address should be said soon.
-PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 5.0
 
 HomeOption = Annotated[
     str | None,
@@ -106,9 +107,7 @@ def service_of(ctx: typer.Context, home: str | None, server: str | None) -> Iter
     """
     address = server_of(ctx, home, server)
     if address is not None:
-        from search.service.client import Client
-
-        with Client(address, patience_seconds=PATIENCE_SECONDS) as client:
+        with client_of(address) as client:
             yield client
     else:
         from search.service.local import LocalService
@@ -117,6 +116,17 @@ def service_of(ctx: typer.Context, home: str | None, server: str | None) -> Iter
         folder = _resolved(given(ctx).home)
         with Store.open(folder.store_url) as store:
             yield LocalService(store, folder)
+
+
+def client_of(address: str) -> Client:
+    """The service at an address, for somebody who waits.
+
+    Raises:
+        InvalidInput: The address or the token cannot be used.
+    """
+    from search.service.client import Client
+
+    return Client(address, patience_seconds=_PATIENCE_SECONDS)
 
 
 def server_of(ctx: typer.Context, home: str | None, server: str | None) -> str | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.catalogue import PATHS
-from search.cli.home import PATIENCE_SECONDS
 from search.cli.home import ServerOption
+from search.cli.home import client_of
 from search.cli.home import server_of
 from search.cli.streams import say
 
@@ -71,9 +71,7 @@ def _catalogue(ctx: typer.Context, server: str | None) -> Iterator[Catalogue]:
 
         yield LocalCatalogue()
         return
-    from search.service.client import Client
-
-    with Client(address, patience_seconds=PATIENCE_SECONDS) as client:
+    with client_of(address) as client:
         yield client
 
 

@@ -313,9 +313,9 @@ def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRe
     if found.mlflow_url:
         say(f"MLflow   {found.mlflow_url}")
     record = sweep_told(found)
-    recommended = recommendation_lines(choose(record, trials))
+    recommendation = choose(record, trials)
     for note in found.notes:
-        if f"  {note}" not in recommended:  # said with what it is about
+        if recommendation is None or note != recommendation.reservation:  # which is said below the leader board
             say(completed(ctx, f"note     {note}"))
     say("spec")
     say(textwrap.indent(spec_yaml(found.spec), "  "))
@@ -323,7 +323,7 @@ def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRe
     rows = leaderboard(record, trials)
     if rows:
         output().print(leaderboard_table(rows))
-        for text in recommended:
+        for text in recommendation_lines(recommendation):
             say(text)
         say()
     if trials:

@@ -42,6 +42,7 @@ from search.service.mlflow_gateway import gateway
 from search.service.page import page_routes
 from search.service.rate_limit import RateLimit
 from search.service.supervision import Supervised
+from search.service.web_address import web_address
 from search.store import ProcessKind
 from search.store import Store
 from search.tracking.interface import gated_command
@@ -341,7 +342,7 @@ def _errors(settings: ServeSettings) -> list[FieldError]:
     except (OSError, UnicodeError) as error:
         errors.append(_no_address(settings.host, error))
     for name, url in (("public_url", settings.public_url), ("public_mlflow_url", settings.public_mlflow_url)):
-        if url is not None and not _is_web_address(url):
+        if url is not None and web_address(url) is None:
             remedy = "Give what users type, e.g. https://emphasis.example."
             errors.append(FieldError(name, url, "is no address that begins with http:// or https://", remedy))
     for proxy in settings.trusted_proxies:
@@ -353,14 +354,6 @@ def _errors(settings: ServeSettings) -> list[FieldError]:
                 remedy = f"Give the proxy's address, or its network, e.g. {ipaddress.ip_network(proxy, strict=False)}."
             errors.append(FieldError("trusted_proxy", proxy, "is neither an IP address nor a network", remedy))
     return errors
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _no_address(host: str, error: OSError | UnicodeError) -> FieldError:

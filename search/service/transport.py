@@ -23,6 +23,7 @@ from search.errors import UnencryptedToken
 from search.errors import UnexpectedAnswer
 from search.service.allowed_hosts import is_loopback
 from search.service.refusals import refusal
+from search.service.web_address import web_address
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -219,16 +220,14 @@ def _address(url: str | None) -> str:
     remedy = f"Give the address of `emphasis serve`, e.g. http://127.0.0.1:8080, or set {SERVER}."
     if not url:
         raise InvalidInput(FieldError("server", url, "no server is given", remedy))
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise InvalidInput(FieldError("server", url, f"is no address ({error})", remedy)) from None
+    parsed = web_address(url)
+    if parsed is None:
+        shown = url.rpartition("@")[2]  # without the password that it may hold
+        raise InvalidInput(FieldError("server", shown, "is no address that begins with http:// or https://", remedy))
     if parsed.userinfo:
         shown = str(parsed.copy_with(username=None, password=None))
         problem = "holds a user name or password"
         raise InvalidInput(FieldError("server", shown, problem, f"Give a token by {TOKEN} or {TOKEN_FILE} instead."))
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InvalidInput(FieldError("server", url, "is no address that begins with http:// or https://", remedy))
     return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
 
 

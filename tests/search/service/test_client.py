@@ -77,9 +77,12 @@ class TestAddress:
             Client(url)
         assert [error.field for error in refused.value.errors] == ["server"]
 
-    def test_a_password_in_an_address_is_refused_and_not_shown(self) -> None:
+    @pytest.mark.parametrize(
+        "url", ["http://ada:secret@here:8080", "ftp://ada:secret@here", "http://ada:secret@here:port", "ada:secret@here"]
+    )
+    def test_a_password_in_an_address_is_refused_and_not_shown(self, url: str) -> None:
         with pytest.raises(InvalidInput) as refused:
-            Client("http://ada:secret@here:8080")
+            Client(url)
         assert "secret" not in str(refused.value)
 
     def test_the_environment_gives_address_and_token(
