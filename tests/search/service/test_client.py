@@ -78,7 +78,8 @@ class TestAddress:
         assert [error.field for error in refused.value.errors] == ["server"]
 
     @pytest.mark.parametrize(
-        "url", ["http://ada:secret@here:8080", "ftp://ada:secret@here", "http://ada:secret@here:port", "ada:secret@here"]
+        "url",
+        ["http://ada:secret@here:8080", "ftp://ada:secret@here", "http://ada:secret@here:port", "ada:secret@here"],
     )
     def test_a_password_in_an_address_is_refused_and_not_shown(self, url: str) -> None:
         with pytest.raises(InvalidInput) as refused:
