@@ -74,6 +74,10 @@ class SweepPlan:
         self._store, self._sweep_id, self._spec = store, sweep_id, spec
         self._trials = {trial.id: trial for trial in store.trials(sweep_id)}
         self._waiting = [trial.id for trial in self._trials.values() if not trial.state.finished]
+        # Counted as they end: a sweep of thousands would look through all of them for every new one.
+        self._ended: Counter[TrialState] = Counter()
+        for trial in self._trials.values():
+            self._count_if_ended(trial)
         self._configurations: defaultdict[int, list[str]] = defaultdict(list)
         searched = [trial for trial in self._trials.values() if trial.phase is Phase.SEARCH]
         for trial in searched:
@@ -130,6 +134,8 @@ class SweepPlan:
 
     def update(self, trial: TrialRecord) -> None:
         """Take in what the store now says of a trial."""
+        if not self._trials[trial.id].state.finished:
+            self._count_if_ended(trial)
         self._trials[trial.id] = trial
         if trial.phase is Phase.SEARCH:
             if trial.state.finished:
@@ -316,13 +322,16 @@ class SweepPlan:
             if phase is Phase.SEARCH:
                 self._configurations[index].append(trial.id)
 
+    def _count_if_ended(self, trial: TrialRecord) -> None:
+        if trial.state.finished and _was_run(trial):
+            self._ended[trial.state] += 1
+
     def _refuse_too_many_failures(self, least_finished: int) -> None:
-        finished = [trial for trial in self._trials.values() if trial.state.finished and _was_run(trial)]
-        failed = sum(trial.state is TrialState.FAILED for trial in finished)
-        if len(finished) >= least_finished and failed > self._spec.max_failure_rate * len(finished):
+        finished, failed = self._ended.total(), self._ended[TrialState.FAILED]
+        if finished >= least_finished and failed > self._spec.max_failure_rate * finished:
             rate = f"max_failure_rate = {self._spec.max_failure_rate:g}"
             self._fail(
-                f"{failed} of {len(finished)} finished trials failed, more than {rate}",
+                f"{failed} of {finished} finished trials failed, more than {rate}",
                 "Narrow the space or lower training.learning_rate in a new sweep, or go on with this one: "
                 f"`emphasis resume {self._sweep_id} --max-failure-rate 1`.",
             )

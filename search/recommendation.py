@@ -7,7 +7,6 @@ same records give the same recommendation, during a sweep, after it, and years l
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from typing import Self
 
 from scipy.special import stdtr  # type: ignore[import-untyped, unused-ignore]
 
+from search.dataset_file import dataset_file
 from search.home import Home
 from search.hyperparameters import SPEC_FIELDS
 from search.naming import in_order
@@ -792,14 +792,8 @@ def _source(sweep: SweepRecord) -> str:
 
 
 def _is_dataset(sweep: SweepRecord, dataset: str) -> bool:
-    # Imported here since the data sets need torch.
-    from trainers.datasets import dataset_path
-
-    path = dataset_path(dataset)
-    # A name such as images.npz may also be that of a dataset whose file is no longer here.
-    if path is not None and (path.name != dataset or os.path.exists(path)):
-        return _source(sweep) == str(path.absolute())
-    return sweep.dataset == dataset
+    file = dataset_file(dataset)
+    return sweep.dataset == dataset if file is None else _source(sweep) == file
 
 
 def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:

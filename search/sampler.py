@@ -28,6 +28,7 @@ STARTUP_RESULTS = 10
 # TPE splits off its 25 best and weighs the latest of the others most. What is older than these teaches it next to
 # nothing, and would make each proposal slower than the last.
 _BEST_KEPT, _LATEST_KEPT = 25, 225
+_FORGETS_BEYOND = 320  # not at every result, since to forget takes as long as to propose
 # How often a model may propose what was proposed before until a point is drawn instead.
 _MOST_REPETITIONS = 10
 
@@ -140,8 +141,7 @@ class ConfigurationSampler:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, objective)
-        known = len(self._study.get_trials(deepcopy=False))
-        if self._forgets and known > 2 * (_BEST_KEPT + _LATEST_KEPT):
+        if self._forgets and len(self._study.get_trials(deepcopy=False)) > _FORGETS_BEYOND:
             self._forget()
 
     def _forget(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from typing import Self
 
 from search.cluster_resources import ClusterResources
+from search.dataset_file import dataset_file
 from search.home import Home
 from search.owner import state_now
 from search.service.bounds import MOST_ITEMS
@@ -215,8 +216,10 @@ class LocalService(LocalCatalogue):
             InvalidInput: The limit or the cursor cannot be used.
         """
         check_limit(limit)
+        file = None if dataset is None else dataset_file(dataset)
         found = self.store.sweeps(
-            dataset=dataset,
+            dataset=dataset if file is None else None,
+            source=file,
             noise_rate=noise_rate,
             state=states or None,
             submitter=submitter,

@@ -121,7 +121,7 @@ def serve(settings: ServeSettings, on_ready: Callable[[Addresses], None]) -> Non
         on_ready: Called once everything answers.
 
     Raises:
-        InvalidInput: The addresses or the store cannot be used.
+        InvalidInput: The addresses, the data roots or the store cannot be used.
     """
     if errors := _errors(settings):
         raise InvalidInput(*errors)
@@ -353,6 +353,10 @@ def _errors(settings: ServeSettings) -> list[FieldError]:
             with suppress(ValueError):
                 remedy = f"Give the proxy's address, or its network, e.g. {ipaddress.ip_network(proxy, strict=False)}."
             errors.append(FieldError("trusted_proxy", proxy, "is neither an IP address nor a network", remedy))
+    for root in settings.data_roots:
+        if not root.expanduser().is_dir():
+            remedy = "Make the folder, or give one that is there, e.g. --data-root ~/data."
+            errors.append(FieldError("data_root", str(root), "is no folder", remedy))
     return errors
 
 

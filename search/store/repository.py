@@ -309,20 +309,24 @@ class Store:
         submitter: str | None = None,
         limit: int | None = None,
         before: tuple[datetime, str] | None = None,
+        source: str | None = None,
     ) -> list[SweepRecord]:
         """Sweeps, newest first.
 
         Args:
-            dataset: Only of this dataset.
+            dataset: Only of the dataset of this name.
             noise_rate: Only of this noise rate.
             state: Only in this state, or one of these.
             submitter: Only of this submitter.
             limit: At most so many.
             before: Creation and id of a sweep: only those that come after it in the list, the next page.
+            source: Only of the dataset that specs name so: a file's absolute path, say.
         """
         query = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc()).limit(limit)
         if dataset is not None:
             query = query.where(Sweep.dataset == dataset)
+        if source is not None:
+            query = query.where(Sweep.spec["dataset"].as_string() == source)
         if noise_rate is not None:
             query = query.where(
                 Sweep.noise_rate.between(

@@ -276,6 +276,21 @@ def test_filters_leave_out_the_rest(service: LocalService, record_sweep: RecordS
     assert ids(states=[SweepState.FAILED]) == []
 
 
+def test_the_dataset_asked_for_may_be_the_folder_or_file_that_was_submitted(
+    service: LocalService, record_sweep: RecordSweep, vectors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_sweep("ours", dataset="vectors", spec={"dataset": str(vectors)})
+    record_sweep("another", dataset="vectors", spec={"dataset": "/another/vectors.npz"})
+    monkeypatch.chdir(vectors.parent)
+
+    def ids(dataset: str) -> list[str]:
+        return [sweep.id for sweep in service.sweeps(dataset=dataset).items]
+
+    assert ids(str(vectors)) == ids("vectors.npz") == ids("./vectors.npz") == ["ours"]
+    assert ids("vectors") == ["another", "ours"]
+    assert ids("/nowhere/vectors.npz") == []
+
+
 @pytest.mark.parametrize("cursor", ["", "?", "bm90aGluZw==", "é", "MjAyNi0wMS0wMSB4"])
 def test_a_cursor_that_is_none_is_refused(service: LocalService, cursor: str) -> None:
     with pytest.raises(InvalidInput) as caught:

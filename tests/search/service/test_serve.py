@@ -230,9 +230,10 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) ->
         ({"trusted_proxies": ("10.0.0.5/8",)}, "trusted_proxy = '10.0.0.5/8'"),
         ({"host": "a..b"}, "host = 'a..b': is no address"),
         ({"host": "nowhere.invalid"}, "host = 'nowhere.invalid': is no address"),
+        ({"data_roots": (Path(__file__),)}, f"data_root = {__file__!r}: is no folder"),
     ],
 )
-def test_addresses_that_are_none_are_refused(tmp_path: Path, settings: dict[str, Any], field: str) -> None:
+def test_what_could_never_be_served_is_refused(tmp_path: Path, settings: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         serve(ServeSettings(Home(tmp_path), **settings), on_ready=lambda addresses: None)
     (error,) = refused.value.errors

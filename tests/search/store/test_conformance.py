@@ -231,6 +231,16 @@ def test_sweeps_are_listed_newest_first_and_filtered(store: Store) -> None:
     assert store.sweeps("digits", 0.6, SweepState.QUEUED) == []
 
 
+def test_sweeps_are_found_by_the_file_that_their_specs_name(store: Store) -> None:
+    for id, file in [("mine", "/data/mine/x.npz"), ("other", "/data/other/x.npz")]:
+        add_sweep(store, id, dataset="x", spec={"dataset": file})
+    add_sweep(store, "named", dataset="x", spec={})
+
+    assert [sweep.id for sweep in store.sweeps(source="/data/mine/x.npz")] == ["mine"]
+    assert store.sweeps(source="x") == []
+    assert [sweep.id for sweep in store.sweeps(dataset="x")] == ["named", "other", "mine"]
+
+
 def test_a_second_sweep_of_the_same_id_is_refused_and_the_first_kept(store: Store) -> None:
     first = add_sweep(store)
     with pytest.raises(InvalidInput, match="exists"):
