@@ -154,9 +154,9 @@ def training_task(
     errors = _budget_errors(epochs, iterations, batch, milestones, milestone_unit)
     if errors:
         raise InvalidInput(*errors)
-    own_budget = epochs is None and iterations is None
-    if own_budget:
+    if epochs is None and iterations is None:
         epochs, iterations = recipe.epochs, recipe.iterations
+    own_budget = (epochs, iterations) == (recipe.epochs, recipe.iterations)
     per_epoch = steps_per_epoch(len(dataset.y_train), batch)
     budget = iterations if iterations is not None else (epochs or 0) * per_epoch
     passes = -(-budget // per_epoch)

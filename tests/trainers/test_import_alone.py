@@ -29,6 +29,22 @@ print([name for name in {_ABOVE + _LAZY} if name in sys.modules])
     assert run_alone(script).strip() == "[]"
 
 
+def test_the_loss_works_where_nothing_but_torch_is_installed() -> None:
+    script = """
+import sys
+for name in ("numpy", "torchvision", "sklearn", "PIL"):
+    sys.modules[name] = None  # importing it fails, as where it is not installed
+import torch
+import trainers
+for name in trainers.__all__:
+    getattr(trainers, name)
+logits = torch.zeros(4, 10, requires_grad=True)
+trainers.GradientRescaling(beta=8, lam=0.5)(logits, torch.tensor([1, 0, 3, 9])).backward()
+print(bool(logits.grad.any()))
+"""
+    assert run_alone(script).strip() == "True"
+
+
 def test_no_module_of_trainers_imports_the_rooms_above_it_or_a_data_source() -> None:
     script = f"""
 import importlib, pkgutil, sys

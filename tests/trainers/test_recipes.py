@@ -58,6 +58,11 @@ def test_another_budget_moves_the_drops_to_a_half_and_three_quarters_of_it() -> 
     assert training_task(cifar, iterations=1000).milestones == (500, 750)
 
 
+def test_the_recipes_own_budget_keeps_its_own_drops_when_it_is_written_out() -> None:
+    cifar = dataset_of((3, 32, 32), recipe="cifar10")
+    assert training_task(cifar, iterations=100_000).milestones == (32_000, 48_000)
+
+
 def test_the_shortest_budget_starts_at_the_full_learning_rate() -> None:
     task = training_task(dataset_of((64,)), iterations=1)
     assert task.learning_rate_at(0) == task.learning_rate

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +26,6 @@ from trainers.supervision.supervision import Supervision
 from trainers.supervision.transition_estimate import estimate_transition
 
 _SUFFIXES = (".npy", ".csv", ".txt")
-_ROW_SUM_TOLERANCE = 1e-6
 # Where float32's 6e-8 becomes 6 %: an inverse beyond it says nothing.
 _LARGEST_CONDITION = 1e6
 # What the released code clips probabilities to, Keras's epsilon.
@@ -95,44 +93,34 @@ def read_transition(path: Path | str, num_classes: int) -> Tensor:
     """Read a transition matrix from a file: rows are intact classes, columns given labels.
 
     Args:
-        path: ``.npy``, ``.csv`` (commas) or ``.txt`` (blanks).
+        path: ``.npy``, ``.csv`` or ``.txt``, as `trainers.class_matrix` reads them.
         num_classes: C.
 
     Returns:
-        T, float64 (C, C).
+        T, float64 (C, C), each row divided by its sum.
 
     Raises:
         InvalidInput: The file cannot be read, or holds no (C, C) matrix of probabilities with rows that sum to 1.
     """
+    # Imported here since it needs numpy, and whoever takes a loss alone need not have it.
+    from trainers.class_matrix import FORMATS
+    from trainers.class_matrix import read_class_matrix
+    from trainers.class_matrix import transition_problem
+
     try:
-        if Path(path).suffix == ".npy":
-            read = np.load(path, allow_pickle=False)
-        else:
-            read = np.loadtxt(path, delimiter="," if Path(path).suffix == ".csv" else None, ndmin=2)
-        matrix = np.asarray(read, dtype=np.float64)
+        matrix = read_class_matrix(Path(path))
     except Exception as error:  # numpy raises many kinds for a file that is none of its own
-        remedy = "Give a .npy, .csv (commas) or .txt (blanks) file of numbers alone, one row an intact class."
         problem = f"cannot be read as a matrix ({error})"
-        raise InvalidInput(FieldError("matrix", str(path), problem, remedy)) from error
-    if problem := _matrix_problem(matrix, num_classes):
+        raise InvalidInput(FieldError("matrix", str(path), problem, FORMATS)) from error
+    if matrix.shape != (num_classes, num_classes):
+        problem = f"has shape {matrix.shape}, and {num_classes} classes need ({num_classes}, {num_classes})"
+    else:
+        problem = transition_problem(matrix) or ""
+    if problem:
         remedy = "Row i, column j: the probability that an example of class i is labelled j."
         raise InvalidInput(FieldError("matrix", str(path), problem, remedy))
-    return torch.from_numpy(matrix)
-
-
-def _matrix_problem(matrix: np.ndarray[Any, np.dtype[np.float64]], num_classes: int) -> str:
-    if matrix.shape != (num_classes, num_classes):
-        return f"has shape {matrix.shape}, and {num_classes} classes need ({num_classes}, {num_classes})"
-    # Written so that NaN fails it.
-    outside = np.argwhere(~((matrix >= 0) & (matrix <= 1)))
-    if len(outside):
-        row, column = outside[0]
-        return f"has {matrix[row, column]} in row {row}, column {column} (from 0), which is no probability"
-    sums = matrix.sum(axis=1)
-    row = int(np.abs(sums - 1).argmax())
-    if abs(sums[row] - 1) > _ROW_SUM_TOLERANCE:
-        return f"row {row} (from 0) sums to {sums[row]}, not to 1"
-    return ""
+    transition = torch.from_numpy(matrix.astype("float64"))
+    return transition / transition.sum(dim=1, keepdim=True)
 
 
 class TransitionCorrection(Supervision):

@@ -8,7 +8,6 @@ from statistics import fmean
 from statistics import pstdev
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -144,6 +143,8 @@ class _DimensionalityDrivenCourse(Course):
         """Mean LID of a random part of the training set; None where no example has one."""
         count = len(self._setting.labels)
         size = min(_BATCH_SIZE, count)
+        import numpy as np  # here, since whoever takes a loss alone need not have it
+
         # Drawn from (seed, epoch) alone, so that no generator has to be kept.
         drawn = np.random.default_rng((self._setting.seed, network.epoch)).permutation(count)
         drawn = drawn[: min(_BATCHES, count // size) * size]

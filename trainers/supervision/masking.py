@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch import nn
@@ -117,12 +116,14 @@ class Masking(Supervision):
         if self.mask == "ones":
             return torch.ones(num_classes, num_classes)
         remedy = f"Give a {num_classes} x {num_classes} file of zeros and ones, a one in every row."
+        # Imported here since they need numpy, and whoever takes a loss alone need not have it.
+        import numpy as np
+
+        from trainers.class_matrix import read_class_matrix
+
         try:
-            if Path(self.mask).suffix == ".npy":
-                mask = np.asarray(np.load(self.mask, allow_pickle=False))
-            else:
-                mask = np.loadtxt(self.mask, delimiter="," if self.mask.endswith(".csv") else None, ndmin=2)
-        except (OSError, ValueError) as error:
+            mask = read_class_matrix(Path(self.mask))
+        except Exception as error:  # numpy raises many kinds for a file that is none of its own
             raise InvalidInput(FieldError("mask", self.mask, f"cannot be read ({error})", remedy)) from error
         problem = ""
         if mask.shape != (num_classes, num_classes):

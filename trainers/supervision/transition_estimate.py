@@ -14,10 +14,10 @@ _PERCENTILE = 0.97
 def estimate_transition(probabilities: Tensor) -> Tensor:
     """The estimated transition matrix: row i is what the network says of the example that is most surely of class i.
 
-    Where a class is more than 3 % of the examples (with up to 33 classes), the examples from the 97th percentile of
-    p_i upwards are passed over as outliers. The released code does so but for CIFAR-100, where the filter
-    would remove whole classes. (It also zeroes what it passed over in the matrix that later rows are read from; here
-    each row is read from the network's own outputs.)
+    Of a class that the network gives to more than 3 % of the examples, those from the 97th percentile of p_i upwards
+    are passed over as outliers. Of a rarer one that would pass over the class itself, and another's examples would
+    speak for it. (The released code filters all classes alike, but none of CIFAR-100. It also zeroes what it passed
+    over in the matrix that later rows are read from; here each row is read from the network's own outputs.)
 
     Args:
         probabilities: Softmax outputs for the training set, shape (N, C).
@@ -28,11 +28,11 @@ def estimate_transition(probabilities: Tensor) -> Tensor:
     Source: Patrini et al., CVPR 2017, Eq. 12 and 13, and the authors' code (NoiseEstimator).
     """
     examples, classes = probabilities.shape
-    candidates = probabilities
-    if classes * (1 - _PERCENTILE) < 1:
-        rank = math.ceil(_PERCENTILE * (examples - 1))
-        threshold = probabilities.sort(dim=0).values[rank]
-        # Where all are equal none is left, and the first of them is as good as any.
-        candidates = torch.where(probabilities < threshold, probabilities, -1)
+    rank = math.ceil(_PERCENTILE * (examples - 1))
+    threshold = probabilities.sort(dim=0).values[rank]
+    share = torch.bincount(probabilities.argmax(dim=1), minlength=classes) / examples
+    # Where all are equal none is left, and the first of them is as good as any.
+    filtered = torch.where(probabilities < threshold, probabilities, -1)
+    candidates = torch.where(share > 1 - _PERCENTILE, filtered, probabilities)
     rows = probabilities[candidates.argmax(dim=0)].cpu().double()
     return rows / rows.sum(dim=1, keepdim=True)

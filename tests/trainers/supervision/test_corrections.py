@@ -22,6 +22,7 @@ from trainers import CategoricalCrossEntropy
 from trainers import ForwardCorrection
 from trainers.errors import EmphasisError
 from trainers.errors import InvalidInput
+from trainers.noise import make_noise_model
 from trainers.supervision import Batch
 from trainers.supervision import Setting
 from trainers.supervision import Stage
@@ -171,14 +172,24 @@ def test_a_matrix_is_read_from_a_file(tmp_path: Path, suffix: str) -> None:
     torch.testing.assert_close(value, literal_forward(logits, labels, SPARSE), rtol=1e-6, atol=0)
 
 
+def test_a_matrix_printed_with_six_decimals_is_read_with_rows_that_sum_to_one(tmp_path: Path) -> None:
+    exact = symmetric_transition(0.4, 10)
+    path = tmp_path / "printed.csv"
+    np.savetxt(path, exact.numpy(), delimiter=" , ", fmt="%.6f")
+    read = read_transition(path, 10)
+    torch.testing.assert_close(read.sum(dim=1), torch.ones(10, dtype=torch.float64), rtol=1e-15, atol=0)
+    torch.testing.assert_close(read, exact, rtol=1e-4, atol=0)
+    assert torch.equal(read, make_noise_model("matrix", file=path).transition_matrix(10))
+
+
 @pytest.mark.parametrize(
     ("matrix", "problem"),
     [
         (np.eye(4), r"shape \(4, 4\), and 5 classes need \(5, 5\)"),
         (np.full(5, 0.2), "shape"),
-        (np.full((5, 5), 0.2 + 1e-6), "row 0 .* sums to 1.000005"),
-        (np.eye(5) + np.diag([-0.1] * 4, 1) + np.diag([0.1] * 4, -1), "no probability"),
-        (np.where(np.eye(5) > 0, np.nan, 0.0), "nan in row 0, column 0"),
+        (np.full((5, 5), 0.2 + 1e-5), "row 0 .* has the sum 1.00005"),
+        (np.eye(5) + np.diag([-0.1] * 4, 1) + np.diag([0.1] * 4, -1), r"row 0, column 1 .* is -0.1: not in \[0, 1\]"),
+        (np.where(np.eye(5) > 0, np.nan, 0.0), "row 0, column 0 .* is nan"),
     ],
 )
 def test_a_file_without_a_transition_matrix_is_a_problem_of_matrix(

@@ -12,7 +12,7 @@ def outputs(classes: int, n: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, classes, generator=generator).mul(2).softmax(dim=1)
 
 
-@pytest.mark.parametrize(("classes", "n"), [(2, 50), (10, 1437), (33, 400)])
+@pytest.mark.parametrize(("classes", "n"), [(2, 50), (10, 1437), (20, 1437)])
 def test_rows_are_outputs_of_the_surest_example_below_the_97th_percentile(classes: int, n: int) -> None:
     p = outputs(classes, n).numpy().astype(np.float64)
     expected = np.empty((classes, classes))
@@ -31,6 +31,18 @@ def test_with_100_classes_nothing_is_passed_over() -> None:
     found = estimate_transition(p)
     expected = torch.stack([p[p[:, i].argmax()] for i in range(100)]).double()
     torch.testing.assert_close(found, expected / expected.sum(dim=1, keepdim=True), rtol=1e-12, atol=0)
+
+
+def test_a_rare_class_is_read_off_an_example_of_its_own() -> None:
+    # Ten classes, of which the last has 1 % of the examples; the network fits them all.
+    labels = torch.arange(1000) % 9
+    labels[500:510] = 9
+    p = outputs(10, 1000).double()
+    p = 0.2 * p
+    p[torch.arange(1000), labels] += 0.8
+    found = estimate_transition(p)
+    assert found.argmax(dim=1).tolist() == list(range(10))
+    assert float(found.diagonal().min()) > 0.8
 
 
 def test_an_estimate_from_exact_outputs_is_the_matrix_itself() -> None:
