@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Hashable
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ from spaces import Configuration
 from spaces import ContinuousSpace
 from spaces import GridSpace
 from spaces import KappaSpace
+from spaces import RangesSpace
 from spaces import SearchSpace
 from spaces import Value
 from spaces import default_space
@@ -570,6 +572,8 @@ class _SupervisionCheck:
             return [_Problem("supervision", *_said(each), ("supervision",)) for each in error.errors]
         self._check_whose_space_it_is()
         self._check_fixed(known)
+        self._check_whole(known)
+        self._check_that_beta_matters()
         if not self._found:
             for place, configuration in _places(space):
                 self._check(place, configuration)
@@ -614,6 +618,26 @@ class _SupervisionCheck:
             if spec.supervision != "gr" and value != default:
                 problem = f"belongs to gr, and {spec.supervision} is searched"
                 self._add(name, value, problem, "Leave it out.", (name, "supervision"))
+
+    def _check_whole(self, known: Hyperparameters) -> None:
+        for name, axis in self._space.dimensions.items() if isinstance(self._space, RangesSpace) else ():
+            default = known.defaults.get(name)
+            if isinstance(default, int) and not isinstance(default, bool) and not axis.whole:
+                problem = f"{name} counts something, and between the ends of a range lie others than whole numbers"
+                ends = f"low: {math.ceil(axis.low)}, high: {math.floor(axis.high)}"
+                remedy = f"Have whole numbers tried: {name}: {{{ends}, whole: true}}."
+                self._add(f"space.dimensions.{name}", [axis.low, axis.high], problem, remedy, ("space", "supervision"))
+
+    def _check_that_beta_matters(self) -> None:
+        spec = self._spec
+        if spec.supervision != "gr" or (spec.transform, spec.normalise) != ("identity", "batch"):
+            return
+        values = [cell.as_dict() for _, cell in _places(self._space) if cell.supervision == "gr"]
+        betas = {each.get("beta", spec.hyperparameters.get("beta")) for each in values}
+        if len(betas) > 1 or 0.0 in betas:
+            problem = "with normalise batch, which divides beta out: all above 0 train alike, and 0 not at all"
+            remedy = "Give normalise: none, or transform: exp; or keep beta fixed above 0 and search lam alone."
+            self._add("transform", spec.transform, problem, remedy, ("normalise", "transform", "space"))
 
     def _check(self, place: str, configuration: Configuration) -> None:
         """Construct one configuration, ``place`` being where the user wrote its values."""

@@ -21,6 +21,7 @@ from typing import Literal
 from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
+from optuna.distributions import IntDistribution
 from pydantic import AfterValidator
 from pydantic import AliasChoices
 from pydantic import BaseModel
@@ -100,6 +101,7 @@ class Dimension(BaseModel):
         low: Its smallest value.
         high: Its largest; the same as ``low`` keeps it fixed.
         log: Whether equal ratios count alike, and not equal differences; ``low`` is above 0 then.
+        whole: Whether only whole numbers are drawn, as for what counts something; both ends are whole then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -107,6 +109,7 @@ class Dimension(BaseModel):
     low: Number
     high: Number
     log: bool = False
+    whole: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -125,22 +128,34 @@ class Dimension(BaseModel):
         if self.log and self.low <= 0:
             remedy = "Start it above 0, or leave log out."
             raise refusal("range", [self.low, self.high], "is logarithmic and does not start above 0", remedy)
+        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
+            remedy = "Give two whole numbers, or leave whole out."
+            raise refusal("range", [self.low, self.high], "is to give whole numbers and does not end at such", remedy)
         return self
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What a sampler draws from: uniform in the value or in its logarithm."""
+        if self.whole:
+            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
 
     @property
     def middle(self) -> float:
         """The value halfway between its ends."""
-        return math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return float(round(middle)) if self.whole else middle
 
     def inside(self, value: float) -> float | None:
         """The value, pulled onto a bound that it misses by no more than rounding; None where it misses by more."""
         slack = max(abs(self.low), abs(self.high)) * 10.0**-SIGNIFICANT_DIGITS * 5
-        if not self.low - slack <= value <= self.high + slack:
+        if not self.low - slack <= value <= self.high + slack or (self.whole and not float(value).is_integer()):
             return None
         return min(max(float(value), self.low), self.high)
 
     def __str__(self) -> str:
-        return f"[{self.low:g}, {self.high:g}]{' (log)' if self.log else ''}"
+        kinds = ", ".join(kind for kind, is_so in (("log", self.log), ("whole", self.whole)) if is_so)
+        return f"[{self.low:g}, {self.high:g}]" + (f" ({kinds})" if kinds else "")
 
 
 class SearchSpace(BaseModel, ABC):
@@ -177,7 +192,7 @@ class SearchSpace(BaseModel, ABC):
 
 
 class ContinuousSpace(SearchSpace):
-    """A box of named float dimensions for one supervision.
+    """A box of named dimensions for one supervision.
 
     A subclass names its dimensions; where these are not the hyper-parameters themselves it also says how to
     get from one to the other (``_to_hyperparameters`` and ``_to_dimensions``).
@@ -190,8 +205,8 @@ class ContinuousSpace(SearchSpace):
         """Return the range of each coordinate by name."""
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return one distribution a dimension, uniform in it or in its logarithm."""
-        return {name: FloatDistribution(axis.low, axis.high, log=axis.log) for name, axis in self.axes().items()}
+        """Return one distribution a dimension."""
+        return {name: axis.distribution for name, axis in self.axes().items()}
 
     def configuration(self, params: Mapping[str, float]) -> Configuration:
         """Return the configuration at these coordinates, its values cut to ``SIGNIFICANT_DIGITS``.
@@ -202,7 +217,7 @@ class ContinuousSpace(SearchSpace):
         axes = self.axes()
         inside = self._inside(params) if params.keys() >= axes.keys() else None
         if inside is None:
-            ranges = ", ".join(f"{name} in [{axis.low:g}, {axis.high:g}]" for name, axis in axes.items())
+            ranges = ", ".join(f"{name} in {axis}" for name, axis in axes.items())
             raise refusal("params", dict(params), "lies outside the search space", f"Give {ranges}.")
         return Configuration(self.supervision, tuple(self._to_hyperparameters(inside).items()))
 

@@ -81,6 +81,27 @@ def test_dataset_and_noise_rate_are_enough() -> None:
             "Give it as transform",
         ),
         (
+            {"transform": "identity"},
+            "transform",
+            "identity",
+            "divides beta out",
+            "Give normalise: none",
+        ),
+        (
+            {"supervision": "d2l", "space": {"kind": "ranges", "dimensions": {"window": [4, 10]}}},
+            "space.dimensions.window",
+            [4, 10],
+            "counts something",
+            "window: {low: 4, high: 10, whole: true}",
+        ),
+        (
+            {"supervision": "d2l", "space": {"kind": "ranges", "dimensions": {"k": {"low": 4, "high": 9.5, "whole": True}}}},
+            "space.dimensions.k",
+            [4, 9.5],
+            "is to give whole numbers and does not end at such",
+            "Give two whole numbers",
+        ),
+        (
             {"hyperparameters": {"dropout": 0.2}},
             "hyperparameters.dropout",
             0.2,
@@ -284,6 +305,13 @@ def test_wrong_field_is_named_with_its_value_and_the_remedy(
     assert value is None or error.value == value
     assert problem in error.problem
     assert remedy in error.remedy
+
+
+def test_identity_with_a_beta_that_is_not_searched_may_be_normalised_over_the_batch() -> None:
+    space = {"kind": "ranges", "dimensions": {"lam": [0, 2]}}
+    fields = {"dataset": "digits", "noise_rate": 0.4, "transform": "identity", "space": space}
+    assert parse_specs({**fields, "hyperparameters": {"beta": 4}})
+    assert [error.field for error in errors_of({**fields, "hyperparameters": {"beta": 0}})] == ["transform"]
 
 
 def test_everything_wrong_is_reported_at_once_even_between_fields() -> None:

@@ -3,6 +3,7 @@ import math
 import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.distributions import FloatDistribution
+from optuna.distributions import IntDistribution
 from pydantic import ValidationError
 
 from spaces import BoxSpace
@@ -76,6 +77,20 @@ def test_ranges_are_drawn_evenly_in_a_value_or_in_its_logarithm() -> None:
     configuration = space.configuration({"q": 0.123456789, "weight_decay": 1.23456789e-4})
     assert configuration == Configuration.of("gce", q=0.123457, weight_decay=1.23457e-4)
     assert space.description == "gce, q in [0.1, 1], weight_decay in [1e-05, 0.01] (log)"
+
+
+def test_whole_numbers_alone_are_drawn_where_that_is_asked_for() -> None:
+    window, k = {"low": 4, "high": 11, "whole": True}, {"low": 1, "high": 100, "log": True, "whole": True}
+    space = parse_space({"kind": "ranges", "supervision": "d2l", "dimensions": {"window": window, "k": k}})
+    assert space.distributions() == {"window": IntDistribution(4, 11), "k": IntDistribution(1, 100, log=True)}
+    assert parse_space(space.model_dump(mode="json")) == space
+    assert isinstance(space, RangesSpace)
+    assert space.description == "d2l, window in [4, 11] (whole), k in [1, 100] (log, whole)"
+    assert space.centre() == Configuration.of("d2l", window=8, k=10)
+    configuration = space.configuration({"window": 7, "k": 20})
+    assert space.params(configuration) == {"window": 7, "k": 20}
+    with pytest.raises(ValueError, match=r"window in \[4, 11\] \(whole\)"):
+        space.configuration({"window": 6.5, "k": 20})
 
 
 def test_a_range_may_lie_below_zero() -> None:

@@ -218,7 +218,10 @@ class GradientRescaling(WeightFunction):
         lam: Emphasis focus lambda, >= 0. The largest weight is at p = lam / (1 + lam).
         transform: g, "exp" (the paper's choice) or "identity".
         normalise: "batch" divides by the sum of the batch's weights, as the authors' released code does: the
-            step does not grow with beta. "none" divides by the batch's size, as the paper prints.
+            step does not grow with beta. The sum is over the examples of one call: those of a micro-batch, where
+            gradients are accumulated, or of one process of several. Of one example alone the weight is always 1. With
+            "identity" it divides beta out, and with beta = 0 nothing trains. "none" divides by the batch's size, as
+            the paper prints.
 
     Raises:
         InvalidInput: beta or lam is negative, NaN, infinite or above 1e30; an unknown transform or normalise;
