@@ -95,7 +95,10 @@ def test_dataset_and_noise_rate_are_enough() -> None:
             "window: {low: 4, high: 10, whole: true}",
         ),
         (
-            {"supervision": "d2l", "space": {"kind": "ranges", "dimensions": {"k": {"low": 4, "high": 9.5, "whole": True}}}},
+            {
+                "supervision": "d2l",
+                "space": {"kind": "ranges", "dimensions": {"k": {"low": 4, "high": 9.5, "whole": True}}},
+            },
             "space.dimensions.k",
             [4, 9.5],
             "is to give whole numbers and does not end at such",
