@@ -24,6 +24,8 @@ from search.recommendation import Estimate
 from search.recommendation import Objective
 from search.recommendation import Standing
 from search.recommendation import defaults_standing
+from search.recommendation import is_baseline
+from search.recommendation import paired_differences
 from search.recommendation import pick
 from search.recommendation import standings
 from search.recommendation import told_apart
@@ -62,7 +64,7 @@ class ComparedRow:
         difference: Of the objective to CCE's, seed by seed.
         told_apart: Whether a paired t-test at 5% tells it from CCE.
         sweep_id: The sweep that trained it.
-        problem: Why it failed; empty where it did not.
+        problem: Why it failed, on one fresh seed or on all; empty where it did not.
     """
 
     supervision: str
@@ -166,8 +168,8 @@ class Comparison:
         """How the numbers were taken."""
         return (
             f"{self.title}: {self.measured}. Mean ± standard error over the same {len(self.seeds)} fresh seeds and "
-            "noise draws for all; differences to CCE are paired, * told from 0 by a t-test at 5%. Searched: the best "
-            "of its sweep, whose mean is slightly optimistic."
+            "noise draws for all; differences to CCE are paired, * told from 0 by a t-test at 5%, not corrected for "
+            "the number of rows. Searched: the best of its sweep, whose mean is slightly optimistic."
         )
 
 
@@ -302,24 +304,34 @@ def compared(store: Store, sweep_ids: Sequence[str], failed: Sequence[ComparedRo
     if not found:
         reasons = "; ".join(f"{row.supervision}: {row.problem}" for row in lost)
         raise InvalidInput(FieldError("supervision", [row.supervision for row in lost], reasons, "Mend it first."))
-    found = _on_common_seeds(found)
-    baseline = next((standing for _, how, standing in found if how == BASELINE), None)
-    rows: list[ComparedRow] = []
+    _check_same_labels(found)
+    seeds = _fresh_seeds(store, [sweep for sweep, _, _ in found])
+    whole = []
     for sweep, how, standing in found:
+        over, missing = _over(seeds, sweep, standing)
+        if over is not None and not missing:
+            whole.append((sweep, how, over))
+        else:
+            # A mean over the seeds that went well would flatter it, and fewer seeds for all would cost the others.
+            reached = f"; {over.objective.label} {over.objective} on the others" if over is not None else ""
+            problem = f"{missing} of {len(seeds)} fresh seeds failed{reached}"
+            lost.append(_failed(standing.supervision, sweep.id, problem, how, _label(standing)))
+    baseline = next((standing for _, how, standing in whole if how == BASELINE), None)
+    rows: list[ComparedRow] = []
+    for sweep, how, standing in whole:
         if any((row.supervision, row.label) == (standing.supervision, _label(standing)) for row in rows):
             continue  # CCE is the same in every sweep, and what takes nothing is its own best
         rows.append(_row(sweep, how, standing, baseline))
     rows.sort(key=lambda row: -(row.objective.mean if row.objective else 0.0))
     first = sweeps[0]
-    seeds = tuple(sorted(baseline.objective_by_seeds if baseline else found[0][2].objective_by_seeds))
     return Comparison(
         dataset=first.dataset,
         noise_rate=first.noise_rate,
         noise_model=first.spec.get("noise_model", "symmetric"),
         backbone=first.backbone,
         measured=SearchObjective.recorded(first.spec, first.noise_rate, first.facts).measured,
-        seeds=seeds,
-        rows=(*rows, *lost),
+        seeds=tuple(sorted(seeds)),
+        rows=(*rows, *_once(lost)),
     )
 
 
@@ -328,8 +340,9 @@ def _standings(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Standing
     choice = pick(sweep, trials)
     if choice is None or not choice.confirmed:
         return
-    if choice.baseline is not None:
-        yield BASELINE, choice.baseline
+    # Over all of its seeds, also those that the winner lost.
+    for baseline in standings(sweep, filter(is_baseline, trials), Phase.BASELINE):
+        yield BASELINE, baseline
     yield SEARCHED, choice.winner
     if defaults := defaults_standing(sweep, trials):
         yield DEFAULTS, defaults
@@ -348,12 +361,8 @@ def _check_alike(specs: Sequence[SweepSpec]) -> None:
         )
 
 
-def _on_common_seeds(found: Sequence[tuple[SweepRecord, str, Standing]]) -> list[tuple[SweepRecord, str, Standing]]:
-    """Every standing over the seeds that all have; one that lost some to divergence does not gain by it.
-
-    Raises:
-        InvalidInput: A pair of seeds means other labels in one sweep than in another, or none is common to all.
-    """
+def _check_same_labels(found: Sequence[tuple[SweepRecord, str, Standing]]) -> None:
+    """Refuse sweeps in which the same pair of seeds means other labels."""
     labels: dict[tuple[int, int], str | None] = {}
     for sweep, _, standing in found:
         for trial in standing.trials:
@@ -361,16 +370,29 @@ def _on_common_seeds(found: Sequence[tuple[SweepRecord, str, Standing]]) -> list
             if labels.setdefault(seeds, trial.noise_hash) != trial.noise_hash:
                 problem = f"was trained on other labels than {found[0][0].id} under noise seed {trial.noise_seed}"
                 raise InvalidInput(FieldError("sweep", sweep.id, problem, "Compare sweeps of the same data."))
-    common = set.intersection(*(set(standing.objective_by_seeds) for _, _, standing in found))
-    if not common:
-        ids = [sweep.id for sweep, _, _ in found]
-        problem = "share no fresh seeds"
-        raise InvalidInput(FieldError("sweep", ids, problem, "Give them one seed and as many confirm.seeds."))
-    kept = []
-    for sweep, how, standing in found:
-        trials = [trial for trial in standing.trials if (trial.seed, trial.noise_seed) in common]
-        kept.append((sweep, how, standings(sweep, trials, *Phase)[0]))
-    return kept
+
+
+def _fresh_seeds(store: Store, sweeps: Sequence[SweepRecord]) -> set[tuple[int, int]]:
+    """The pairs of seeds that every sweep tried its configurations on, whether or not a training survived there.
+
+    Raises:
+        InvalidInput: There are none.
+    """
+    tried = [
+        {(t.seed, t.noise_seed) for t in store.trials(sweep.id) if t.phase in (Phase.CONFIRM, Phase.BASELINE)}
+        for sweep in sweeps
+    ]
+    if common := set.intersection(*tried):
+        return common
+    problem = "share no fresh seeds"
+    remedy = "Give them one seed and as many confirm.seeds."
+    raise InvalidInput(FieldError("sweep", [sweep.id for sweep in sweeps], problem, remedy))
+
+
+def _over(seeds: set[tuple[int, int]], sweep: SweepRecord, standing: Standing) -> tuple[Standing | None, int]:
+    """A standing over these seeds, None where it has none of them; and how many of them it lost."""
+    trials = [trial for trial in standing.trials if (trial.seed, trial.noise_seed) in seeds]
+    return (standings(sweep, trials, *Phase)[0] if trials else None), len(seeds) - len(trials)
 
 
 def _label(standing: Standing) -> str:
@@ -380,9 +402,8 @@ def _label(standing: Standing) -> str:
 def _row(sweep: SweepRecord, how: str, standing: Standing, baseline: Standing | None) -> ComparedRow:
     difference = None
     if baseline is not None and standing is not baseline:
-        mine, theirs = standing.objective_by_seeds, baseline.objective_by_seeds
-        common = sorted(mine.keys() & theirs.keys())
-        difference = Estimate.of([mine[seeds] - theirs[seeds] for seeds in common]) if common else None
+        differences = paired_differences(standing, baseline)
+        difference = Estimate.of(differences) if differences else None
     return ComparedRow(
         supervision=standing.supervision,
         how=how,
@@ -396,8 +417,15 @@ def _row(sweep: SweepRecord, how: str, standing: Standing, baseline: Standing | 
     )
 
 
-def _failed(supervision: str, sweep_id: str, problem: str) -> ComparedRow:
-    return ComparedRow(supervision, SEARCHED, supervision, None, None, None, None, False, sweep_id, problem)
+def _failed(
+    supervision: str, sweep_id: str, problem: str, how: str = SEARCHED, label: str | None = None
+) -> ComparedRow:
+    return ComparedRow(supervision, how, label or supervision, None, None, None, None, False, sweep_id, problem)
+
+
+def _once(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
+    """The rows less those that say again what another does, as each sweep does of CCE."""
+    return list({(row.supervision, row.label, row.how): row for row in rows}.values())
 
 
 def _agrees(wanted: SweepSpec, sweep: SweepRecord, left_open: Sequence[str]) -> bool:

@@ -161,27 +161,20 @@ def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
     """What a sweep recommends and how sure it is, for a terminal; or that it recommends nothing."""
     if recommendation is None:
         return ["No recommendation: no configuration of the searched supervision trained to the full budget."]
-    word = "Recommended" if recommendation.provenance.finished else "Best so far"
     found = recommendation
     point = equations(found.recommended.supervision, found.recommended.found)
     lines = [
-        f"{word}: {point} for {found.dataset} at noise rate {found.noise_rate:g} ({found.backbone})",
+        f"{found.headline}: {point} for {found.dataset} at noise rate {found.noise_rate:g} ({found.backbone})",
         f"  {_measured(found)}",
     ]
     if found.baseline is not None:
         lines.append(
             f"  CCE beside it: {_measured(found.baseline)}"
         )
-    if found.reservation:
-        lines.append(f"  {found.reservation}")
     if found.ties:
         count = len(found.ties)
         lines.append(f"  not told apart from {count} other{'' if count == 1 else 's'} (≈)")
-    if not found.provenance.confirmed:
-        lines.append(
-            "  Not confirmed on fresh seeds: the best of a search on its own seeds is too good on average."
-        )
-    return lines
+    return [*lines, *(f"  {caveat}" for caveat in found.caveats)]
 
 
 def duration(seconds: float) -> str:

@@ -459,7 +459,7 @@ class _Session:
         sweep = self.store.sweep(run.sweep.id)
         self.recorder.notify(sweep.id)
         run.tell("recording in MLflow", SweepState.DONE)
-        recorded = self.recorder.flush(self._patience)
+        recorded = self.recorder.flush(sweep.id, self._patience)
         trials = self.store.trials(sweep.id)
         run.tell("done", SweepState.DONE)
         return SweepOutcome(
@@ -468,7 +468,7 @@ class _Session:
             rows=leaderboard(sweep, trials),
             stopped_early=progress_of(trials).pruned,
             figures=self.home.figures(sweep.id),
-            tracking_behind=None if recorded else self.recorder.last_error or "it did not answer in time",
+            tracking_behind=None if recorded else self.recorder.error_of(sweep.id) or "it did not answer in time",
         )
 
     def _tune(self, run: _SweepRun) -> None:
@@ -512,7 +512,7 @@ class _Session:
     def _abandon(self, run: _SweepRun, reason: str) -> None:
         """End the process, whose main thread a dead Ray holds where no exception reaches it."""
         stopped = self._release(run, reason)
-        self.recorder.flush(_LAST_WAIT_FOR_MLFLOW)
+        self.recorder.flush(run.sweep.id, _LAST_WAIT_FOR_MLFLOW)
         try:
             self._on_stuck(stopped)
         finally:
@@ -850,12 +850,11 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
     point, test = recommendation.recommended, recommendation.test_accuracy
     folder = home.figures(sweep_id)
     headline = (
-        f"**Recommended: {equations(point.supervision, point.found, greek=True)}** for {sweep.dataset} at noise rate "
-        f"{sweep.noise_rate:g} ({sweep.backbone}): {recommendation.objective.label} {recommendation.objective}, final "
-        "epoch, eval mode."
+        f"**{recommendation.headline}: {equations(point.supervision, point.found, greek=True)}** for {sweep.dataset} "
+        f"at noise rate {sweep.noise_rate:g} ({sweep.backbone}): {recommendation.objective.label} "
+        f"{recommendation.objective}, final epoch, eval mode."
     )
-    if recommendation.reservation:
-        headline += f" **{recommendation.reservation}**"
+    headline += "".join(f" **{caveat}**" for caveat in recommendation.caveats)
     return ParentSummary(
         supervision=point.supervision,
         found=point.found,

@@ -105,8 +105,8 @@ class SweepPlan:
         """A trial to start now, or why there is none.
 
         Raises:
-            SweepFailed: More of the finished trials have failed than the spec's ``max_failure_rate``, or the
-                search leaves nothing to confirm.
+            SweepFailed: More of the finished trials have failed than the spec's ``max_failure_rate``, the search
+                leaves nothing to confirm, or nothing of it could be confirmed.
         """
         self._refuse_too_many_failures(_LEAST_FINISHED_TO_JUDGE)
         if not self._waiting and len(self._configurations) < self._spec.number_of_configurations:
@@ -125,6 +125,7 @@ class SweepPlan:
         if any(not trial.state.finished for trial in self._trials.values()):
             return Pause.WAIT
         self._refuse_too_many_failures(1)
+        self._refuse_nothing_confirmed()
         return Pause.COMPLETE
 
     def put_back(self, trial: TrialRecord) -> None:
@@ -334,6 +335,14 @@ class SweepPlan:
                 f"{failed} of {finished} finished trials failed, more than {rate}",
                 "Narrow the space or lower training.learning_rate in a new sweep, or go on with this one: "
                 f"`emphasis resume {self._sweep_id} --max-failure-rate 1`.",
+            )
+
+    def _refuse_nothing_confirmed(self) -> None:
+        confirming = [trial for trial in self._trials.values() if trial.phase is Phase.CONFIRM]
+        if confirming and all(trial.state is TrialState.FAILED for trial in confirming):
+            self._fail(
+                "of the best configurations none could be trained on a fresh seed",
+                "Narrow the space or lower training.learning_rate in a new sweep.",
             )
 
     def _fail(self, problem: str, remedy: str) -> NoReturn:

@@ -236,6 +236,8 @@ class Baseline:
         intact_accuracy: Likewise.
         told_apart: Whether its objective differs from the recommended configuration's by the test of `choose`; None
             where they have fewer than two seeds in common, or are the same.
+        lead: What the recommended configuration's objective has on its own, seed by seed over those that both have;
+            None where there are none, or they are the same.
     """
 
     supervision: str
@@ -243,6 +245,7 @@ class Baseline:
     test_accuracy: Estimate | None
     intact_accuracy: Estimate | None = None
     told_apart: bool | None = None
+    lead: Estimate | None = None
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported."""
@@ -252,6 +255,7 @@ class Baseline:
             "test_accuracy": self.test_accuracy.as_dict() if self.test_accuracy else None,
             "intact_accuracy": self.intact_accuracy.as_dict() if self.intact_accuracy else None,
             "told_apart": self.told_apart,
+            "lead": self.lead.as_dict() if self.lead else None,
         }
 
     @classmethod
@@ -263,6 +267,7 @@ class Baseline:
             _estimate(told["test_accuracy"]),
             _estimate(told["intact_accuracy"]),
             told.get("told_apart"),
+            _estimate(told.get("lead")),
         )
 
 
@@ -297,7 +302,7 @@ class Provenance:
     Args:
         sweep_id: The sweep.
         created: When it was submitted.
-        finished: When it ended; None while it runs.
+        finished: When it was done; None of one that is not, or has failed or been cancelled.
         confirmed: True if the numbers are from fresh seeds that played no part in the search; False if they
             are the search's own, of which the best is too good on average.
         candidates: How many configurations the recommended one was the best of, on these seeds.
@@ -397,18 +402,35 @@ class Recommendation:
     def reservation(self) -> str | None:
         """What has to be said against it, in a sentence or two: that the baseline is not shown to be worse.
 
-        None where the recommended configuration is better, or where it was not compared on two seeds.
+        None where the recommended configuration is better, or where the two have no seed in common.
         """
         baseline = self.baseline
-        if baseline is None or baseline.told_apart is None:
+        if baseline is None or (baseline.lead is None and baseline.told_apart is None):
             return None
-        name, lead = baseline.supervision.upper(), self.objective.mean - baseline.objective.mean
+        name = baseline.supervision.upper()
+        # Early releases did not record the lead; where no seed was lost, it is the difference of the means.
+        lead = baseline.lead.mean if baseline.lead else self.objective.mean - baseline.objective.mean
+        if baseline.told_apart is None:
+            ahead = f", and there {name} is ahead by {-lead:.3f}" if lead < 0 else ""
+            return f"Compared with {name} on one seed alone, which shows nothing{ahead}."
         if not baseline.told_apart:
             return f"Not told apart from {name} by a paired t-test at 5%: it is not shown to help here."
         if lead > 0:
             return None
         remedy = "search other bounds, fewer epochs or a lower learning rate"
         return f"{name} is better here, by {-lead:.3f}: nothing that was tried helps. Train with {name}, or {remedy}."
+
+    @property
+    def headline(self) -> str:
+        """How sure it is, in a word or three: ``Recommended`` by a sweep that is done, else ``Best so far``."""
+        return "Recommended" if self.provenance.finished else "Best so far"
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Everything that has to be said against it, a sentence or two each."""
+        unconfirmed = "Not confirmed on fresh seeds: the best of a search on its own seeds is too good on average."
+        said = (self.reservation, None if self.provenance.confirmed else unconfirmed)
+        return tuple(each for each in said if each)
 
     def as_dict(self) -> JSON:
         """JSON-ready form: one object of `emphasis export --format json`."""
@@ -480,7 +502,7 @@ def standings(sweep: SweepRecord, trials: Iterable[TrialRecord], *phases: Phase)
     )
     given_up: set[tuple[str, tuple[tuple[str, Any], ...]]] = set()
     for trial in sorted(trials, key=lambda trial: trial.number):
-        configuration = (trial.supervision, tuple(sorted(trial.hyperparameters.items())))
+        configuration = _configuration(trial)
         if trial.phase in phases and _is_complete(trial):
             groups[configuration].setdefault((trial.seed, trial.noise_seed), trial)
         elif trial.phase in phases and trial.state is TrialState.PRUNED:
@@ -505,15 +527,25 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     # A round of fresh seeds that is under way has measured only some of the candidates.
     under_way = {trial.repeat for trial in confirm if not trial.state.finished}
     rounds = [trial for trial in confirm if trial.repeat not in under_way]
-    candidates = _equally_measured(standings(sweep, rounds, Phase.CONFIRM), sweep.supervision)
+    candidates = _equally_measured(sweep, standings(sweep, rounds, Phase.CONFIRM))
     confirmed = bool(candidates)
     if not confirmed:
-        candidates = _equally_measured(standings(sweep, trials, Phase.SEARCH), sweep.supervision)
+        searched = standings(sweep, trials, Phase.SEARCH)
+        # What failed on fresh seeds is not recommended for the seeds on which it was found.
+        failed = {_configuration(trial) for trial in confirm if trial.state is TrialState.FAILED}
+        held = [each for each in searched if (each.supervision, each.hyperparameters) not in failed]
+        candidates = _equally_measured(sweep, held)
     if not candidates:
         return None
     winner, others = candidates[0], candidates[1:]
     ties = tuple(other for other in others if not told_apart(winner, other))
     return Choice(winner, ties, tuple(candidates), _baseline(sweep, trials, winner), confirmed)
+
+
+def paired_differences(one: Standing, other: Standing) -> list[float]:
+    """The objective of one configuration less the other's, on each pair of seeds that both were trained on."""
+    mine, theirs = one.objective_by_seeds, other.objective_by_seeds
+    return [mine[seeds] - theirs[seeds] for seeds in sorted(mine.keys() & theirs.keys())]
 
 
 def told_apart(one: Standing, other: Standing) -> bool | None:
@@ -523,17 +555,16 @@ def told_apart(one: Standing, other: Standing) -> bool | None:
     without correction for the number of comparisons. None with fewer than two common seeds: nothing can be told
     apart then.
     """
-    mine, theirs = one.objective_by_seeds, other.objective_by_seeds
-    common = sorted(mine.keys() & theirs.keys())
-    if len(common) < 2:
+    differences = paired_differences(one, other)
+    n = len(differences)
+    if n < 2:
         return None
-    differences = [mine[seeds] - theirs[seeds] for seeds in common]
     if stdev(differences) < _ROUNDING:  # the t statistic would be x/0: every seed says the same
         # On a small training set two seeds agree by chance, since accuracies are whole examples.
-        return len(common) > 2 and abs(fmean(differences)) > _ROUNDING
-    t = fmean(differences) / (stdev(differences) / math.sqrt(len(common)))
+        return n > 2 and abs(fmean(differences)) > _ROUNDING
+    t = fmean(differences) / (stdev(differences) / math.sqrt(n))
     # The distribution function alone: scipy.stats, which has the whole test, takes a second to import.
-    return bool(2 * stdtr(len(common) - 1, -abs(t)) < SIGNIFICANCE)
+    return bool(2 * stdtr(n - 1, -abs(t)) < SIGNIFICANCE)
 
 
 def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation | None:
@@ -544,7 +575,7 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
     * Only configurations of the sweep's supervision that trained to the full budget can be recommended: never a
       pruned or a failed trial, nor an extra cell of a grid. A configuration that lost some of its seeds (diverged
       there, say) is not compared with ones that kept all of theirs, since a mean over the seeds that went well
-      flatters it.
+      flatters it. Where all have lost some, those that kept the most are compared over the seeds that they share.
     * The best mean objective (final intact-training-set accuracy, or that on a validation set; `search.objective`)
       over the fresh seeds of the confirm phase wins. Test accuracy is reported and never guides.
     * Ties are the candidates that cannot be told apart from the winner: a two-sided paired t-test over the
@@ -552,7 +583,8 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
       few seeds the test has little power, so a tie means "not shown to be worse", not "equal".
     * The baseline is CCE on the winner's seeds; if it has none of them, on its own, which `provenance` lists.
     * While the confirm phase runs, the fresh seeds count on which every candidate has ended. Without any
-      (`confirm.seeds` = 0, or too early) the repeats of the search are used; `provenance.confirmed` is False.
+      (`confirm.seeds` = 0, or too early) the repeats of the search are used, of configurations that have not failed
+      on a fresh seed; `provenance.confirmed` is False.
 
     Args:
         sweep: The sweep.
@@ -586,7 +618,7 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
         provenance=Provenance(
             sweep_id=sweep.id,
             created=sweep.created_at,
-            finished=sweep.finished_at,
+            finished=sweep.finished_at if sweep.state is SweepState.DONE else None,
             confirmed=choice.confirmed,
             candidates=len(choice.candidates),
             measured=SearchObjective.recorded(spec, sweep.noise_rate, sweep.facts).measured,
@@ -613,6 +645,8 @@ def recommendations(
     objective: str | None = None,
 ) -> list[Recommendation]:
     """Recommendations of the newest finished sweep for each dataset, noise, backbone, supervision and objective.
+
+    One that confirmed its best on fresh seeds goes before newer ones that did not: a short trial run replaces nothing.
 
     Args:
         store: Where the sweeps are.
@@ -641,13 +675,13 @@ def recommendations(
         rate, source = round(sweep.noise_rate, 9), _source(sweep)
         noise = (_noise_model(sweep), *(str(sweep.spec.get(name) or "") for name in ("noise_file", "noise_column")))
         group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source)
-        if group in found:
+        if group in found and found[group].provenance.confirmed:
             continue
         try:
             recommendation = choose(sweep, store.trials(sweep.id))
         except InvalidInput:  # it was deleted meanwhile
             continue
-        if recommendation is not None:
+        if recommendation is not None and (group not in found or recommendation.provenance.confirmed):
             found[group] = recommendation
     if not found:
         raise _nothing_found(store.sweeps(), dataset, noise_rate, backbone, supervision)
@@ -693,6 +727,10 @@ def recommend(
     return min(found, key=lambda recommendation: newest[recommendation.provenance.sweep_id])
 
 
+def _configuration(trial: TrialRecord) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    return trial.supervision, tuple(sorted(trial.hyperparameters.items()))
+
+
 def _is_complete(trial: TrialRecord) -> bool:
     return (
         trial.state is TrialState.DONE
@@ -734,10 +772,17 @@ def _standing(
     )
 
 
-def _equally_measured(found: Sequence[Standing], supervision: str) -> list[Standing]:
-    searched = [standing for standing in found if standing.supervision == supervision]
+def _equally_measured(sweep: SweepRecord, found: Sequence[Standing]) -> list[Standing]:
+    """Those of the searched supervision that kept the most seeds, best first, over the seeds that all of them kept."""
+    searched = [standing for standing in found if standing.supervision == sweep.supervision]
     most = max((standing.objective.n for standing in searched), default=0)
-    return [standing for standing in searched if standing.objective.n == most]
+    kept = [standing for standing in searched if standing.objective.n == most]
+    seeds = [set(standing.objective_by_seeds) for standing in kept]
+    common = set.intersection(*seeds) if seeds else set()
+    if not common or len(common) == most:
+        return kept
+    trials = [trial for standing in kept for trial in standing.trials if (trial.seed, trial.noise_seed) in common]
+    return standings(sweep, trials, *Phase)
 
 
 def _baseline(sweep: SweepRecord, trials: Sequence[TrialRecord], winner: Standing) -> Standing | None:
@@ -758,6 +803,7 @@ def _as_baseline(standing: Standing | None, winner: Standing) -> Baseline | None
         standing.test_accuracy,
         standing.intact_accuracy,
         None if is_baseline(winner) else told_apart(winner, standing),
+        None if is_baseline(winner) or not (leads := paired_differences(winner, standing)) else Estimate.of(leads),
     )
 
 

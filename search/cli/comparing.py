@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -184,8 +185,10 @@ def _show_plan(specs: Sequence[SweepSpec], home: Home) -> None:
 
 def _about(comparison: Comparison) -> str:
     first = next((row.objective.name for row in comparison.rows if row.objective is not None), "")
+    # Of other supervisions, or another file of the same name, it is another comparison.
+    which = hashlib.sha256(" ".join(sorted(str(row.sweep_id) for row in comparison.rows)).encode()).hexdigest()[:6]
     parts = (comparison.dataset, comparison.noise_model, f"r{comparison.noise_rate:g}", comparison.backbone, first)
-    return "-".join(("compare", *parts))
+    return "-".join(("compare", *parts, which))
 
 
 def _show(comparison: Comparison, home: Home, written: Path | None, format: str) -> None:

@@ -3,10 +3,9 @@
 Importing this package does not import MLflow, which takes seconds; the first sweep that is recorded does.
 """
 
-from search.tracking.interface import run_url
 from search.tracking.interface import ui_command
 from search.tracking.projection import Projection
 from search.tracking.recorder import Recorder
 from search.tracking.run_content import ParentSummary
 
-__all__ = ["ParentSummary", "Projection", "Recorder", "run_url", "ui_command"]
+__all__ = ["ParentSummary", "Projection", "Recorder", "ui_command"]

@@ -35,15 +35,3 @@ def view_tags() -> dict[str, str]:
     }
     view = {"name": NAME, "createdAt": _SAVED_AT, "updatedAt": _SAVED_AT, "state": json.dumps(state)}
     return {f"mlflow.sharedViewState.{_KEY}": json.dumps(view, ensure_ascii=False)}
-
-
-def run_list_url(address: str, experiment_id: str) -> str:
-    """Return the list of an experiment's runs, in this view.
-
-    Args:
-        address: Where MLflow's pages are served, e.g. ``http://127.0.0.1:5000``.
-        experiment_id: MLflow's id of the experiment.
-    """
-    # Without the type MLflow's sidebar offers what a chat bot's experiment has.
-    query = f"viewStateShareKey={_KEY}&workflowType=machine_learning"
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"

@@ -127,17 +127,6 @@ def _refuse_server(tracking_uri: str) -> None:
         )
 
 
-def run_url(address: str, experiment_id: str, run_id: str) -> str:
-    """Return the page of one run.
-
-    Args:
-        address: Where MLflow's pages are served, e.g. ``http://127.0.0.1:5000``.
-        experiment_id: MLflow's id of the experiment.
-        run_id: MLflow's id of the run.
-    """
-    return f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
-
-
 def direct_run_url(address: str, run_id: str) -> str:
     """Return an address that leads to the page of one run, for those who do not know its experiment.
 

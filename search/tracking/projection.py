@@ -27,7 +27,6 @@ from search.store.records import TrackingRecord
 from search.store.records import TrialRecord
 from search.store.records import TrialState
 from search.tracking import run_content as content
-from search.tracking.interface import run_url
 from search.tracking.run_content import ParentSummary
 from search.tracking.runs import MlflowRuns
 from search.tracking.runs import RecordedRun
@@ -78,34 +77,23 @@ class Projection:
             self._runs = MlflowRuns(self._tracking_uri, self._artifact_root)
         return self._runs
 
-    def sync_sweep(self, sweep_id: str, artifacts: Path | None = None) -> None:
+    def sync_sweep(self, sweep_id: str) -> None:
         """Bring MLflow up to the store for one sweep; a second call changes nothing.
 
         Args:
             sweep_id: The sweep's id.
-            artifacts: Folder to upload to the parent run, beside what the summary names.
 
         Raises:
             Exception: Whatever MLflow or the store raised. The call can be repeated at any time.
         """
         with self._one_at_a_time:
             try:
-                self._sync(sweep_id, artifacts)
+                self._sync(sweep_id)
             except BaseException:
                 self._ledgers.pop(sweep_id, None)
                 raise
 
-    def sweep_url(self, sweep_id: str, address: str) -> str | None:
-        """Return the page of a sweep's parent run under ``address``; None while it is not recorded."""
-        with self._one_at_a_time:
-            ledger = self._ledgers.get(sweep_id)
-            if ledger is None:
-                ledger = self._open_ledger(self._store.sweep(sweep_id))
-            if ledger.parent is None:
-                return None
-            return run_url(address, ledger.experiment_id, ledger.parent.run_id)
-
-    def _sync(self, sweep_id: str, artifacts: Path | None) -> None:
+    def _sync(self, sweep_id: str) -> None:
         # Read from the outside in: what is read later is newer, so a trial seen as done has all its epochs.
         cursor = self._store.tracking(sweep_id)
         if cursor is not None and cursor.deleted:
@@ -127,7 +115,7 @@ class Projection:
         for trial in trials:
             self._sync_trial(trial, sweep, ledger, parent)
         if not parent.deleted:
-            self._sync_parent_end(sweep, ledger, parent, artifacts)
+            self._sync_parent_end(sweep, parent)
         elif stopped:
             # Deleted in MLflow: there is nothing more to say of it.
             self._store.save_tracking(TrackingRecord(sweep.id, parent.run_id, 0, closed=True))
@@ -143,7 +131,7 @@ class Projection:
         cursor = self._store.tracking(sweep.id)
         if cursor is not None:
             self._store.save_tracking(replace(cursor, closed=False))
-        self._sync(sweep.id, None)
+        self._sync(sweep.id)
 
     def _delete(self, cursor: TrackingRecord) -> None:
         self._ledgers.pop(cursor.subject_id, None)
@@ -241,13 +229,7 @@ class Projection:
             self.runs.set_status(run, status, content.milliseconds(end))
         self._save_cursor(ledger, TrackingRecord(trial.id, run.run_id, run.last_epoch, ended))
 
-    def _sync_parent_end(
-        self,
-        sweep: SweepRecord,
-        ledger: _Ledger,
-        run: RecordedRun,
-        artifacts: Path | None,
-    ) -> None:
+    def _sync_parent_end(self, sweep: SweepRecord, run: RecordedRun) -> None:
         status = content.sweep_status(sweep)
         stopped = status != content.RUNNING
         self.runs.set_status(run, status, content.milliseconds(_end(sweep)))
@@ -255,7 +237,10 @@ class Projection:
         tags = content.best_tags(self._store.best_so_far(sweep.id), summary, sweep)
         # Of a configuration that has been given up since.
         tags = {**dict.fromkeys((name for name in run.tags if name.startswith("best.")), ""), **tags}
-        if summary is not None:
+        if not stopped:
+            # In place of what it had found when it last stopped.
+            tags[content.NOTE_TAG] = content.RUNNING_NOTE
+        elif summary is not None:
             tags[content.NOTE_TAG] = content.shortened(summary.note_markdown, content.LONGEST_TAG)
         if summary is not None and sweep.state is SweepState.DONE:
             # Parameters can never change again, so only a final recommendation becomes one.
@@ -268,9 +253,9 @@ class Projection:
             self.runs.rename(run, content.found_run_name(sweep, summary))
         else:
             self.runs.log(run, tags=tags)
-        for folder in (artifacts, summary.artifacts if summary else None):
-            if folder is not None and folder.is_dir():
-                self._upload(run, folder)
+        folder = summary.artifacts if summary is not None else None
+        if folder is not None and folder.is_dir():
+            self._upload(run, folder)
         # Not by the cached cursor: whenever the sweep moves, the store takes back that its record is closed.
         self._store.save_tracking(TrackingRecord(sweep.id, run.run_id, 0, stopped))
 

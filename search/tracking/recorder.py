@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class Recorder:
         self._first_retry = first_retry
         self._longest_retry = longest_retry
         self._changed = threading.Condition()
-        self._pending: dict[str, list[Path]] = {}  # sweep id -> folders to upload
+        self._pending: dict[str, None] = {}  # sweep ids, in the order in which they came
         self._working_on: set[str] = set()
         self._waiters = 0
         self._closing = False
@@ -74,13 +75,21 @@ class Recorder:
         with self._changed:
             return next((failure.error for failure in self._failed.values()), None)
 
+    def error_of(self, sweep_id: str) -> str | None:
+        """Why a sweep could not be recorded when that was last tried; None where it could be, or was not tried."""
+        with self._changed:
+            failure = self._failed.get(sweep_id)
+            return failure.error if failure is not None else None
+
     def notify(self, sweep_id: str) -> None:
         """Say that the store has news of a sweep. Returns at once; never raises."""
-        self._enqueue(sweep_id)
-
-    def record_artifacts(self, sweep_id: str, folder: Path) -> None:
-        """Have a folder of figures and files uploaded to the sweep's parent run. Returns at once."""
-        self._enqueue(sweep_id, folder)
+        with self._changed:
+            self._pending[sweep_id] = None
+            if self._thread is None and not self._closing:
+                # A daemon: a tracking server that does not answer must not keep the process from ending.
+                self._thread = threading.Thread(target=self._work, name="emphasis-recorder", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
 
     def catch_up(self, quiet_seconds: float = 0.0) -> None:
         """Have every sweep recorded that nobody runs and whose record no process has finished.
@@ -89,29 +98,27 @@ class Recorder:
             quiet_seconds: As for `search.store.Store.behind_in_tracking`.
         """
         for sweep_id in self._store.behind_in_tracking(quiet_seconds):
-            self._enqueue(sweep_id)
+            self.notify(sweep_id)
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until everything is in MLflow, trying at once and then often.
+    def flush(self, sweep_id: str, timeout: float) -> bool:
+        """Wait until all that is known of a sweep is in MLflow, trying at once and then often.
 
         Args:
+            sweep_id: The sweep; others that cannot be recorded do not hold it up.
             timeout: Longest wait, in seconds.
 
         Returns:
-            Whether everything is recorded. If not, the recorder goes on trying.
+            Whether it is recorded. If not, the recorder goes on trying.
         """
         with self._changed:
-            self._waiters += 1
-            for failure in self._failed.values():
+            if failure := self._failed.get(sweep_id):
                 failure.times = 0
-            self._changed.notify_all()
-            try:
-                return self._changed.wait_for(lambda: not self._pending and not self._working_on, timeout)
-            finally:
-                self._waiters -= 1
+            return self._wait_for(lambda: sweep_id not in self._pending and sweep_id not in self._working_on, timeout)
 
     def close(self, timeout: float = 30.0) -> bool:
         """Record what is left, then stop.
+
+        What could not be recorded before, since somebody has deleted its experiment, say, is tried just once more.
 
         Args:
             timeout: Longest wait, in seconds.
@@ -119,8 +126,12 @@ class Recorder:
         Returns:
             Whether everything is recorded. What is not can be recorded from the store by a later process.
         """
-        recorded = self.flush(timeout)
         with self._changed:
+            failed = set(self._failed)
+            for failure in self._failed.values():
+                failure.times = 0
+            self._wait_for(lambda: self._has_only(failed), timeout)
+            recorded = not self._pending and not self._working_on
             self._closing = True
             self._abandoned = not recorded
             self._changed.notify_all()
@@ -128,16 +139,19 @@ class Recorder:
             self._thread.join()
         return recorded
 
-    def _enqueue(self, sweep_id: str, folder: Path | None = None) -> None:
-        with self._changed:
-            folders = self._pending.setdefault(sweep_id, [])
-            if folder is not None and folder not in folders:
-                folders.append(folder)
-            if self._thread is None and not self._closing:
-                # A daemon: a tracking server that does not answer must not keep the process from ending.
-                self._thread = threading.Thread(target=self._work, name="emphasis-recorder", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+    def _wait_for(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Have everything tried at once until it is done; called and returning with the lock held."""
+        self._waiters += 1
+        self._changed.notify_all()
+        try:
+            return self._changed.wait_for(done, timeout)
+        finally:
+            self._waiters -= 1
+
+    def _has_only(self, failed: set[str]) -> bool:
+        """Whether nothing is left but what has failed before, and again since."""
+        left = self._pending.keys() - {each for each in failed if each in self._failed and self._failed[each].times}
+        return not left and not self._working_on
 
     def _work(self) -> None:
         started = -float("inf")
@@ -150,23 +164,22 @@ class Recorder:
                 now = time.monotonic()
                 everything = self._waiters or self._closing
                 due = [each for each in self._pending if everything or self._due(each, started) <= now]
-                batch = {each: self._pending.pop(each) for each in due}
-                self._working_on = set(batch)
+                for sweep_id in due:
+                    del self._pending[sweep_id]
+                self._working_on = set(due)
             started = time.monotonic()
             errors: dict[str, str] = {}
-            for sweep_id, folders in batch.items():
+            for sweep_id in due:
                 try:
-                    uploads: list[Path | None] = [*folders] or [None]
-                    for folder in uploads:
-                        self.projection.sync_sweep(sweep_id, folder)
+                    self.projection.sync_sweep(sweep_id)
                 except Exception as problem:  # whatever it is, the sweep goes on; the record is tried again
                     said = without_password_of(self._uri, str(problem))  # MLflow quotes the whole address
                     errors[sweep_id] = f"{type(problem).__name__} from MLflow at {self._address}: {said}"
             with self._changed:
-                for sweep_id, folders in batch.items():
+                for sweep_id in due:
                     failure = self._failed.pop(sweep_id, _Failure())
                     if sweep_id in errors:
-                        self._pending[sweep_id] = [*folders, *self._pending.get(sweep_id, [])]
+                        self._pending[sweep_id] = None
                         self._failed[sweep_id] = self._failed_again(failure, errors[sweep_id])
                 self._working_on = set()
                 self._changed.notify_all()

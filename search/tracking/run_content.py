@@ -38,6 +38,8 @@ RUNNING, FINISHED, FAILED, KILLED, SCHEDULED = "RUNNING", "FINISHED", "FAILED", 
 LONGEST_PARAM = 6000  # what MLflow's SQL store takes (mlflow.utils.validation.MAX_PARAM_VAL_LENGTH)
 LONGEST_TAG = 8000  # likewise MAX_TAG_VAL_LENGTH; the description of a run is a tag too
 
+RUNNING_NOTE = "It runs: what it has found is written here once it stops; until then the best is in the tags `best.…`."
+
 # The metric that every epoch has; an epoch's metrics are written together, so it tells what MLflow has.
 EPOCH_METRIC = "learning_rate"
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from statistics import stdev
@@ -45,9 +46,9 @@ def record(
     store: Store,
     supervision: str,
     values: dict[str, Any],
-    reached: list[float],
+    reached: Sequence[float | None],
     *,
-    defaults: list[float] | None = None,
+    defaults: Sequence[float | None] | None = None,
     first_seed: int = 100,
     noise_hash: str = "labels",
 ) -> str:
@@ -68,6 +69,9 @@ def record(
                 hyperparameters=hyperparameters, params={}, seed=seed, noise_seed=seed + 50,
             )  # fmt: skip
             store.start_attempt(trial.id, "here", 1)
+            if accuracy is None:
+                store.finish_trial(trial.id, TrialState.FAILED, reason="the loss is not finite")
+                continue
             final = Accuracies(epoch=3, test=accuracy - 0.01, corrupted_train=0.5, intact_train=accuracy)
             store.finish_trial(
                 trial.id, TrialState.DONE, objective=accuracy, final=final, best=final, noise_hash=f"{noise_hash}{seed}"
@@ -113,13 +117,37 @@ def test_sweeps_that_were_not_trained_on_the_same_seeds_and_labels_do_not_compar
         compared(store, ids)
 
 
-def test_a_row_that_lost_a_seed_does_not_gain_by_it(store: Store) -> None:
-    ids = [record(store, "gce", {"q": 0.3}, [0.95, 0.90, 0.70]), record(store, "mae", {}, [0.8, 0.8])]
+def test_a_supervision_that_lost_a_seed_takes_none_from_the_others(store: Store) -> None:
+    ids = [record(store, "gce", {"q": 0.3}, [0.95, 0.90, 0.70]), record(store, "mae", {}, [0.8, None, 0.9])]
     comparison = compared(store, ids)
-    assert len(comparison.seeds) == 2
+    assert len(comparison.seeds) == 3
     found = row(comparison, "gce").objective
     assert found is not None
-    assert (found.mean, found.n) == (pytest.approx(0.925), 2)
+    assert (found.mean, found.n) == (pytest.approx(0.85), 3)
+    lost = comparison.rows[-1]
+    assert (lost.label, lost.objective) == ("mae", None)
+    assert lost.problem == "1 of 3 fresh seeds failed; intact accuracy 0.850 ± 0.050 (n=2) on the others"
+
+
+def test_defaults_that_diverge_are_a_row_of_their_own_that_says_so(store: Store) -> None:
+    comparison = compared(store, [record(store, "gce", {"q": 0.3}, [0.9, 0.9, 0.9], defaults=[None, None, None])])
+    assert [each.how for each in comparison.rows] == [SEARCHED, BASELINE]
+    other = record(store, "mae", {}, [0.8, 0.8, 0.9], defaults=[None, 0.7, None])
+    lost = compared(store, [other]).rows[-1]
+    assert (lost.supervision, lost.how) == ("mae", DEFAULTS)
+    assert lost.problem.startswith("2 of 3 fresh seeds failed; intact accuracy 0.700")
+
+
+def test_supervisions_that_lost_different_seeds_still_compare_with_the_rest(store: Store) -> None:
+    ids = [
+        record(store, "gce", {"q": 0.3}, [None, 0.9, 0.9]),
+        record(store, "mae", {}, [0.8, None, 0.8]),
+        record(store, "bootstrap_hard", {"beta": 0.8}, [0.7, 0.7, None]),
+    ]
+    comparison = compared(store, ids)
+    assert [(each.supervision, each.objective is None) for each in comparison.rows] == [
+        ("cce", False), ("gce", True), ("mae", True), ("bootstrap_hard", True),
+    ]  # fmt: skip
 
 
 def test_a_sweep_whose_confirming_trials_all_failed_has_a_row_that_says_so(store: Store) -> None:

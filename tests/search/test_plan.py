@@ -496,6 +496,15 @@ def test_a_short_search_of_which_nothing_is_left_fails_with_the_reasons(
         everything(sweep, fails_for(0, 1))
 
 
+def test_a_sweep_whose_best_all_fail_on_fresh_seeds_fails_with_the_reasons(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=12, confirm={"top": 1, "seeds": 2}, max_failure_rate=0.5)
+
+    with pytest.raises(SweepFailed, match=r"none could be trained on a fresh seed.*the loss is NaN \(2×\)"):
+        everything(sweep, lambda trial: None if trial.phase is Phase.CONFIRM else 0.5)
+
+
 def test_a_failed_sweep_fails_again_when_it_is_taken_up(planned: Callable[..., PlannedSweep]) -> None:
     sweep = planned(trials=2, confirm={"seeds": 0})
     with pytest.raises(SweepFailed):

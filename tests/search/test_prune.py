@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from typer.testing import Result
 from search import prune as prune_module
 from search.cli import app
 from search.home import Home
+from search.orchestrator import summarise
 from search.owner import is_alive
 from search.owner import this_process
 from search.prune import parse_age
@@ -174,8 +176,9 @@ class TestDeletedInMlflow:
             sweep = record_sweep(sweep_id)
             sweep.searched((8, 0.5), 0.8)
             sweep.done()
-            projection = Projection(sweep.store, home.tracking_uri, home.artifact_root)
-            projection.sync_sweep(sweep_id, fill(home.figures(sweep_id), "leaderboard.png"))
+            fill(home.figures(sweep_id), "leaderboard.png")
+            summary = partial(summarise, sweep.store, home)
+            Projection(sweep.store, home.tracking_uri, home.artifact_root, summary).sync_sweep(sweep_id)
             experiment = client.get_experiment_by_name("emphasis/digits").experiment_id
             wanted = f"tags.`emphasis.sweep_id` = '{sweep_id}' and tags.`emphasis.kind` = 'sweep'"
             (run,) = client.search_runs([experiment], wanted)

@@ -24,6 +24,7 @@ from search.recommendation import recommend
 from search.recommendation import recommendations
 from search.reports.tables import recommendations_markdown
 from search.store import Store
+from search.store import SweepState
 from search.store import TrialState
 from search.store import Verb
 from spaces import Configuration
@@ -178,13 +179,83 @@ def test_a_recommendation_that_is_not_told_apart_from_cce_says_so(
     assert str(found.reservation).startswith("Not told apart from CCE by a paired t-test at 5%")
 
 
-def test_on_one_seed_nothing_is_said_of_cce(record_sweep: RecordSweep) -> None:
+@pytest.mark.parametrize(
+    ("cce", "said"),
+    [(0.62, "which shows nothing, and there CCE is ahead by 0.120."), (0.4, "which shows nothing.")],
+)
+def test_one_seed_shows_nothing_and_who_is_ahead_on_it_is_said(
+    record_sweep: RecordSweep, cce: float, said: str
+) -> None:
     sweep = record_sweep()
-    sweep.searched((16, 1), 0.5)
-    sweep.searched(None, 0.6)
+    sweep.confirmed((16, 1), 0.5)
+    sweep.baseline(cce)
     found = chosen(sweep)
     assert found.baseline is not None
-    assert (found.baseline.told_apart, found.reservation) == (None, None)
+    assert found.baseline.told_apart is None
+    assert str(found.reservation) == f"Compared with CCE on one seed alone, {said}"
+    assert Recommendation.from_dict(found.as_dict()) == found
+
+
+def test_the_lead_over_cce_is_that_on_the_seeds_that_both_have(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.90, 0.50, 0.901)
+    sweep.baseline(0.80, None, 0.80)
+    found = chosen(sweep)
+    assert found.baseline is not None
+    assert found.baseline.told_apart is True
+    assert found.baseline.lead is not None
+    assert (found.baseline.lead.mean, found.baseline.lead.n) == (pytest.approx(0.1005), 2)
+    assert found.reservation is None  # though CCE's mean over its two seeds is the higher
+
+
+def test_what_failed_on_every_fresh_seed_is_not_recommended_for_its_search(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.95)
+    sweep.searched((8, 1), 0.90)
+    sweep.confirmed((16, 1), None, None, None)
+    found = chosen(sweep)
+    assert (found.recommended.beta, found.provenance.confirmed) == (8, False)
+
+
+def test_candidates_that_lost_different_seeds_are_compared_on_those_that_they_share(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), None, 0.90, 0.90)
+    sweep.confirmed((8, 1), 0.97, None, 0.89)
+    found = chosen(sweep)
+    assert found.recommended.beta == 16
+    assert (found.objective.mean, found.objective.n) == (0.90, 1)
+
+
+def test_a_newer_sweep_that_confirmed_nothing_replaces_none_that_did(
+    record_sweep: RecordSweep, confirmed_sweep: RecordedSweep, store: Store
+) -> None:
+    quick = record_sweep("digits-quick")
+    quick.searched((40, 3), 0.11)
+    quick.done()
+    (found,) = recommendations(store, "digits", 0.4)
+    assert found.provenance.sweep_id == confirmed_sweep.id
+
+    better = record_sweep("digits-again")
+    better.confirmed((9, 1), 0.90, 0.91)
+    better.done()
+    (found,) = recommendations(store, "digits", 0.4)
+    assert found.provenance.sweep_id == better.id
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_what_did_not_end_well_has_a_best_so_far_and_recommends_nothing(
+    record_sweep: RecordSweep, store: Store, cancelled: bool
+) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.5)
+    if cancelled:
+        store.ask(sweep.id, Verb.CANCEL)
+    else:
+        store.finish_sweep(sweep.id, SweepState.FAILED)
+    assert sweep.record.finished_at is not None
+    lines = recommendation_lines(chosen(sweep))
+    assert lines[0].startswith("Best so far: ")
+    assert lines[-1].startswith("  Not confirmed on fresh seeds")
 
 
 def test_nothing_is_said_against_cce_for_being_no_better_than_itself(record_sweep: RecordSweep) -> None:
@@ -201,7 +272,7 @@ def test_an_export_of_an_earlier_release_says_nothing_of_cce(record_sweep: Recor
     sweep.confirmed((16, 1), 0.21, 0.23, 0.22)
     sweep.baseline(0.60, 0.63, 0.61)
     told = chosen(sweep).as_dict()
-    del told["baseline"]["told_apart"]
+    del told["baseline"]["told_apart"], told["baseline"]["lead"]
     assert Recommendation.from_dict(told).reservation is None
 
 
