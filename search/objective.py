@@ -68,6 +68,11 @@ class SearchObjective:
         return f"{self.kind}_accuracy"
 
     @property
+    def is_corrected(self) -> bool:
+        """Whether it is an accuracy on noisy labels that is corrected for the noise."""
+        return self._correction is not None
+
+    @property
     def measured(self) -> str:
         """How it is taken, as an export says it."""
         return f"final epoch, eval mode, un-augmented; objective: {self._labels}"

@@ -566,6 +566,7 @@ class _SweepRun:
         self._message = ""
         self._best: LeaderboardRow | None = None
         self._best_is_known, self._best_is_due = True, 0.0
+        self._began: dict[str, float] = {}
         self._durations: list[float] = []
         self._at_once = 1
         self._deaths: Counter[tuple[str, bool]] = Counter()
@@ -686,6 +687,8 @@ class _SweepRun:
 
     def _start_attempt(self, trial_id: str) -> None:
         self.store.start_attempt(trial_id, os.uname().nodename, os.getpid())
+        # By this process's clock: a trial that an earlier one left behind may have begun days ago.
+        self._began[trial_id] = time.monotonic()
         trial = self.store.trial(trial_id)
         self.plan.update(trial)
         self._session.recorder.notify(self.sweep.id)
@@ -776,8 +779,8 @@ class _SweepRun:
         )
         checkpoint_path(self._session.home.checkpoints(self.sweep.id), trial_id).unlink(missing_ok=True)
         # What was stopped early says nothing of those that are trained to the end.
-        if trial.started_at and trial.finished_at and state is not TrialState.PRUNED:
-            self._durations.append((trial.finished_at - trial.started_at).total_seconds())
+        if trial_id in self._began and state is not TrialState.PRUNED:
+            self._durations.append(time.monotonic() - self._began[trial_id])
         self.plan.update(trial)
         self._record_given_up()
         self._best_is_known = False

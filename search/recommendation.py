@@ -137,7 +137,7 @@ class Standing:
 
     @property
     def objective_by_seeds(self) -> dict[tuple[int, int], float]:
-        """Final intact accuracy by (initialisation seed, noise seed)."""
+        """The objective by (initialisation seed, noise seed)."""
         return {(trial.seed, trial.noise_seed): _objective(trial) for trial in self.trials}
 
 

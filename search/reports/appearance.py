@@ -124,8 +124,8 @@ def named(supervision: str, values: Values | Mapping[str, Value]) -> str:
 
 def objective_axis(sweep: SweepRecord) -> str:
     """The objective of a sweep as an axis is labelled, e.g. ``final intact accuracy``."""
-    metric = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).metric
-    return f"final {objective_label(metric)}"
+    objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
+    return f"final {objective_label(objective.metric)}{', corrected' if objective.is_corrected else ''}"
 
 
 def finding(choice: Choice | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -82,6 +83,11 @@ def _figures(store: Store, sweep: SweepRecord, trials: Sequence[TrialRecord]) ->
     if choice is None or recommendation is None:
         return
     baseline = choice.baseline.trials if choice.baseline else ()
+    realised = [
+        trial.realised_noise_rate
+        for trial in (*choice.winner.trials, *baseline)
+        if trial.realised_noise_rate is not None
+    ]
     yield (
         "learning_dynamics",
         learning_dynamics(
@@ -90,6 +96,7 @@ def _figures(store: Store, sweep: SweepRecord, trials: Sequence[TrialRecord]) ->
             [store.epochs(trial.id) for trial in choice.winner.trials],
             name(choice.baseline) if choice.baseline else "CCE",
             [store.epochs(trial.id) for trial in baseline],
+            fmean(realised) if realised else None,
         ),
     )
     if curves := weight_curves(recommendation):

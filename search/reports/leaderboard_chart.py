@@ -22,7 +22,7 @@ from search.store import SweepRecord
 
 
 def leaderboard_chart(sweep: SweepRecord, rows: Sequence[LeaderboardRow]) -> Figure:
-    """Intact accuracy (filled, it ranks) and test accuracy (open) of the top configurations and the baseline.
+    """The objective (filled, it ranks) and test accuracy (open) of the top configurations and the baseline.
 
     Args:
         sweep: The sweep.

@@ -30,7 +30,12 @@ Curves = Sequence[Sequence[EpochRecord]]
 
 
 def learning_dynamics(
-    sweep: SweepRecord, label: str, recommended: Curves, baseline_label: str, baseline: Curves
+    sweep: SweepRecord,
+    label: str,
+    recommended: Curves,
+    baseline_label: str,
+    baseline: Curves,
+    realised_noise_rate: float | None = None,
 ) -> Figure:
     """Accuracies by epoch: on corrupted and intact training labels, the validation and the test set, as there are.
 
@@ -43,21 +48,24 @@ def learning_dynamics(
         recommended: Its epochs, one sequence a seed.
         baseline_label: Name of the baseline.
         baseline: Its epochs, one sequence a seed; may be empty.
+        realised_noise_rate: Share of the labels that are wrong, where it is known. Of some noise models it is not the
+            nominal rate.
 
     Source: after Figure 2 of Wang et al., arXiv 1905.11233.
     """
     shown = [measure for measure in PANELS if _is_measured(measure, [*recommended, *baseline])] or ["test_accuracy"]
     figure = new_figure(3.7 * len(shown), 4.4)
     panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
-    objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).kind
-    guiding = "intact_train_accuracy" if objective is ObjectiveKind.INTACT else "validation_accuracy"
-    intact = 1 - sweep.noise_rate
+    objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
+    guiding = "intact_train_accuracy" if objective.kind is ObjectiveKind.INTACT else "validation_accuracy"
+    intact = 1 - (sweep.noise_rate if realised_noise_rate is None else realised_noise_rate)
+    share = f"1 − r = {intact:.3g}" if realised_noise_rate is None else f"{intact:.3g}"
     panels[0].axhline(
         intact,
         color=GUIDE,
         linestyle=":",
         linewidth=1.4,
-        label=f"share of labels that are intact, 1 − r = {intact:.3g}",
+        label=f"share of labels that are intact, {share}",
         gid="share intact",
     )
     for axes, measure in zip(panels, shown, strict=True):
@@ -65,6 +73,8 @@ def learning_dynamics(
         _draw(axes, measure, baseline, baseline_label, BASELINE, (0, (4, 2)))
         _draw(axes, measure, recommended, label, RECOMMENDED, "-")
         title = f"objective: {PANELS[measure]}" if measure == guiding else PANELS[measure]
+        if measure == guiding and objective.is_corrected:
+            title = f"{PANELS[measure]}, as given"  # the objective is what they would be without the noise
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("epoch", fontsize=11)
     panels[0].set_ylabel("accuracy", fontsize=11)

@@ -35,11 +35,11 @@ _PANELS_A_ROW = 3
 
 
 def objective_slices(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figure | None:
-    """Final intact accuracy against each searched hyper-parameter; None where nothing was searched.
+    """The objective against each searched hyper-parameter; None where nothing was searched.
 
     A dot is one configuration, at its mean over the search's seeds; a cross at the foot one that failed or was stopped.
-    The recommended configuration is a star at the mean that it was chosen by, with its standard error, and those that
-    it cannot be told apart from are ringed. The dashed line is CCE.
+    The recommended configuration is a star at the mean that it was chosen by, with its standard error and a thin line
+    to its dot; the dots of those that it cannot be told apart from are ringed. The dashed line is CCE.
 
     Args:
         sweep: The sweep.
@@ -62,7 +62,7 @@ def objective_slices(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figur
     for axes in panels[len(found) :]:
         axes.set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=5, fontsize=9, frameon=False, handletextpad=0.4)
+    figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=9, frameon=False, handletextpad=0.4)
     if len(found) == 1:
         heading(figure, about(sweep), finding(choice))
     else:  # a title of the first panel would push the others away
@@ -76,16 +76,18 @@ def _draw(
     if axis.words:
         axes.set_xticks(range(len(axis.words)), axis.words)
         axes.set_xlim(-0.5, len(axis.words) - 0.5)
-    points = [
-        (place, standing.objective.mean)
+    points = {
+        standing.hyperparameters: (place, standing.objective.mean)
         for standing in searched_standings(sweep, trials)
         if (place := _place(axis, dict(standing.hyperparameters))) is not None
-    ]
+    }
+    fresh = choice is not None and choice.confirmed
     if points:
-        x, y = zip(*points, strict=True)
+        x, y = zip(*points.values(), strict=True)
         if axis.log:
             logarithmic(axes.xaxis, min(x), max(x))
-        axes.scatter(x, y, s=48, c=GUIDE, edgecolors="white", label="configuration", gid="configurations")
+        label = f"configuration{' (search)' if fresh else ''}"
+        axes.scatter(x, y, s=48, c=GUIDE, edgecolors="white", label=label, gid="configurations")
     lost = [place for trial in cut_short(sweep, trials) if (place := _place(axis, trial.hyperparameters)) is not None]
     if lost:
         foot = axes.get_xaxis_transform()
@@ -97,12 +99,13 @@ def _draw(
         axes.axhline(reached, color=BASELINE, linestyle=(0, (4, 2)), linewidth=1.6, label=f"CCE {reached:.3f}")
     # With one seed every configuration ties: rings around all of them would say nothing.
     for tie in choice.ties if choice.winner.objective.n > 1 else ():
-        place = _place(axis, dict(tie.hyperparameters))
-        if place is not None:
+        if tie.hyperparameters in points:
             label = None if tie is not choice.ties[0] else "cannot be told apart from it"
-            axes.plot([place], [tie.objective.mean], "o", markersize=10, markerfacecolor="none", color=TIE, label=label)
+            axes.plot(*points[tie.hyperparameters], "o", markersize=10, markerfacecolor="none", color=TIE, label=label)
     place, found = _place(axis, dict(choice.winner.hyperparameters)), choice.winner.objective
     if place is not None:
+        _, searched = points.get(choice.winner.hyperparameters, (place, found.mean))
+        axes.plot([place, place], [searched, found.mean], color=RECOMMENDED, linewidth=0.8)
         axes.errorbar(
             [place],
             [found.mean],
@@ -113,7 +116,7 @@ def _draw(
             color=RECOMMENDED,
             capsize=3,
             linestyle="none",
-            label="recommended",
+            label=f"recommended{' (fresh seeds)' if fresh else ''}",
         )
 
 

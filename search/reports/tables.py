@@ -20,7 +20,7 @@ from search.recommendation import Recommendation
 
 LEADERBOARD_NOTE = (
     "Final accuracies, eval mode, un-augmented: mean ± standard error over seeds. The first accuracy "
-    "(intact: training set, original labels) ranks, test accuracy does not; fresh seeds played no part in the "
+    "ranks, test accuracy does not (intact: training set, original labels); fresh seeds played no part in the "
     "search. ★ recommended; ≈ not told apart from it by a paired t-test at 5%."
 )
 _MARKS = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ ", Mark.BASELINE: "", Mark.DEFAULTS: "", Mark.NONE: ""}
@@ -74,6 +74,7 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
         "backbone",
         "supervision",
         "recommended",
+        "trained",
         *(["guided by"] if others_guide else []),
         "intact accuracy",
         "test accuracy",
@@ -91,6 +92,7 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
                 each.backbone,
                 each.recommended.supervision,
                 symbols(each.recommended.supervision, each.recommended.found, ", ") or "–",
+                _trained(each),
                 *([f"{each.objective.label} {each.objective}"] if others_guide else []),
                 str(each.intact_accuracy or "–"),
                 str(each.test_accuracy or "–"),
@@ -113,6 +115,11 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
         f" {each.dataset} at {each.noise_rate:g}: {each.reservation}" for each in recommendations if each.reservation
     )
     return f"{markdown_table(columns, rows)}\n{note}\n"
+
+
+def _trained(found: Recommendation) -> str:
+    limit = found.provenance.limit_train
+    return f"{found.provenance.epochs} epochs{'' if limit is None else f' of {limit:,} examples'}"
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

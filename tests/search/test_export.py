@@ -106,8 +106,8 @@ def test_markdown_holds_what_json_holds(exported: list[Recommendation]) -> None:
 def test_markdown_begins_with_a_table_to_read(confirmed_sweep: RecordedSweep, store: Store) -> None:
     text = export(recommendations(store), "md")
     header, _, row = text.splitlines()[:3]
-    assert header.startswith("| dataset | noise rate | backbone | supervision | recommended | intact accuracy")
-    assert row.startswith("| digits | 0.4 (symmetric) | mlp | gr | β=16, λ=1 | 0.960 ± 0.006 (n=3) |")
+    assert header.startswith("| dataset | noise rate | backbone | supervision | recommended | trained | intact")
+    assert row.startswith("| digits | 0.4 (symmetric) | mlp | gr | β=16, λ=1 | 4 epochs | 0.960 ± 0.006 (n=3) |")
     assert "0.610 ± 0.006 (n=3)" in row
     assert "(β, λ) = (8, 0.5)" in row
 

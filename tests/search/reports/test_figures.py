@@ -23,6 +23,7 @@ from search.recommendation import choose
 from search.recommendation import recommendations
 from search.reports.appearance import DPI
 from search.reports.appearance import RECOMMENDED
+from search.reports.appearance import objective_axis
 from search.reports.figures import write_figures
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics
@@ -30,6 +31,7 @@ from search.reports.objective_map import objective_map
 from search.reports.objective_slices import objective_slices
 from search.reports.searched import searched_axes
 from search.reports.weight_curves import weight_curves
+from search.store import EpochRecord
 from search.store import Store
 from search.store import SweepRecord
 from search.store import TrialRecord
@@ -176,15 +178,19 @@ def test_objective_of_one_hyperparameter_is_drawn_against_it(record_sweep: Recor
     sweep.searched(gce(0.9), None)
     sweep.searched((8, 1), 0.99)
     sweep.confirmed(gce(0.5), 0.84, 0.86)
+    sweep.confirmed(gce(0.2), 0.83, 0.86)
     sweep.baseline(0.6, 0.62)
     figure = objective_slices(sweep.record, sweep.trials)
     assert figure is not None
     (axes,) = figure.axes
     assert axes.get_xlabel() == "q"
     assert points(axes, "configurations") == {(0.2, 0.9), (0.5, 0.8), (0.8, 0.7)}
-    (star,) = [bar for bar in axes.containers if bar.get_label() == "recommended"]
+    (star,) = [bar for bar in axes.containers if bar.get_label() == "recommended (fresh seeds)"]
     assert np.asarray(star.lines[0].get_data()).ravel() == pytest.approx([0.5, 0.85])
-    assert {"CCE 0.610", "failed or stopped"} <= set(axes.get_legend_handles_labels()[1])
+    (ring,) = [line for line in axes.lines if line.get_label() == "cannot be told apart from it"]
+    assert np.asarray(ring.get_data()).ravel() == pytest.approx([0.2, 0.9])  # about its dot, though confirmed at .845
+    shown = {"CCE 0.610", "failed or stopped", "configuration (search)"}
+    assert shown <= set(axes.get_legend_handles_labels()[1])
 
 
 def test_objective_of_words_has_a_place_for_each(record_sweep: RecordSweep) -> None:
@@ -257,6 +263,24 @@ def test_learning_dynamics_draws_each_seed_and_their_mean(
     assert np.asarray(mean.get_ydata()) == pytest.approx([0.47, 0.94])
     (share,) = [line for line in corrupted.lines if line.get_gid() == "share intact"]
     assert np.asarray(share.get_ydata()) == pytest.approx([0.6, 0.6])
+
+
+def test_learning_dynamics_has_a_line_at_the_share_of_labels_that_are_intact(record_sweep: RecordSweep) -> None:
+    # Of asymmetric noise at r = 0.4 half of the classes' labels are changed.
+    sweep = record_sweep(spec={"noise_model": "asymmetric_cifar10"})
+    figure = learning_dynamics(sweep.record, "GR", [], "CCE", [], realised_noise_rate=0.2)
+    (share,) = [line for line in figure.axes[0].lines if line.get_gid() == "share intact"]
+    assert np.asarray(share.get_ydata()) == pytest.approx([0.8, 0.8])
+    assert share.get_label() == "share of labels that are intact, 0.8"
+
+
+def test_what_is_corrected_for_noise_is_not_drawn_as_the_objective(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep(spec={"objective": "noisy_validation"})
+    record = replace(sweep.record, facts={"num_classes": 10})
+    measured = [EpochRecord("t", epoch, 12, 1.0, 0.1, 0.5, 0.5, None, 1.0, validation_accuracy=0.55) for epoch in (1, 2)]
+    figure = learning_dynamics(record, "GR", [measured], "CCE", [])
+    assert "validation labels, as given" in [axes.get_title(loc="left") for axes in figure.axes]
+    assert objective_axis(record) == "final noisy validation accuracy, corrected"
 
 
 def test_learning_dynamics_is_solid_for_the_recommended_and_dashed_for_cce(
