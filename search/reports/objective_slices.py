@@ -100,8 +100,8 @@ def _draw(
     # With one seed every configuration ties: rings around all of them would say nothing.
     for tie in choice.ties if choice.winner.objective.n > 1 else ():
         if tie.hyperparameters in points:
-            label = None if tie is not choice.ties[0] else "cannot be told apart from it"
-            axes.plot(*points[tie.hyperparameters], "o", markersize=10, markerfacecolor="none", color=TIE, label=label)
+            said = None if tie is not choice.ties[0] else "cannot be told apart from it"
+            axes.plot(*points[tie.hyperparameters], "o", markersize=10, markerfacecolor="none", color=TIE, label=said)
     place, found = _place(axis, dict(choice.winner.hyperparameters)), choice.winner.objective
     if place is not None:
         _, searched = points.get(choice.winner.hyperparameters, (place, found.mean))

@@ -17,6 +17,7 @@ from tests.benchmarks.gpu.equality import Lanes
 from trainers.datasets import Dataset
 from trainers.engines.choice import fastest_engine
 from trainers.engines.fused import FusedTraining
+from trainers.engines.fused_network import FusedCifarResNet
 from trainers.engines.solo import LaneTraining
 from trainers.errors import InvalidInput
 from trainers.noise import symmetric_noise
@@ -203,6 +204,28 @@ def test_a_lane_that_diverges_says_so_and_leaves_the_others_alone(alone: list[La
     assert "not finite" in results[1].reason
     for place in (0, 2, 3):
         assert_alike(results[place], alone[place])
+
+
+def test_lanes_that_are_lost_in_the_same_step_are_trained_again_each_alone(
+    alone: list[LaneResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a device's kernel may compute a group: with its neighbours' numbers too, times zero.
+    logits = FusedCifarResNet.logits
+
+    def mixed(self: FusedCifarResNet, *arguments: Any, **options: Any) -> Tensor:
+        found = logits(self, *arguments, **options)
+        return found + 0 * found.sum(dim=0, keepdim=True)
+
+    monkeypatch.setattr(FusedCifarResNet, "logits", mixed)
+    task = task_of()
+    lanes = [lane_of(task, 0), lane_of(task, 1, learning_rate=1e30), lane_of(task, 2)]
+    ended: list[LaneResult] = []
+    train(task, lanes, engine="fused", on_end=ended.append)
+    results = {result.lane_id: result for result in ended}
+    assert len(ended) == 3
+    assert results["lane-1"].ending is Ending.DIVERGED
+    for seed in (0, 2):
+        assert_alike(results[f"lane-{seed}"], alone[seed])
 
 
 @pytest.mark.parametrize(("first", "second"), [("fused", "fused"), ("fused", "solo"), ("solo", "fused")])

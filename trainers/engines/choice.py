@@ -84,6 +84,7 @@ def train_by(
         InvalidInput: A lane cannot be trained by the engine that was asked for.
     """
     held: list[Lane] = []
+    suspects: list[Lane] = []
     places = at_once or LANES if known is None else min(at_once or LANES, known)
 
     def engine_for(lane: Lane) -> Engine:
@@ -104,10 +105,14 @@ def train_by(
         chosen = engine_for(lane)
         if chosen == "fused":
             held.append(lane)
-            train_fused(task, next_fused, places, on_epoch, checkpoints, on_end)
+            train_fused(task, next_fused, places, on_epoch, checkpoints, on_end, suspects.append)
         else:
             one: _TrainLane = train_lane_by_graph if chosen == "graph" else train_lane
             on_end(one(task, lane, on_epoch, checkpoints))
+    for lane in suspects:
+        captured = _is_gpu(task.device) and why_not_captured(task, lane.supervision) is None
+        one = train_lane_by_graph if captured else train_lane
+        on_end(one(task, lane, on_epoch, checkpoints))
 
 
 def _check(engine: Engine, task: TrainingTask, lane: Lane) -> None:

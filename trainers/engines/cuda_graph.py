@@ -39,8 +39,10 @@ def captured(step: Callable[[], object], state: Sequence[Tensor], device: torch.
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     # Which algorithm of a convolution is fastest for its shape is measured now and stays in the graph.
-    own = torch.backends.cudnn
-    with own.flags(enabled=own.enabled, benchmark=True, deterministic=own.deterministic, allow_tf32=own.allow_tf32):
+    # Set by itself, since torch refuses to tell the other flags where a precision was asked for in its newer way.
+    own, measured = torch.backends.cudnn, torch.backends.cudnn.benchmark
+    own.benchmark = True
+    try:
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
                 step()
@@ -50,6 +52,8 @@ def captured(step: Callable[[], object], state: Sequence[Tensor], device: torch.
         # Other threads have no part in it.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             step()
+    finally:
+        own.benchmark = measured
     torch.cuda.synchronize(device)
     for tensor, saved in zip(state, before, strict=True):
         tensor.copy_(saved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -75,6 +76,7 @@ def train_fused(
     on_epoch: OnEpoch,
     checkpoints: Checkpoints | None,
     on_end: OnEnd,
+    on_suspect: Callable[[Lane], None],
 ) -> None:
     """Train lanes, ``places`` at a time, until there are no more; see `trainers.training.train`.
 
@@ -85,10 +87,12 @@ def train_fused(
         on_epoch: As for `train`.
         checkpoints: As for `train`.
         on_end: Called with the result of each lane as soon as it has ended.
+        on_suspect: Called instead with a lane that was lost in the same step as another: whether by itself or by
+            the other's numbers, which a device's kernels may let through, only training it alone can tell.
     """
     training = FusedTraining(task, places)
     try:
-        _train_all(training, next_lane, on_epoch, checkpoints, on_end)
+        _train_all(training, next_lane, on_epoch, checkpoints, on_end, on_suspect)
     finally:
         training.release()
 
@@ -99,6 +103,7 @@ def _train_all(
     on_epoch: OnEpoch,
     checkpoints: Checkpoints | None,
     on_end: OnEnd,
+    on_suspect: Callable[[Lane], None],
 ) -> None:
     places = training.places
     seated: dict[int, _FusedLane] = {}
@@ -114,11 +119,15 @@ def _train_all(
         if not seated:
             return
         training.train_epoch(list(seated.values()))
+        lost = Counter(lane.lost_at for lane in seated.values() if lane.has_diverged)
         for place, lane in sorted(seated.items()):
             if (ending := lane.end_epoch(on_epoch)) is not None:
                 del seated[place]
                 training.network.clear(place)
-                on_end(lane.result(ending))
+                if lost[lane.lost_at] > 1:
+                    on_suspect(lane.lane)
+                else:
+                    on_end(lane.result(ending))
 
 
 class FusedTraining:
@@ -329,6 +338,8 @@ class _FusedLane:
         self.evaluation: Evaluation | None = None
         self._kept: dict[str, Tensor] | None = None
         self._reason = ""
+        # The step of the epoch, from 0, in which it left the finite numbers; None while it has not.
+        self.lost_at: int | None = None
         self._loss, self._running = math.nan, RunningAccuracy(math.nan, math.nan)
         labels = training.task.dataset.y_validation if lane.validation_labels is None else lane.validation_labels
         self._validation_labels = labels
@@ -385,6 +396,8 @@ class _FusedLane:
         """What the epoch came to: losses (steps,), after which step the lane was lost (steps,)."""
         self._loss, self._running = float(losses.mean()), running
         bad = ~torch.isfinite(losses)
+        if bool((bad | lost).any()):
+            self.lost_at = int((bad | lost).nonzero()[0])
         if bool(bad.any()):
             first = self.iteration + int(bad.nonzero()[0]) + 1
             self._reason = f"loss not finite at iteration {first} (epoch {self.epoch})"

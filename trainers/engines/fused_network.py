@@ -47,8 +47,10 @@ def norm_relu(
 class FusedCifarResNet:
     """The forward pass of K `CifarResNet` of one depth without dropout, each convolution in K groups.
 
-    Lanes have nothing in common but the kernels: one that is not finite leaves the others alone, as long as its
-    parameters are finite (`LaneParameters.clear`): a group's kernel may compute with its neighbours' zeros.
+    Lanes have nothing in common but the kernels: where a kernel computes a group's numbers from the group alone, one
+    that is not finite leaves the others alone. A GPU's may compute with its neighbours' too, times zero: so its
+    parameters are kept finite (`LaneParameters.clear`), and lanes that are lost in the same step are trained again,
+    each alone.
 
     Args:
         template: The architecture, in the device and type of the parameters and the memory layout of the maps; its

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from trainers.supervision import Criterion
 from trainers.supervision import Supervision
 from trainers.supervision import WeightFunction
 from trainers.training import Checkpoints
+from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import LaneResult
 from trainers.training import OnEpoch
@@ -58,6 +61,8 @@ class _GraphTraining(LaneTraining):
         self._chosen = torch.zeros(size, dtype=torch.int64, device=device)
         self._drawn = torch.zeros(3, size, dtype=torch.int64, device=device)
         self._rate = torch.zeros((), device=device)
+        # Seconds of the epoch that went into capturing a step, which are no part of training.
+        self._capturing = 0.0
         self._loss = torch.zeros((), device=device)
         self._winners = torch.zeros_like(self._chosen)
 
@@ -68,6 +73,13 @@ class _GraphTraining(LaneTraining):
     def _train(self, network: nn.Module) -> None:
         super()._train(network)
         self._captured = None
+
+    def train_epoch(self) -> EpochReport:
+        """As the solo engine, the time of a capture left out."""
+        report = super().train_epoch()
+        self.seconds -= self._capturing
+        report, self._capturing = replace(report, seconds=self.seconds), 0.0
+        return report
 
     def _train_on(self, chosen: Tensor) -> list[Tensor]:
         losses = []
@@ -88,9 +100,11 @@ class _GraphTraining(LaneTraining):
             self._run(count)
             return
         if self._captured is None:
+            started = time.perf_counter()
             velocity = self.optimiser.state_dict()["velocity"]
             state = [self.parameters.data, velocity, *self.network.buffers()]
             self._captured = captured(lambda: self._run(count), state, self.arithmetic.device)
+            self._capturing = time.perf_counter() - started
         self._captured()
 
     def _run(self, count: int) -> None:

@@ -35,8 +35,11 @@ from trainers.training import train
 
 ENGINES: tuple[Engine, ...] = ("solo", "graph", "fused")
 NOISE_RATE, BATCH_SIZE = 0.4, 128
-# Two-sided 95% of Student's t, by degrees of freedom; beyond them the normal's.
-_T = {9: 2.26, 10: 2.23, 11: 2.20, 12: 2.18, 15: 2.13, 19: 2.09}
+# Two-sided 95% of Student's t for 1, 2, ... degrees of freedom; beyond them the normal's.
+_T = (
+    12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13,
+    2.12, 2.11, 2.10, 2.09, 2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04,
+)  # fmt: skip
 
 
 def main() -> None:
@@ -109,7 +112,7 @@ def _compared(found: dict[Engine, dict[str, Any]], engine: Engine, name: str) ->
     mean, half = statistics.fmean(differences), math.nan
     if len(differences) > 1:
         free = len(differences) - 1
-        half = _T.get(free, 2.0) * statistics.stdev(differences) / math.sqrt(len(differences))
+        half = (_T[free - 1] if free <= len(_T) else 1.96) * statistics.stdev(differences) / math.sqrt(len(differences))
     return {
         "engine": engine,
         "accuracy": name,

@@ -71,5 +71,5 @@ def description(device: torch.device) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_tf32": torch.backends.cudnn.conv.fp32_precision == "tf32",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from trainers.supervision import GradientRescaling
 from trainers.supervision import MeanAbsoluteError
 from trainers.supervision import WeightFunction
 from trainers.training import Lane
+from trainers.training import Precision
 from trainers.training import TrainingTask
 
 # On a CPU. A GPU's algorithms add up in other orders, and some of them transform.
@@ -106,9 +108,9 @@ class Lanes:
             for seed, supervision in enumerate(SUPERVISIONS)
         ]
 
-    def seated(self, dtype: torch.dtype) -> FusedTraining:
+    def seated(self, dtype: torch.dtype, precision: Precision = "fp32") -> FusedTraining:
         """All of them, before their first step."""
-        training = FusedTraining(self.task, len(self.lanes), dtype)
+        training = FusedTraining(replace(self.task, precision=precision), len(self.lanes), dtype)
         for place, lane in enumerate(self.lanes):
             training.seat(place, lane)
         return training
@@ -149,11 +151,17 @@ class Lanes:
                 worst = max(worst, relative_difference(tensor.double(), state[name].to(tensor.device).double()))
         return worst
 
-    def spoilt(self, dtype: torch.dtype, bad: int = 1) -> int:
-        """How many other lanes are not what they were after a step in which one of them is NaN all over."""
+    def spoilt(self, dtype: torch.dtype, precision: Precision = "fp32", bad: int = 1) -> int:
+        """How many other lanes are not what they were after a step in which one of them is NaN all over.
+
+        Args:
+            dtype: Of parameters and losses.
+            precision: Of the maps, where parameters are float32; as kernels are chosen now.
+            bad: The lane of NaN.
+        """
         losses = []
         for value in (None, float("nan")):
-            fused = self.seated(dtype)
+            fused = self.seated(dtype, precision)
             if value is not None:
                 fused.network.parameters.values[bad] = value
             fused.update(self.images[0].to(dtype), self.labels[0].flatten(), self.rates(dtype))
@@ -178,16 +186,26 @@ def check_equality(device: torch.device, lanes: int, inductor: bool, say: Report
         forms = form_differences(device, lanes, inductor)
         together = Lanes(device, _SIDE)
         fused, spoilt = together.difference(), together.spoilt(torch.float64)
+    # As a sweep trains, with the kernels that are fastest.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):
+        spoilt_in_bf16 = together.spoilt(torch.float32, "bf16") if gpu else None
     say("largest relative difference in float64")
     say("  of a form of convolution from the loop: " + _listed(forms))
     say(f"  of a fused lane after {_STEPS} steps from the same lane alone: {fused:.1e}")
     say(f"  other lanes that a lane of NaN spoils: {spoilt}")
+    if spoilt_in_bf16 is not None:
+        say(f"  and in bfloat16, by the fastest kernels: {spoilt_in_bf16}")
     bad = {name: value for name, value in forms.items() if value > (GPU_FORM_TOLERANCE if gpu else FORM_TOLERANCE)}
     assert not bad, f"not equal: {bad}"
     assert fused <= (GPU_LANE_TOLERANCE if gpu else LANE_TOLERANCE), f"lanes not equal: {fused}"
     # How a GPU's kernels compute groups is theirs to choose, and so a finding, not a requirement.
     assert gpu or not spoilt, f"not isolated: {spoilt} lanes"
-    return {"forms": forms, "fused_lane": fused, "lanes_spoilt_by_one_of_nan": spoilt}
+    return {
+        "forms": forms,
+        "fused_lane": fused,
+        "lanes_spoilt_by_one_of_nan": spoilt,
+        "lanes_spoilt_in_bf16": spoilt_in_bf16,
+    }
 
 
 def _listed(differences: dict[str, float]) -> str:

@@ -277,7 +277,7 @@ def test_learning_dynamics_has_a_line_at_the_share_of_labels_that_are_intact(rec
 def test_what_is_corrected_for_noise_is_not_drawn_as_the_objective(record_sweep: RecordSweep) -> None:
     sweep = record_sweep(spec={"objective": "noisy_validation"})
     record = replace(sweep.record, facts={"num_classes": 10})
-    measured = [EpochRecord("t", epoch, 12, 1.0, 0.1, 0.5, 0.5, None, 1.0, validation_accuracy=0.55) for epoch in (1, 2)]
+    measured = [EpochRecord("t", epoch, 9, 1.0, 0.1, 0.5, 0.5, None, 1.0, validation_accuracy=0.55) for epoch in (1, 2)]
     figure = learning_dynamics(record, "GR", [measured], "CCE", [])
     assert "validation labels, as given" in [axes.get_title(loc="left") for axes in figure.axes]
     assert objective_axis(record) == "final noisy validation accuracy, corrected"
