@@ -633,8 +633,8 @@ class _SweepRun:
     def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         return bool(self._guarded(partial(self._take_report, trial_id, result), False))
 
-    def take_death(self, trial_id: str, with_its_node: bool, alone: bool) -> None:
-        self._guarded(partial(self._take_death, trial_id, with_its_node, alone), None)
+    def take_death(self, trial_id: str, with_its_node: bool, alone: bool, said: str | None) -> None:
+        self._guarded(partial(self._take_death, trial_id, with_its_node, alone, said), None)
 
     def look(self) -> None:
         self._guarded(self._look, None)
@@ -707,7 +707,7 @@ class _SweepRun:
         elif not self._best_is_known and time.monotonic() >= self._best_is_due:
             self._show()
 
-    def _take_death(self, trial_id: str, with_its_node: bool, alone: bool) -> None:
+    def _take_death(self, trial_id: str, with_its_node: bool, alone: bool, said: str | None) -> None:
         if self._went_with_ray() or self.plan.trial(trial_id).state.finished:
             return
         self._deaths[trial_id, with_its_node] += 1
@@ -716,11 +716,12 @@ class _SweepRun:
         # Of several it was perhaps another that killed their process: each has a try of its own.
         shared = not (alone or with_its_node)
         if shared or deaths <= (_MOST_LOST_NODES if with_its_node else self.spec.max_retries):
-            self.store.release_trial(trial_id, f"its {what}")
+            self.store.release_trial(trial_id, f"its {what}" + (f": {said}" if said else ""))
             self.plan.put_back(self.store.trial(trial_id))
         else:
             times = "once" if deaths == 1 else f"{deaths} times"
             why = "" if with_its_node else " (killed, or out of memory)"
+            why = f": {said}" if said else why
             self._finish(trial_id, {"state": "failed", "reason": f"its {what} {times}{why}"})
         self._session.recorder.notify(self.sweep.id)
 

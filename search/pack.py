@@ -228,12 +228,18 @@ class _Pack:
 
         What ended the training of several lanes may be the doing of one of them, of their being together, or of the
         engine: each is trained by itself then, by the reference engine, so that it fails the one that it belongs to.
+        Where it was a GPU's memory, half as many are trained at a time from here on.
         """
         left = [trial for trial in self._training.values() if trial.id not in self._stopped]
         self._training.clear()
         orders = [trial.order for trial in left]
         if self._removed_damaged(left, error):
             (self._apart if apart else self._waiting).extendleft(reversed(orders))
+        elif len(left) > 1 and _is_out_of_memory(error):
+            self._most_lanes = min(self._most_lanes, len(left)) // 2
+            for trial in left:
+                self._notes[trial.id] = f"trained {self._most_lanes} at a time, since {len(left)} ran out of memory"
+            self._waiting.extendleft(reversed(orders))
         elif apart or (len(left) == 1 and self._was_trained_by_the_reference(left[0])):
             for trial in left:
                 self._fail(trial, error)
@@ -279,6 +285,12 @@ def _ending(result: LaneResult) -> dict[str, Any]:
         "best": asdict(result.best) if result.best else None,
         "seconds": result.seconds,
     }
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
 
 
 _prepared_tasks: dict[str, PreparedTask] = {}

@@ -88,19 +88,21 @@ def _fraction(value: Any) -> Any:
     return value
 
 
-def _whole_or_share(gpus: float) -> float:
-    if gpus == 0.0 or gpus == round(gpus):
+def _one_or_a_share(gpus: float) -> float:
+    if gpus in (0.0, 1.0):
         return gpus
+    if gpus > 1.0:
+        problem = "is more than 1, and no trial trains on several GPUs"
+        raise refusal("gpus", gpus, problem, "Give 1, and leave concurrency out: trials run on all GPUs there are.")
     if gpus < _SMALLEST_SHARE:
         raise refusal("gpus", gpus, f"is less than {_SMALLEST_SHARE:g} of a GPU", "Give a larger share, e.g. 0.25.")
     if gpus < 1.0 and abs(1.0 / gpus - round(1.0 / gpus)) < 1e-6:
         return gpus
-    nearest = f"1/{round(1 / gpus)}" if gpus < 1.0 else f"{round(gpus)}"
     raise refusal(
         "gpus",
         gpus,
-        "is neither a whole number of GPUs nor 1/n of one",
-        f"Give a whole number, or an equal share such as 0.5, 0.25 or '1/3'; the nearest is {nearest}.",
+        "is neither a GPU nor 1/n of one",
+        f"Give 1, or an equal share such as 0.5, 0.25 or '1/3'; the nearest is 1/{round(1 / gpus)}.",
     )
 
 
@@ -278,11 +280,11 @@ class Resources(_Section):
 
     Args:
         cpus: CPU cores, > 0.
-        gpus: Whole GPUs, or an equal share 1/n of one (``0.5``, ``"1/3"``): n processes then share it.
+        gpus: A GPU, or an equal share 1/n of one (``0.5``, ``"1/3"``): n processes then share it.
     """
 
     cpus: Annotated[Number, Field(gt=0)] = 1.0
-    gpus: Annotated[Number, BeforeValidator(_fraction), Field(ge=0), AfterValidator(_whole_or_share)] = 0.0
+    gpus: Annotated[Number, BeforeValidator(_fraction), Field(ge=0), AfterValidator(_one_or_a_share)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -773,7 +775,7 @@ REMEDIES: dict[str, str] = {
     "lanes": "Give how many trials one process trains together, from 1 upwards, or leave it out.",
     "resources": "Give a mapping, e.g. resources: {cpus: 1, gpus: 0.5}.",
     "resources.cpus": "Give a number of CPU cores above 0, e.g. 1.",
-    "resources.gpus": "Give a whole number of GPUs or an equal share of one, e.g. 1, 0.5 or '1/3'.",
+    "resources.gpus": "Give 1, an equal share of a GPU such as 0.5 or '1/3', or 0 for none.",
     "seed": "Give a whole number from 0 upwards.",
     "max_failure_rate": "Give a share above 0 and up to 1, e.g. 0.5.",
     "max_retries": "Give a whole number from 0 upwards.",

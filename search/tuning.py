@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ with no_collections():
     from search.task import TaskSettings
 
 _RESULT = "emphasis"
+_ERROR = re.compile(r"(?!ray\.)[A-Za-z_][\w.]*(Error|Exception): \S")
 _QUIET = ("ray.tune", "ray.train", "ray.data", "ray.air")
 
 
@@ -64,10 +66,11 @@ class TrialSource(Protocol):
     def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """A trial has reported; whether it is to be stopped."""
 
-    def take_death(self, trial_id: str, with_its_node: bool, alone: bool) -> None:
+    def take_death(self, trial_id: str, with_its_node: bool, alone: bool, said: str | None) -> None:
         """A trial's process has died, by itself or since its node is gone; it runs again only if it is handed out anew.
 
-        ``alone`` says whether the trial was the only one of the process.
+        ``alone`` says whether the trial was the only one of the process, ``said`` the error that it ended with, where
+        it could say one: of a GPU, say.
         """
 
     def look(self) -> None:
@@ -239,10 +242,11 @@ class _Bridge(Searcher):  # type: ignore[misc]
 
     def take_death(self, trial: Any) -> None:
         """A pack's process has died: none of its trials runs any more."""
-        pack, with_its_node = self._packs.pop(trial.trial_id), _was_lost_with_its_node(trial)
+        pack, report = self._packs.pop(trial.trial_id), _report_of_death(trial)
+        with_its_node = _was_lost_with_its_node(report)
         # Backwards, since each is handed out again before all others.
         for ours in reversed(pack.unended):
-            self._source.take_death(ours, with_its_node, alone=len(pack.unended) == 1)
+            self._source.take_death(ours, with_its_node, alone=len(pack.unended) == 1, said=_last_error(report))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if not error:  # of which more is heard
@@ -297,11 +301,20 @@ class _Events(tune.Callback):  # type: ignore[misc]
         return (_Nothing, ())
 
 
-def _was_lost_with_its_node(trial: Any) -> bool:
+def _report_of_death(trial: Any) -> str:
+    return Path(trial.error_file).read_text() if trial.error_file else ""
+
+
+def _was_lost_with_its_node(report: str) -> bool:
     # Ray says only in words that it was the node; and for a node that is suddenly silent, that the process cannot be
     # reached: of one that dies alone it says that it died.
-    said = Path(trial.error_file).read_text() if trial.error_file else ""
-    return "its node has died" in said or "temporarily unavailable" in said
+    return "its node has died" in report or "temporarily unavailable" in report
+
+
+def _last_error(report: str) -> str | None:
+    """The last error of the process's own in Ray's report, in a line; None where it was killed."""
+    errors = [line for line in report.splitlines() if _ERROR.match(line)]
+    return errors[-1].removeprefix("torch.") if errors else None
 
 
 class _Stop(tune.Stopper):  # type: ignore[misc]

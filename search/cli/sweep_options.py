@@ -118,8 +118,8 @@ OPTIONS: dict[str, Any] = {
     ),
     "concurrency": _text("--concurrency", "Trials at once; default: as many as fit.", _MACHINE, "N"),
     "lanes": _text("--lanes", "Trials that a process trains together; default: as suits its GPU.", _MACHINE, "N"),
-    "resources.cpus": _text("--cpus", "CPU cores of a trial (1).", _MACHINE, "X"),
-    "resources.gpus": _text("--gpus", "GPUs of a trial (0): whole, or a share such as 1/3.", _MACHINE, "X"),
+    "resources.cpus": _text("--cpus", "CPU cores of a process: of a trial, or of its lanes (1).", _MACHINE, "X"),
+    "resources.gpus": _text("--gpus", "GPU of a process (0): 1, or a share such as 1/3.", _MACHINE, "X"),
     "max_failure_rate": _text("--max-failure-rate", "Stop when more of the trials fail (0.5).", _MACHINE, "X"),
     "max_retries": _text("--max-retries", "Restarts of a trial whose process died (2).", _MACHINE, "N"),
 }

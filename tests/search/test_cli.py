@@ -238,10 +238,10 @@ class TestDryRun:
     def test_processors_that_this_machine_lacks_are_refused_but_valid_elsewhere(
         self, emphasis: Emphasis, sweep_file: Callable[[str], Path]
     ) -> None:
-        done = emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--gpus", "64")
+        done = emphasis("run", *self.SMALL, "--noise-rate", "0.4", "--cpus", "4096")
         assert done.exit_code == 2
-        assert done.stderr.startswith("resources.gpus = 64.0: Ray has ")
-        text = "dataset: digits\nnoise_rate: 0.4\nresources: {gpus: 64}"
+        assert done.stderr.startswith("resources.cpus = 4096.0: Ray has ")
+        text = "dataset: digits\nnoise_rate: 0.4\nresources: {cpus: 4096}"
         assert emphasis("validate", sweep_file(text)).exit_code == 0
 
     def test_hopeless_noise_rate_is_warned_of(self, emphasis: Emphasis) -> None:

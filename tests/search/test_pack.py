@@ -380,6 +380,28 @@ def test_what_takes_a_pack_down_fails_the_one_lane_that_it_belongs_to(
     assert [said[trial_id]["reason"] for trial_id in trials(1, 3, 4)] == [None, together, None]
 
 
+def test_of_lanes_that_do_not_fit_a_gpus_memory_half_as_many_are_trained_at_a_time(
+    settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = []
+
+    def on_a_small_gpu(task: Any, lanes: Any, *arguments: Any, **options: Any) -> Any:
+        at_once.append((len(lanes), options["engine"]))
+        if len(lanes) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train(task, lanes, *arguments, **options)
+
+    monkeypatch.setattr("search.pack.train", on_a_small_gpu)
+    driver = Driver(orders(6))
+    run_pack(settings, orders(1, 2, 3, 4, 5), 5, driver.report)
+
+    assert at_once == [(5, "auto"), (2, "auto")]
+    assert driver.endings() == dict.fromkeys(trials(1, 2, 3, 4, 5, 6), "done")
+    reasons = {trial_id: driver.of(trial_id)[-1]["ending"]["reason"] for trial_id in driver.endings()}
+    note = "trained 2 at a time, since 5 ran out of memory"
+    assert reasons == {**dict.fromkeys(trials(1, 2, 3, 4, 5), note), "sweep-0006": None}
+
+
 def test_what_the_engine_of_a_gpu_cannot_train_is_tried_by_the_reference_engine(
     settings: TaskSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

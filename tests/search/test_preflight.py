@@ -95,7 +95,6 @@ def test_limit_at_either_end_passes(limit: int) -> None:
     [
         ({"gpus": 1}, {"CPU": 2}, "resources.gpus", "no GPU"),
         ({"gpus": 0.5}, {"CPU": 2}, "resources.gpus", "no GPU"),
-        ({"gpus": 2}, {"CPU": 2, "GPU": 1}, "resources.gpus", "has 1 GPU,"),
         ({"cpus": 4}, {"CPU": 2}, "resources.cpus", "has 2 CPUs"),
     ],
 )
@@ -154,7 +153,6 @@ NO_GPU, A_GPU, MAY_HAVE_GPUS = (
     [
         ({"cpus": 6}, [A_GPU], "resources.cpus", "no node of Ray has more than 4 CPUs"),
         ({"cpus": 6, "gpus": 1}, [A_GPU, NO_GPU], "resources.cpus", "best suited of the 2 workers' Rays"),
-        ({"gpus": 4}, [MAY_HAVE_GPUS], "resources.gpus", "no node of Ray has more than 2 GPUs"),
         ({"cpus": 4, "gpus": 1}, [ClusterResources((Nodes(8), Nodes(1, gpus=1)))], "resources", "has both"),
     ],
 )

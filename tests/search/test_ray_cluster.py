@@ -138,7 +138,7 @@ class FourTrials:
             self._running.remove(trial_id)
             self.endings.append(result["ending"]["reason"])
 
-    def take_death(self, trial_id: str, with_its_node: bool, alone: bool) -> None:
+    def take_death(self, trial_id: str, with_its_node: bool, alone: bool, said: str | None) -> None:
         self.endings.append("died")
 
     def look(self) -> None:

@@ -224,7 +224,7 @@ def test_dataset_and_noise_rate_are_enough() -> None:
         ({"lanes": 0}, "lanes", 0, "must be above 0", "trains together"),
         ({"resources": {"cpus": 0}}, "resources.cpus", 0, "must be above 0", "e.g. 1"),
         ({"resources": {"gpus": 0.33}}, "resources.gpus", 0.33, "nor 1/n", "the nearest is 1/3"),
-        ({"resources": {"gpus": 1.5}}, "resources.gpus", 1.5, "nor 1/n", "the nearest is 2"),
+        ({"resources": {"gpus": 2}}, "resources.gpus", 2, "no trial trains on several GPUs", "Give 1"),
         ({"resources": {"gpus": "1/0"}}, "resources.gpus", "1/0", "not a number", "'1/3'"),
         ({"seed": -1}, "seed", -1, "must be 0 or more", "whole number"),
         ({"max_failure_rate": 0}, "max_failure_rate", 0, "must be above 0", "e.g. 0.5"),

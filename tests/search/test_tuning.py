@@ -41,7 +41,7 @@ class Killed(BaseException):
 class Process:
     """A trial of Ray, and the handle to the actor that runs it."""
 
-    error_file = None
+    error_file: Path | None = None
 
     def __init__(self, number: int, config: dict[str, Any]) -> None:
         self.trial_id, self.config = f"ray-{number}", config
@@ -236,6 +236,41 @@ def test_a_killed_process_puts_its_unended_trials_back_in_their_order(packed: Ca
     assert packs == [[trial.id for trial in sweep.trials[1:4]]]
     assert [trial.attempts for trial in sweep.trials] == [1, 2, 2, 2, 1]
     assert {trial.state for trial in sweep.trials} == {TrialState.DONE}
+
+
+# As Ray writes it; the second and third of a process that was killed.
+OF_A_GPU = """Failure # 1 (occurred at 2026-11-27_04-36-08)
+ray::ImplicitFunc.train() (pid=29488, ip=192.0.2.2)
+  File "pack.py", line 8, in train
+    raise torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device\\nCUDA")
+torch.AcceleratorError: CUDA error: no kernel image is available for execution on the device
+CUDA kernel errors might be asynchronously reported at some other API call
+"""
+KILLED = """Failure # 1 (occurred at 2026-11-27_04-36-10)
+The actor died unexpectedly before finishing this task.
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR
+"""
+ACTOR_DIED = "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n"
+
+
+@pytest.mark.parametrize(
+    ("report", "reason"),
+    [
+        (OF_A_GPU, "AcceleratorError: CUDA error: no kernel image is available for execution on the device"),
+        (KILLED, None),
+        (ACTOR_DIED, None),
+    ],
+)
+def test_a_trial_whose_process_could_say_why_it_ended_fails_with_that_reason(
+    packed: Callable[..., PackedSweep], tmp_path: Path, report: str, reason: str | None
+) -> None:
+    sweep = packed(1, trials=1, max_retries=1)
+    (tmp_path / "error.txt").write_text(report)
+    while (process := sweep.suggest()) is not None:
+        process.error_file = tmp_path / "error.txt"
+        sweep.kill(process)
+    (trial,) = sweep.trials
+    assert trial.reason == f"its process died 2 times{f': {reason}' if reason else ' (killed, or out of memory)'}"
 
 
 @pytest.mark.parametrize(("max_retries", "together"), [(2, 2), (1, 1), (0, 1)])
