@@ -624,6 +624,9 @@ class _SweepRun:
         order: Mapping[str, Any] | None = self._guarded(self._hand_out, {})
         return order
 
+    def ready(self) -> int:
+        return int(self._guarded(self.plan.ready, 0))
+
     def put_back(self, trial_id: str) -> None:
         self.plan.put_back(self.plan.trial(trial_id))
 

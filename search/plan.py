@@ -128,6 +128,16 @@ class SweepPlan:
         self._refuse_nothing_confirmed()
         return Pause.COMPLETE
 
+    def ready(self) -> int:
+        """How many trials `next` would give one after the other, whatever becomes of those that run."""
+        planned = self._spec.number_of_trials()
+        new = (self._spec.number_of_configurations - len(self._configurations)) * self._spec.repeats
+        if not self._of_phase(Phase.BASELINE, complete=planned.baseline):
+            new += planned.baseline
+        elif new == 0 and self._spec.confirm.seeds:
+            new = len(self._certain_confirmations())
+        return len(self._waiting) + new
+
     def put_back(self, trial: TrialRecord) -> None:
         """Hand a trial out again that was handed out and has come to nothing."""
         self._trials[trial.id] = trial
@@ -249,16 +259,19 @@ class SweepPlan:
         Each configuration that is still trained can push at most one of the best so far out of those that are
         confirmed; the others need not wait for it.
         """
+        for index, repeat in self._certain_confirmations()[:1]:
+            self._confirm(index, repeat)
+
+    def _certain_confirmations(self) -> list[tuple[int, int]]:
+        """(configuration, repeat) of each confirming trial that is certain and not there yet, in order."""
         left = sum(self._may_be_confirmed(index) for index in self._configurations)
         count = self._spec.confirm.top - left
         if count <= 0:
-            return
+            return []
         there = {(trial.configuration, trial.repeat) for trial in self._trials.values() if trial.phase is Phase.CONFIRM}
         certain = self._best_configurations(count)
-        for repeat, index in product(range(self._spec.confirm.seeds), certain):
-            if (index, repeat) not in there:
-                self._confirm(index, repeat)
-                return
+        wanted = ((index, repeat) for repeat, index in product(range(self._spec.confirm.seeds), certain))
+        return [each for each in wanted if each not in there]
 
     def _may_be_confirmed(self, index: int) -> bool:
         """Whether a configuration's search has not ended, and might end well."""

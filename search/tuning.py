@@ -57,6 +57,9 @@ class TrialSource(Protocol):
     def hand_out(self) -> Mapping[str, Any] | None:
         """The next order, ``trial_id`` among its keys; None to wait for running trials, empty at the end."""
 
+    def ready(self) -> int:
+        """How many trials could be handed out now, as far as is known before they are asked for."""
+
     def put_back(self, trial_id: str) -> None:
         """A trial that was handed out finds no place now; it is handed out again before any other."""
 
@@ -197,7 +200,7 @@ class _Bridge(Searcher):  # type: ignore[misc]
     def _more(self, pack: _Pack) -> list[dict[str, Any]]:
         """Orders for a pack, as many as it has room for and there are at this moment."""
         orders = []
-        while len(pack.unended) < pack.places and self._unended() < self._concurrency:
+        while len(pack.unended) < self._share(pack) and self._unended() < self._concurrency:
             order = self._source.hand_out()
             if not order:
                 break
@@ -208,6 +211,13 @@ class _Bridge(Searcher):  # type: ignore[misc]
             pack.unended.append(order["trial_id"])
             orders.append(dict(order))
         return orders
+
+    def _share(self, pack: _Pack) -> int:
+        """How many trials a pack is to train now: its places, unless others would go short of what is left."""
+        if len(self._packs) == 1 or pack.places == 1:
+            return pack.places
+        left = self._unended() + self._source.ready()
+        return min(pack.places, max(1, math.ceil(left / len(self._packs))))
 
     def _unended(self) -> int:
         return sum(len(pack.unended) for pack in self._packs.values())

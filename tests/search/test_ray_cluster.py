@@ -129,6 +129,9 @@ class FourTrials:
     def hand_out(self) -> Mapping[str, Any] | None:
         return {"trial_id": str(self._left.pop())} if self._left else {}
 
+    def ready(self) -> int:
+        return len(self._left)
+
     def take_start(self, trial_id: str) -> None:
         self._running.add(trial_id)
         self.most = max(self.most, len(self._running))

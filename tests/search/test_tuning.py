@@ -184,6 +184,7 @@ def test_a_pack_is_never_given_more_than_the_places_that_it_began_with() -> None
     orders: deque[Mapping[str, Any] | None] = deque([{**like, "trial_id": "0"}, {**like, "trial_id": "1"}, None])
     source: Any = SimpleNamespace(
         hand_out=lambda: orders.popleft() if orders else None,
+        ready=lambda: len(orders),
         take_report=lambda trial_id, news: False,
         take_start=lambda trial_id: None,
     )
@@ -197,6 +198,35 @@ def test_a_pack_is_never_given_more_than_the_places_that_it_began_with() -> None
     second = Process(2, bridge.suggest("ray-2"))
 
     assert ordered(second) == ["3", "4", "5"]  # which the first would have let wait, though it trains only two
+
+
+def test_what_is_left_at_the_end_is_spread_over_the_packs() -> None:
+    like = {"supervision": "gr", "hyperparameters": {}, "alone": False}
+    left = deque({**like, "trial_id": str(number)} for number in range(8))
+    source: Any = SimpleNamespace(
+        hand_out=lambda: left.popleft() if left else None,
+        ready=lambda: len(left),
+        take_report=lambda trial_id, news: False,
+        take_start=lambda trial_id: None,
+    )
+    bridge = tuning._Bridge(source, concurrency=8, lanes=4)
+    first, second = Process(1, bridge.suggest("ray-1")), Process(2, bridge.suggest("ray-2"))
+    assert [len(ordered(first)), len(ordered(second))] == [4, 4]
+    told: list[int] = []
+
+    def end(process: Process, number: int, *ended: str) -> None:
+        before = len(left)
+        news = [{"trial_id": trial_id, "ending": {"state": "done"}} for trial_id in ended]
+        bridge.take_report(process, {"emphasis": json.dumps({"number": number, "news": news})})
+        told.append(before - len(left))
+
+    # The search ends in both at once; then five trials that confirm its best are ready.
+    end(first, 1, "0", "1", "2")
+    end(second, 1, "4", "5", "6")
+    left.extend({**like, "trial_id": str(number)} for number in range(8, 13))
+    end(first, 2, "3")
+    end(second, 2, "7")
+    assert told == [0, 0, 3, 2]
 
 
 def test_figures_that_cannot_be_imported_are_tried_once_meanwhile_and_disturb_nothing(
