@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainers.datasets import Dataset
 from trainers.noise import symmetric_noise
+from trainers.supervision import Criterion
 from trainers.supervision import make_supervision
 from trainers.training import Lane
 from trainers.training import TrainingTask
@@ -69,7 +70,22 @@ def waits(supervision: str, batch_size: int, **hyperparameters: float | str) -> 
         ("bootstrap_soft", {}),
         ("bootstrap_hard", {}),
         ("d2l", {}),
+        ("s_adaptation", {}),
+        ("label_optimisation", {"second_stage": 1.0}),
+        ("masking", {"pretraining_steps": 2}),
     ],
 )
 def test_a_step_never_waits_for_the_device(supervision: str, hyperparameters: dict[str, float | str]) -> None:
     assert waits(supervision, 32, **hyperparameters) == waits(supervision, 8, **hyperparameters)
+
+
+def test_a_call_that_checks_its_input_waits_once() -> None:
+    logits, labels = torch.zeros(4, 10), torch.arange(4)
+    criterion = make_supervision("gr", beta=8.0, lam=0.5)
+    assert isinstance(criterion, Criterion)
+    with _Waits() as seen:
+        criterion(logits, labels)
+    assert sum(seen.counts.values()) == 1
+    with _Waits() as seen:
+        criterion.loss(logits, labels)
+    assert not seen.counts

@@ -345,6 +345,22 @@ def test_labels_of_any_integer_type_will_do(dtype: torch.dtype) -> None:
     assert torch.equal(supervision(logits, labels.to(dtype)), supervision(logits, labels))
 
 
+def test_a_class_masked_by_minus_infinity_is_as_one_that_there_is_not() -> None:
+    logits, labels = torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0, 1])
+    supervision = GradientRescaling(8, 0.5)
+    fewer = logits[:, :4].clone().requires_grad_()
+    supervision.loss(fewer, labels).backward()  # type: ignore[no-untyped-call]
+    masked = logits.clone()
+    masked[:, 4] = -math.inf
+    masked.requires_grad_()
+    supervision.loss(masked, labels).backward()  # type: ignore[no-untyped-call]
+    assert masked.grad is not None
+    assert fewer.grad is not None
+    assert torch.equal(masked.grad, torch.cat([fewer.grad, torch.zeros(6, 1, dtype=torch.float64)], dim=1))
+    with pytest.raises(InvalidInput, match=r"masked by -inf.*call criterion\.loss"):
+        supervision(masked, labels)
+
+
 def test_trusted_loss_is_the_checked_one() -> None:
     logits, labels = batch()
     supervision = GradientRescaling(8, 0.5)

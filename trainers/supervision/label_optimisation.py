@@ -132,7 +132,7 @@ class _LabelOptimisationCourse(Course):
         """See LabelOptimisation; in stage one it also records the predictions."""
         log_p = log_probabilities(batch.logits)
         if self._soft_labels is None:
-            labels = F.one_hot(batch.labels, self._setting.num_classes).to(log_p.dtype)
+            labels = torch.zeros_like(log_p).scatter_(1, batch.labels.unsqueeze(1), 1.0)
         else:
             labels = self._soft_labels[batch.chosen].to(log_p.dtype)
         fit = (torch.xlogy(labels, labels) - labels * log_p).sum(dim=1).mean()
