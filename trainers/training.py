@@ -57,8 +57,9 @@ class TrainingTask:
         augmentation: "pad-crop-flip" pads by 4, crops at random and flips half of the images;
             "resize-crop-flip" crops 7/8 of each side, 224 of the 256 that images are kept in, at random (in an
             evaluation from the centre) and flips half of the images.
-        precision: "fp32" is torch's: on newer GPUs its convolutions are TF32. "bf16" autocasts matrix products and convolutions; "auto" does so for convolutional
-            backbones where the device has the instructions.
+        precision: "bf16" autocasts matrix products and convolutions; "auto" does so for convolutional
+            backbones where the device has the instructions. "fp32" is as torch is set: on newer GPUs its
+            convolutions are TF32 unless somebody says else.
         evaluate_every: Epochs between evaluations; the end is always evaluated.
         device: "auto" (a GPU if there is one), or a torch device.
         weights: What the backbone starts from: a file (.pt, .pth) with its state dict, or for ``torchvision:NAME``

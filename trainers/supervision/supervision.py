@@ -125,6 +125,6 @@ def check_batch(logits: Tensor, labels: Tensor) -> None:
             f"row {row}: {logits[row].tolist()[:10]}",
             "NaN or infinite",
             "The network has diverged: lower the learning rate, or beta where normalise is 'none'. Where infinite "
-            "logits are meant (classes masked by -inf, a float16 overflow that a loss scaler skips), call criterion.loss.",
+            "logits are meant (a class masked by -inf, an overflow that a loss scaler skips), call criterion.loss.",
         )
     )
