@@ -31,11 +31,6 @@ class Packing:
     trials: int
     lanes: int = 1
 
-    @property
-    def packs(self) -> int:
-        """Processes at once."""
-        return math.ceil(self.trials / self.lanes)
-
 
 def packing(spec: SweepSpec, resources: ClusterResources, fused: int = 1, max_trials: int | None = None) -> Packing:
     """As many trials at once as are asked for, or as there is room for; at least one, and no more than the sweep has.

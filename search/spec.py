@@ -883,15 +883,6 @@ def read_spec_file(path: Path | str) -> dict[str, Any]:
     return {str(name): value for name, value in data.items()}
 
 
-def load_specs(path: Path | str) -> list[SweepSpec]:
-    """Read sweeps from a YAML file; see `parse_specs`.
-
-    Raises:
-        InvalidInput: The file cannot be read, or its fields are wrong: all of them at once.
-    """
-    return parse_specs(read_spec_file(path))
-
-
 class _OneValueAField(yaml.SafeLoader):
     """Plain data only, and no field twice: YAML would silently keep the last."""
 

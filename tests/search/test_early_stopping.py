@@ -8,7 +8,6 @@ from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
 from search.early_stopping import EarlyStopping
 from search.early_stopping import EarlyStoppingRule
 from search.early_stopping import judged_epochs
-from search.early_stopping import pruner_of
 
 EPOCHS = 12
 OVER_EPOCHS: tuple[EarlyStoppingRule, ...] = ("median", "asha", "hyperband")
@@ -87,8 +86,12 @@ def test_the_last_epoch_ends_a_trial_as_done(rule: EarlyStoppingRule) -> None:
 
 
 @pytest.mark.parametrize("rule", [*OVER_EPOCHS, "wilcoxon"])
-def test_a_budget_of_one_epoch_has_a_pruner(rule: EarlyStoppingRule) -> None:
-    pruner_of(rule, 1)
+def test_a_budget_of_one_epoch_can_be_judged(rule: EarlyStoppingRule) -> None:
+    stopping = EarlyStopping(rule, 1, 1)
+    for configuration, objective in enumerate((0.9, 0.8, 0.1)):
+        stopping.see_epoch(configuration, 0, 1, objective)
+        stopping.see_end(configuration, 0, objective)
+        assert stopping.reason(configuration, 0) is None
 
 
 def test_seeds_are_compared_with_the_same_seeds_of_others() -> None:

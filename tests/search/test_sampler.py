@@ -223,7 +223,7 @@ def test_tpe_knows_the_best_and_the_latest_of_many_trials_so_that_a_proposal_cos
         chosen.tell(proposal.index, told[-1][0], pruned=len(told) % 3 == 0)
 
     known = chosen._study.get_trials(deepcopy=False)
-    assert len(known) <= 2 * 250 + 3
+    assert len(known) <= 320 + 3
     assert [trial.params for trial in known if not trial.state.is_finished()] == [dict(each.params) for each in running]
     finished = [value for number, (value, _) in enumerate(told, start=1) if number % 3]
     best = sorted(finished)[-25:]

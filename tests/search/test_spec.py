@@ -12,8 +12,8 @@ from search.spec import Confirm
 from search.spec import Resources
 from search.spec import SweepSpec
 from search.spec import Training
-from search.spec import load_specs
 from search.spec import parse_specs
+from search.spec import read_spec_file
 from search.spec import read_specs
 from spaces import KappaSpace
 from spaces import space_by_name
@@ -523,7 +523,7 @@ def test_yaml_file_is_read(tmp_path: Path) -> None:
         "dataset: digits\nnoise_rate: [0.2, 0.4]\ntraining:\n  weight_decay: 1e-4\n  epochs: 5\n"
         "space:\n  kind: grid\n  beta_by_lambda:\n    0.5: [4, 8]\n"
     )
-    specs = load_specs(file)
+    specs = parse_specs(read_spec_file(file))
     assert [spec.noise_rate for spec in specs] == [0.2, 0.4]
     assert specs[0].training.weight_decay == 1e-4
     assert [str(cell) for cell in specs[0].space.grid() or []] == [
@@ -549,10 +549,10 @@ def test_file_that_holds_no_spec_is_refused(tmp_path: Path, content: bytes, prob
     file = tmp_path / "sweep.yaml"
     file.write_bytes(content)
     with pytest.raises(InvalidInput) as caught:
-        load_specs(file)
+        parse_specs(read_spec_file(file))
     assert any(problem in error.problem for error in caught.value.errors), caught.value.errors
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"no-such.yaml.*cannot be read: No such file"):
-        load_specs(tmp_path / "no-such.yaml")
+        read_spec_file(tmp_path / "no-such.yaml")

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
-from trainers.supervision.counts import count_error
 from trainers.supervision.course import Batch
 from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
 from trainers.supervision.course import Setting
+from trainers.supervision.hyperparameters import count_error
 from trainers.supervision.hyperparameters import interval_error
 from trainers.supervision.lid import local_intrinsic_dimensionality
 from trainers.supervision.log_probabilities import log_probabilities

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainers.errors import InvalidInput
-from trainers.supervision.counts import count_error
 from trainers.supervision.course import Batch
 from trainers.supervision.course import Course
 from trainers.supervision.course import NetworkView
 from trainers.supervision.course import Setting
 from trainers.supervision.course import Stage
+from trainers.supervision.hyperparameters import count_error
 from trainers.supervision.hyperparameters import interval_error
 from trainers.supervision.log_probabilities import log_probabilities
 from trainers.supervision.supervision import Supervision
