@@ -19,6 +19,7 @@ from typing import Any
 
 import typer
 
+from search.cli.found import show_found
 from search.cli.home import HomeOption
 from search.cli.home import ServerOption
 from search.cli.home import completed
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ACCURACY_DIGITS = 3
-# Most important first: the last ones are left out where a terminal is narrow.
 # The last are left out first where a terminal is narrow.
 _TRIAL_COLUMNS = (
     "trial", "phase", "configuration", "state", "objective", "test", "intact", "seconds", "seed", "starts",
@@ -291,10 +291,8 @@ def _noise(sweep: SweepView) -> str:
 
 
 def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRecord]) -> None:
-    from search.display import recommendation_lines
     from search.leaderboard import leaderboard
     from search.recommendation import choose
-    from search.reports.tables import leaderboard_table
     from search.service.told import sweep_told
     from search.store import SweepState
 
@@ -322,9 +320,7 @@ def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRe
     say()
     rows = leaderboard(record, trials)
     if rows:
-        output().print(leaderboard_table(rows))
-        for text in recommendation_lines(recommendation):
-            say(text)
+        show_found(record, rows, recommendation, progress.pruned)
         say()
     if trials:
         columns = [*_TRIAL_COLUMNS]

@@ -9,13 +9,14 @@ from typing import Any
 
 import typer
 
+from search.cli.found import export_arguments
+from search.cli.found import show_found
 from search.cli.home import HomeOption
 from search.cli.home import ServerOption
 from search.cli.home import again
 from search.cli.home import completed
 from search.cli.home import service_of
 from search.cli.streams import complain
-from search.cli.streams import output
 from search.cli.streams import say
 from search.cli.sweep_options import takes_sweep
 from trainers.errors import EmphasisError
@@ -86,7 +87,7 @@ def _all_done(ctx: typer.Context, service: Service, queued: list[SweepDetail]) -
     try:
         for sweep in queued:
             try:
-                _show_outcome(service, wait_for(SubmittedSweep.of(service, sweep)))
+                _show_outcome(ctx, service, wait_for(SubmittedSweep.of(service, sweep)))
             except EmphasisError as error:
                 complain(completed(ctx, str(error)))
                 done = False
@@ -96,16 +97,14 @@ def _all_done(ctx: typer.Context, service: Service, queued: list[SweepDetail]) -
     return done
 
 
-def _show_outcome(service: Service, sweep: SweepDetail) -> None:
-    from search.display import recommendation_lines
+def _show_outcome(ctx: typer.Context, service: Service, sweep: SweepDetail) -> None:
     from search.leaderboard import leaderboard
     from search.recommendation import choose
-    from search.reports.tables import leaderboard_table
     from search.service.told import all_trials
     from search.service.told import sweep_told
 
     record, trials = sweep_told(sweep), all_trials(service, sweep.id)
-    if rows := leaderboard(record, trials):
-        output().print(leaderboard_table(rows, f"{record.dataset}, noise rate {record.noise_rate:g}"))
-    for line in recommendation_lines(choose(record, trials)):
-        say(line)
+    title = f"{record.dataset}, noise rate {record.noise_rate:g}"
+    show_found(record, leaderboard(record, trials), choose(record, trials), sweep.progress.pruned, title)
+    say()
+    say(f"export   {again(ctx)} {export_arguments(record)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -15,6 +14,8 @@ from typing import Any
 import typer
 
 from search.cli import sweep_options as options
+from search.cli.found import export_arguments
+from search.cli.found import show_found
 from search.cli.home import HomeOption
 from search.cli.home import command
 from search.cli.home import given_home
@@ -221,28 +222,18 @@ def follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) 
 
 
 def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> None:
-    from search.display import recommendation_lines
-    from search.reports.tables import leaderboard_table
     from search.tracking.interface import is_server
     from search.tracking.interface import without_password
 
     sweep = outcome.sweep
     if sweep.message:
         complain(f"Warning: {sweep.message}")
-    if outcome.rows:
-        output().print(leaderboard_table(outcome.rows, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}"))
-    for line in recommendation_lines(outcome.recommendation):
-        say(line)
-    if outcome.stopped_early:
-        rule = sweep.spec["early_stopping"]
-        say(f"  {outcome.stopped_early} trials stopped early by {rule}; with --early-stopping none all go to their end")
+    title = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}"
+    show_found(sweep, outcome.rows, outcome.recommendation, outcome.stopped_early, title)
     say()
     say(f"figures  {outcome.figures}")
     say(f"sweep    {emphasis} show {sweep.id}")
-    which = f"--dataset {shlex.quote(str(sweep.spec['dataset']))} --noise-rate {sweep.noise_rate}"
-    if sweep.supervision != "gr":
-        which += f" --supervision {shlex.quote(sweep.supervision)}"
-    say(f"export   {emphasis} export {which}")
+    say(f"export   {emphasis} {export_arguments(sweep)}")
     say(f"MLflow   {without_password(tracking_uri) if is_server(tracking_uri) else f'{emphasis} ui'}")
     if outcome.tracking_behind:
         complain(f"Warning: {outcome.tracking_behind}")
