@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from search.hyperparameters import supervision_with
+from search.label_agreement import LabelAgreement
 from search.objective import ObjectiveKind
 from search.objective import SearchObjective
 from search.objective import objective_kind
 from search.settled_rate import told_rate
 from search.spec import SweepSpec
+from search.task import FROM_FILE
 from search.task import labelled
 from search.task import noise_of
 from spaces import ContinuousSpace
@@ -33,10 +35,13 @@ class DataCheck:
         self._spec = spec
         self._dataset = dataset
         self._wrong: list[FieldError] = []
+        self._agreement: LabelAgreement | None = None
         try:
             self._dataset = labelled(dataset, spec.noise_model, spec.noise_file, spec.noise_column)
             self._noise = noise_of(spec.noise_model, self._given_rate, spec.noise_file, spec.noise_column)
             self._noise.check(dataset.num_classes, len(dataset.y_train))
+            if spec.noise_model == FROM_FILE and dataset.intact_train is not None:
+                self._agreement = LabelAgreement.of(self._dataset.y_train, dataset.intact_train, dataset.num_classes)
             if spec.noise_rate is None:
                 told_rate(spec, self._dataset)
         except InvalidInput as error:
@@ -63,9 +68,20 @@ class DataCheck:
             errors += {str(error): error for error in problems}.values()
         return errors
 
-    def note(self) -> str:
-        """Which objective guides the search and why, in one sentence."""
-        return self.objective().sentence
+    def notes(self) -> list[str]:
+        """Which objective guides the search and why; of labels of a file how many are not the dataset's own."""
+        notes = [self.objective().sentence]
+        if self._agreement is not None:
+            differing = f"{self._agreement.differing:.1%} of the labels in {self._spec.noise_file}"
+            notes.append(f"{differing} differ from the dataset's.")
+        return notes
+
+    def warnings(self) -> list[str]:
+        """What is likely to be a mistake, and may be meant: labels of a file that are hardly those of this data."""
+        if self._wrong or self._agreement is None or not self._agreement.doubt:
+            return []
+        doubt = f"noise_file = {self._spec.noise_file}: {self._agreement.doubt}"
+        return [f"{doubt}. Are order and class numbers the dataset's?"]
 
     def objective(self) -> SearchObjective:
         """What guides the search.

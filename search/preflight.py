@@ -172,7 +172,8 @@ def examine(
             warnings += [text for each in specs if (text := _noise_warning(each, dataset))]
             looks = [DataCheck(each, dataset) for each in specs]
             errors += {str(error): error for look in looks for error in look.errors(unread)}.values()
-            notes = list(dict.fromkeys(look.note() for look in looks)) if not errors else []
+            warnings += dict.fromkeys(text for look in looks for text in look.warnings())
+            notes = list(dict.fromkeys(text for look in looks for text in look.notes())) if not errors else []
     return Preflight((*errors, *missing), tuple(warnings), tuple(notes))
 
 

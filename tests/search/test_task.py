@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,38 @@ def test_labels_that_are_all_wrong_are_refused(tmp_path: Path) -> None:
     fields = {"noise_model": "file", "noise_file": str(tmp_path / "labels.npy")}
     with pytest.raises(InvalidInput, match="number the classes as the dataset does"):
         check_submission({"dataset": "digits", **fields})
+
+
+def file_labels(labels: np.ndarray, path: Path) -> dict[str, Any]:
+    np.save(path, labels)
+    return {"dataset": "digits", "noise_model": "file", "noise_file": str(path)}
+
+
+def test_the_share_of_a_files_labels_that_are_not_the_datasets_is_said(tmp_path: Path) -> None:
+    digits = load_dataset("digits").y_train
+    labels = make_noise_model("pair_flip", 0.5).draw(digits, 10, 0).labels
+    found = check_submission(file_labels(labels.numpy(), tmp_path / "labels.npy"))
+    share = float((labels != digits).double().mean())
+    assert found.notes[1:] == (f"{share:.1%} of the labels in {tmp_path / 'labels.npy'} differ from the dataset's.",)
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (lambda labels: np.random.default_rng(0).permutation(labels), "as in a random order"),
+        (lambda labels: np.array([0, 2, 3, 4, 5, 6, 7, 8, 1, 9])[labels], "of 8 of 10 classes (1, 2, 3, 4, 5, …) an"),
+        (lambda labels: np.where(labels == 3, 8, labels), "of class 3 another class is the most frequent label"),
+    ],
+)
+def test_labels_of_a_file_that_are_hardly_those_of_the_data_are_warned_of(
+    changed: Callable[[np.ndarray], np.ndarray], words: str, tmp_path: Path
+) -> None:
+    labels = changed(load_dataset("digits").y_train.numpy())
+    for rate in ({}, {"noise_rate": 0.3}):
+        (warning,) = check_submission({**file_labels(labels, tmp_path / "labels.npy"), **rate}).warnings
+        assert words in warning
+        assert warning.endswith("Are order and class numbers the dataset's?")
 
 
 def test_noise_is_drawn_from_the_intact_labels_where_the_data_brings_noisy_ones_beside_them(tmp_path: Path) -> None:
