@@ -165,6 +165,7 @@ def examine(
         _check_backbone(spec, dataset, errors)
     notes: list[str] = []
     if dataset is not None:
+        warnings += [f"{dataset.name}: {text}." for text in dataset.warnings]
         _check_against_data(spec, dataset, unread, errors)
         if not errors and not unread:
             warnings += [text] if (text := _early_stopping_warning(spec, dataset)) else []

@@ -118,7 +118,10 @@ def estimate_noise(
 
         threads = cores() if cpus is None else cpus
         noise = _checked(dataset, data_dir, download, name, noise_rate, noise_file, noise_column, folds, seed, threads)
-        data, labels = _labelled(load_dataset(dataset, data_dir, download), noise, limit_train, seed)
+        whole = load_dataset(dataset, data_dir, download)
+        for text in whole.warnings:
+            complain(f"Warning: {whole.name}: {text}.")
+        data, labels = _labelled(whole, noise, limit_train, seed)
         task = training_task(
             data,
             backbone=backbone,

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from search.cluster_resources import ClusterResources
 from search.cluster_resources import Nodes
@@ -204,6 +205,16 @@ def test_nothing_is_downloaded_before_all_else_is_sound(install_package: Callabl
 def test_python_is_warned_as_the_command_line_is(tmp_path: Path) -> None:
     with _Session(tmp_path, None) as session, pytest.warns(SweepWarning, match=r"noise_rate = 0\.9"):
         session.check(spec_of(noise_rate=0.9))
+
+
+def test_what_the_reader_of_the_data_warns_of_is_said(tmp_path: Path) -> None:
+    for number in range(20):
+        folder = tmp_path / "train" / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    (tmp_path / "train" / "class0" / "photo.heic").write_text("x")
+    (warning,) = check(spec_of(dataset=str(tmp_path))).warnings
+    assert warning == f"{tmp_path.name}: 1 files are passed over, by their names no images: .heic (1)."
 
 
 def test_too_little_disk_is_refused() -> None:

@@ -13,6 +13,7 @@ import torch
 from image_tree import digit_image
 from image_tree import digit_label
 from image_tree import spoil
+from PIL import Image
 
 from trainers.datasets import Dataset
 from trainers.datasets import ImageFiles
@@ -142,6 +143,84 @@ def test_hidden_and_other_files_are_passed_over_and_inner_folders_and_links_are_
     (one / "more").mkdir()
     digit_image(1).save(one / "more" / "A.PNG")
     assert len(load_dataset(str(root)).y_train) + len(load_dataset(str(root)).y_test) == 21
+
+
+def test_files_that_are_passed_over_are_counted_by_extension_and_named_where_a_class_has_nothing_else(
+    tmp_path: Path,
+) -> None:
+    root = folder_of(tmp_path, 20)
+    assert load_dataset(str(root)).warnings == ()
+    one = root / "train" / "one"
+    for name in ("a.HEIC", "b.heic", "notes", ".hidden.heic"):
+        (one / name).write_text("x")
+    digit_image(1).save(one / "more.png")
+    (warning,) = load_dataset(str(root)).warnings
+    assert warning == "3 files are passed over, by their names no images: .heic (2), no extension (1)"
+    assert load_dataset(str(root)).limit_train(9).warnings == (warning,)
+    for path in one.glob("*.png"):
+        path.unlink()
+    (told,) = problems_of(str(root))
+    assert told == "1 classes without training images: one; other files: .heic (2), no extension (1)"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [
+        (".tif", "RGB"), (".tiff", "L"), (".gif", "L"), (".gif", "P"), (".pgm", "L"), (".pbm", "1"), (".pnm", "RGB"),
+        (".tif", "I;16"), (".tif", "CMYK"), (".png", "P"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_image_that_is_taken_shows_the_same_picture(suffix: str, mode: str, tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "as_png", 12, 6)
+    expected = load_dataset(str(root))
+    for path in list(root.rglob("*.png")):
+        image = digit_image(int(path.stem), mode="L" if mode == "I;16" else "RGB")
+        if mode == "I;16":
+            image = Image.fromarray(np.asarray(image).astype(np.uint16) << 8)
+        path.unlink()
+        (image.quantize() if mode == "P" else image.convert(mode)).save(path.with_suffix(suffix))
+    found = load_dataset(str(root))
+    assert found.warnings == ()
+    assert len(found.x_train) == 12
+    assert isinstance(found.x_train, torch.Tensor)
+    assert isinstance(expected.x_train, torch.Tensor)
+    if mode != "1":  # of which nothing but black and white is left
+        assert (found.x_train.double() - expected.x_train.double()).abs().max() <= 4
+
+
+def test_of_an_animated_image_the_first_frame_is_taken(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, 12, 6, mode="L")
+    expected = load_dataset(str(root))
+    for path in list(root.rglob("*.png")):
+        image = digit_image(int(path.stem), mode="L")
+        path.unlink()
+        image.save(path.with_suffix(".gif"), save_all=True, append_images=[image.transpose(0), image.transpose(1)])
+    found = load_dataset(str(root))
+    assert isinstance(found.x_train, torch.Tensor)
+    assert torch.equal(found.x_train[:, :1], expected.x_train)
+
+
+def test_images_of_float_pixels_are_left_out_since_their_scale_is_not_known(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, 40, 9)
+    first = next((root / "train").rglob("*.png"))
+    Image.fromarray(np.asarray(digit_image(0, mode="L")).astype(np.float32) / 255).save(first.with_suffix(".tif"))
+    with pytest.warns(UndecodableImageWarning, match="its pixels are floats"):
+        assert len(load_dataset(str(root)).x_train) == 40
+
+
+def test_an_image_of_another_size_among_small_ones_is_named_and_sizes_that_all_differ_are_not(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, 12, 6)
+    first = min((root / "train").rglob("*.png"))
+    digit_image(0, (9, 8)).save(first)
+    (warning,) = load_dataset(str(root)).warnings
+    odd = first.relative_to(root)
+    assert warning == f"images are kept at 256x256 since their sizes differ: {odd} is 9x8, most are 8x8"
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        digit_image(0, (9 + number, 8)).save(path)
+    assert load_dataset(str(root)).warnings == ()
+    for path in root.rglob("*.png"):
+        digit_image(0, (200, 200)).save(path)
+    assert load_dataset(str(root)).warnings == ()
 
 
 def test_a_changed_folder_is_read_again_and_an_unchanged_one_is_not(tmp_path: Path) -> None:

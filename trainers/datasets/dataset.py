@@ -58,6 +58,7 @@ class Dataset:
         x_validation: Validation examples, as ``x_test``, where the data set has some.
         y_validation: Their labels, int64.
         class_names: One a class, where they are known.
+        warnings: What a user should know of how the data was read, a sentence each.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Dataset:
     x_validation: Examples | None = None
     y_validation: Tensor | None = None
     class_names: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problems = self._problems()
@@ -135,6 +137,7 @@ class Dataset:
         y_validation: Tensor | None = None,
         class_names: tuple[str, ...] | None = None,
         on_progress: OnProgress | None = None,
+        warnings: tuple[str, ...] = (),
     ) -> Dataset:
         """A data set with its statistics computed from ``x_train``.
 
@@ -154,6 +157,7 @@ class Dataset:
             y_validation: Its labels.
             class_names: One a class.
             on_progress: Told of the `ImageFiles` that are decoded for their statistics.
+            warnings: What a user should know of how the data was read, a sentence each.
 
         Raises:
             InvalidInput: Shapes, dtypes or label ranges do not fit, or too many image files are undecodable.
@@ -174,6 +178,7 @@ class Dataset:
             x_validation,
             y_validation,
             class_names,
+            warnings,
         )
 
     @property
@@ -277,6 +282,7 @@ class Dataset:
             x_validation=self.x_validation if x_validation is None else x_validation,
             y_validation=self.y_validation if y_validation is None else y_validation,
             class_names=self.class_names,
+            warnings=self.warnings,
         )
 
 

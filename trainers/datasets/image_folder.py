@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,11 @@ from trainers.datasets.labels import first
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+# What Pillow reads wherever it is installed; of several frames the first.
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 _VALIDATION_FOLDERS = ("val", "validation")
 _REMEDY = "Arrange the images as train/<class>/*.jpg, and test/<class>/*.jpg where there is a test set."
 
@@ -29,8 +35,8 @@ class ImageFolder(FileSource):
     """Images in ``train/<class>/``, ``test/<class>/`` and ``val/<class>/``, the latter two optional.
 
     Classes are the folders of ``train``, sorted by name; an image may lie in a folder within its class's. Image
-    files are known by their extension; other files, and whatever begins with a dot, are passed over. Without
-    ``test`` a fifth of every class's training images, always the same ones, is the test set.
+    files are known by their extension; other files are passed over with a warning, and whatever begins with a
+    dot without one. Without ``test`` a fifth of every class's training images, always the same ones, is the test set.
 
     Args:
         path: The folder.
@@ -49,8 +55,8 @@ class ImageFolder(FileSource):
 
     def version(self, data_dir: Path | None = None) -> tuple[object, ...]:
         """Place, time and size of every image."""
-        found = (name for part in self._part_folders() for name in _images(self.path, part))
-        return files_version(self.path / name for name in sorted(found))
+        found = (name for part in self._part_folders() for name in _files(self.path, part))
+        return files_version(self.path / name for name in sorted(found) if _is_image(name))
 
     def check(self, data_dir: Path | None = None, download: bool = False) -> None:
         """Find out whether there are images in folders of classes; both arguments are ignored.
@@ -68,7 +74,7 @@ class ImageFolder(FileSource):
         Raises:
             InvalidInput: As :meth:`check`, or too many files are no images.
         """
-        classes, parts = self._parts()
+        classes, parts, passed_over = self._parts()
         train, validation = parts["train"], parts.get("val")
         if "test" in parts:
             test = parts["test"]
@@ -85,13 +91,14 @@ class ImageFolder(FileSource):
             resident_bytes=self.resident_bytes,
             workers=self.workers,
             on_progress=on_progress,
+            warnings=_passed_over_warning(passed_over),
         )
 
     def _part_folders(self) -> list[str]:
         return [name for name in ("train", "test", *_VALIDATION_FOLDERS) if (self.path / name).is_dir()]
 
-    def _parts(self) -> tuple[list[str], dict[str, LabelledFiles]]:
-        """The classes, and the parts by the names train, test and val, known to be usable."""
+    def _parts(self) -> tuple[list[str], dict[str, LabelledFiles], list[str]]:
+        """The classes, the parts by the names train, test and val, known to be usable; and files passed over."""
         problems = []
         if not self.path.is_dir():
             self._refuse([("no such folder", "Give the path of an existing folder of images.")])
@@ -104,11 +111,16 @@ class ImageFolder(FileSource):
             if entry.is_dir() and not entry.name.startswith(".")
         )
         if len(classes) < 2:
-            found = f"train has {len(classes)} folders of classes"
-            problems.append((f"{found}, and classification needs two", _REMEDY))
+            why = f"train has {len(classes)} folders of classes"
+            problems.append((f"{why}, and classification needs two", _REMEDY))
         parts = {}
+        passed_over: list[str] = []
         for folder in folders:
-            names = _images(self.path, folder)
+            found = _files(self.path, folder)
+            others = [name for name in found if not _is_image(name)]
+            passed_over += others
+            beside = f"; other files: {_by_extension(others)}" if others else ""
+            names = [name for name in found if _is_image(name)]
             stray = [name for name in names if name.count("/") < 2]
             if stray:
                 problems.append((f"{len(stray)} images lie in no class's folder: {first(stray)}", _REMEDY))
@@ -118,10 +130,10 @@ class ImageFolder(FileSource):
             without = [name for name in classes if name not in present] if folder == "train" else []
             without += sorted(present - set(classes))
             if without:
-                why = f"{len(without)} classes without training images: {first(without)}"
+                why = f"{len(without)} classes without training images: {first(without)}{beside}"
                 problems.append((why, "Give each class images in train, or remove its folders."))
             elif not names:
-                problems.append((f"{folder} has no images ({', '.join(EXTENSIONS)})", _REMEDY))
+                problems.append((f"{folder} has no images ({', '.join(EXTENSIONS)}){beside}", _REMEDY))
             else:
                 index = {name: label for label, name in enumerate(classes)}
                 labels = np.array([index[name] for name in of], dtype=np.int64)
@@ -130,15 +142,30 @@ class ImageFolder(FileSource):
             self._refuse(problems)
         if "test" not in parts:
             parts["train"].split_test(len(classes))
-        return classes, parts
+        return classes, parts, passed_over
 
     def _refuse(self, problems: list[tuple[str, str]]) -> None:
         raise InvalidInput(*(FieldError("dataset", str(self.path), *problem) for problem in problems))
 
 
-def _images(root: Path, part: str) -> list[str]:
-    """Image files below ``root / part``, as paths relative to ``root`` with "/" between folders."""
-    found = []
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)
+
+
+def _passed_over_warning(names: list[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (f"{len(names)} files are passed over, by their names no images: {_by_extension(names)}",)
+
+
+def _by_extension(names: Iterable[str]) -> str:
+    counts = Counter(os.path.splitext(name)[1].lower() or "no extension" for name in names)
+    return first([f"{extension} ({count})" for extension, count in counts.most_common()])
+
+
+def _files(root: Path, part: str) -> list[str]:
+    """Files below ``root / part`` that are not hidden, relative to ``root`` with "/" between folders."""
+    found: list[str] = []
     seen = set()
     for folder, inner, files in os.walk(root / part, followlinks=True):
         # A link to a folder above would lead round in circles.
@@ -149,9 +176,5 @@ def _images(root: Path, part: str) -> list[str]:
         seen.add(place)
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         base = Path(folder).relative_to(root).as_posix()
-        found += [
-            f"{base}/{name}"
-            for name in files
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
+        found += [f"{base}/{name}" for name in files if not name.startswith(".")]
     return found

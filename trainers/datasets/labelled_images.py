@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from trainers.datasets.dataset import stratified
 from trainers.datasets.examples import Examples
 from trainers.datasets.image_files import ImageFiles
 from trainers.datasets.labels import first
+from trainers.datasets.pixels import SMALL_SIDE
 from trainers.datasets.pixels import stored_shape
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -30,6 +32,8 @@ RESIDENT_BYTES = 2 * 2**30
 # The share of the examples that is the test set where none is given, and the seed that draws it.
 TEST_FRACTION, TEST_SEED = 0.2, 0
 _DECODED_AT_ONCE = 128
+# Evenly spaced files whose sizes tell what most files are.
+_SIZED_FILES = 100
 
 Labels = npt.NDArray[np.int64]
 
@@ -92,6 +96,7 @@ def image_dataset(
     resident_bytes: int = RESIDENT_BYTES,
     workers: int | None = None,
     on_progress: OnProgress | None = None,
+    warnings: tuple[str, ...] = (),
 ) -> Dataset:
     """Read image files, or arrange that training reads them.
 
@@ -110,13 +115,15 @@ def image_dataset(
         resident_bytes: Up to how many bytes of pixels are kept in memory.
         workers: As for `ImageFiles`.
         on_progress: Told of every batch that is decoded.
+        warnings: As for `Dataset`.
 
     Raises:
         InvalidInput: More files are undecodable than is tolerated, or they are all there is of a class.
     """
     parts = [part for part in (train, test, validation) if part is not None]
-    paths = [root / path for part in parts for path in part.paths]
-    shape = stored_shape(_headers(paths))
+    paths = [path for part in parts for path in part.paths]
+    shape = stored_shape((mode, size) for _, mode, size in _headers(root, paths))
+    odd_one = _odd_one_warning(root, paths, shape)
     resident = len(paths) * int(np.prod(shape)) <= resident_bytes
     total = len(paths)
     read: list[tuple[Examples, LabelledFiles]] = []
@@ -150,6 +157,7 @@ def image_dataset(
         y_validation=None if validation is None else _judged(validation),
         class_names=class_names,
         on_progress=on_progress,
+        warnings=warnings if odd_one is None else (*warnings, odd_one),
     )
 
 
@@ -195,15 +203,32 @@ def _judged(part: LabelledFiles) -> Tensor:
     return torch.from_numpy(part.labels if part.intact is None else part.intact)
 
 
-def _headers(paths: Iterable[Path]) -> Iterator[tuple[str, tuple[int, int]]]:
+def _headers(root: Path, paths: Iterable[str]) -> Iterator[tuple[str, str, tuple[int, int]]]:
+    """Path, mode and (width, height) of every image whose header can be read."""
     from PIL import Image
 
     for path in paths:
         try:
-            with Image.open(path) as image:
-                yield image.mode, image.size
+            with Image.open(root / path) as image:
+                yield path, image.mode, image.size
         except Exception:  # whoever decodes it says so
             continue
+
+
+def _odd_one_warning(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> str | None:
+    """What to say where most images are of one small size, which they would have kept but for some others."""
+    if max(shape[1:]) <= SMALL_SIDE:
+        return None
+    sample = paths[:: -(-len(paths) // _SIZED_FILES)]
+    sizes = Counter(size for *_, size in _headers(root, sample))
+    most, count = sizes.most_common(1)[0] if sizes else ((0, 0), 0)
+    if count * 2 < sizes.total() or not 0 < max(most) <= SMALL_SIDE:
+        return None
+    path, (width, height) = next((path, size) for path, _, size in _headers(root, paths) if size != most)
+    return (
+        f"images are kept at {shape[2]}x{shape[1]} since their sizes differ: {path} is {width}x{height}, "
+        f"most are {most[0]}x{most[1]}"
+    )
 
 
 def _decoded(

@@ -59,9 +59,13 @@ def pixels_of(image: Image.Image, shape: tuple[int, int, int]) -> npt.NDArray[np
         uint8 (C, H, W).
 
     Raises:
+        ValueError: The pixels are floats.
         Exception: Whatever Pillow raises of a broken file.
     """
     from PIL import Image
+
+    if image.mode == "F":  # Pillow would cut them off at 0 and 255, which of pixels up to 1 leaves nothing
+        raise ValueError("its pixels are floats, whose scale is not known")
 
     channels, height, width = shape
     mode = "L" if channels == 1 else "RGB"
