@@ -13,6 +13,7 @@ from search.settled_rate import told_rate
 from search.spec import SweepSpec
 from search.task import FROM_FILE
 from search.task import labelled
+from search.task import labels_as_given
 from search.task import noise_of
 from spaces import ContinuousSpace
 from trainers.datasets import Dataset
@@ -34,6 +35,7 @@ class DataCheck:
     def __init__(self, spec: SweepSpec, dataset: Dataset) -> None:
         self._spec = spec
         self._dataset = dataset
+        self._labels_as_given = labels_as_given(dataset, spec.noise_model)
         self._wrong: list[FieldError] = []
         self._agreement: LabelAgreement | None = None
         try:
@@ -97,7 +99,10 @@ class DataCheck:
             ObjectiveKind.CLEAN_VALIDATION: 0 if dataset.y_validation is None else len(dataset.y_validation),
             ObjectiveKind.NOISY_VALIDATION: max(1, round(spec.validation_fraction * train)),
         }[kind]
-        return SearchObjective(kind, spec.noise_model, self._given_rate or 0.0, dataset.num_classes, examples)
+        rate = self._given_rate or 0.0
+        return SearchObjective(
+            kind, spec.noise_model, rate, dataset.num_classes, examples, self._labels_as_given
+        )
 
     def _objective_errors(self) -> list[FieldError]:
         spec, dataset = self._spec, self._dataset

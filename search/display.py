@@ -18,6 +18,7 @@ from rich.text import Text
 
 from search.naming import equations
 from search.naming import symbols
+from search.objective import AS_GIVEN
 from search.reports.tables import accuracy
 
 if TYPE_CHECKING:
@@ -163,13 +164,14 @@ def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
         return ["No recommendation: no configuration of the searched supervision trained to the full budget."]
     found = recommendation
     point = equations(found.recommended.supervision, found.recommended.found)
+    as_given = f" {AS_GIVEN}" if AS_GIVEN in found.provenance.measured else ""
     lines = [
         f"{found.headline}: {point} for {found.dataset} at noise rate {found.noise_rate:g} ({found.backbone})",
-        f"  {_measured(found)}",
+        f"  {_measured(found)}{as_given}",
     ]
     if found.baseline is not None:
         lines.append(
-            f"  CCE beside it: {_measured(found.baseline)}"
+            f"  CCE beside it: {_measured(found.baseline)}{as_given}"
         )
     if found.ties:
         count = len(found.ties)

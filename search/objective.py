@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Below it the standard error is a hundred times that of the measured accuracy: nothing is left to be recovered.
 _LEAST_SLOPE = 0.01
+# Of test examples whose labels may be as noisy as those of the training set.
+AS_GIVEN = "on the labels as given"
 
 
 class ObjectiveKind(StrEnum):
@@ -39,6 +41,8 @@ class SearchObjective:
         noise_rate: Nominal, or estimated.
         num_classes: C.
         examples: How many examples the accuracy is measured on; None in records that do not say.
+        labels_as_given: Whether nothing says that labels are cleaner outside the training set than in it, where
+            they are said to be noisy (`search.task.labels_as_given`).
     """
 
     kind: ObjectiveKind
@@ -46,6 +50,7 @@ class SearchObjective:
     noise_rate: float = 0.0
     num_classes: int = 2
     examples: int | None = None
+    labels_as_given: bool = False
 
     @classmethod
     def recorded(cls, spec: Mapping[str, Any], noise_rate: float, facts: Mapping[str, Any]) -> SearchObjective:
@@ -58,6 +63,7 @@ class SearchObjective:
             noise_rate,
             facts.get("num_classes", 2),
             facts.get(name),
+            facts.get("labels_as_given", False),
         )
 
     @property
@@ -75,13 +81,16 @@ class SearchObjective:
     @property
     def measured(self) -> str:
         """How it is taken, as an export says it."""
-        return f"final epoch, eval mode, un-augmented; objective: {self._labels}"
+        test = f"; test accuracy {AS_GIVEN}" if self.labels_as_given else ""
+        return f"final epoch, eval mode, un-augmented; objective: {self._labels}{test}"
 
     @property
     def _labels(self) -> str:
         match self.kind:
             case ObjectiveKind.INTACT:
                 return "intact labels of the training set"
+            case ObjectiveKind.CLEAN_VALIDATION if self.labels_as_given:
+                return "labels of the validation set, taken to be clean"
             case ObjectiveKind.CLEAN_VALIDATION:
                 return "clean labels of the validation set"
         held_out = "noisy labels of held-out training examples"
@@ -98,7 +107,10 @@ class SearchObjective:
             ObjectiveKind.NOISY_VALIDATION: "nothing cleaner is used",
         }[self.kind]
         count = f" ({self.examples:,} examples)" if self.examples is not None else ""
-        return f"Objective: final accuracy on the {self._labels}{count}, since {reason}."
+        doubt = ""
+        if self.kind is ObjectiveKind.CLEAN_VALIDATION and self.labels_as_given:
+            doubt = " If they are as noisy as the training labels: --objective noisy_validation."
+        return f"Objective: final accuracy on the {self._labels}{count}, since {reason}.{doubt}"
 
     def value(self, final: Accuracies) -> float | None:
         """The objective of a trial, from its last evaluation; None where that is not finite.

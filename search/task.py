@@ -99,8 +99,9 @@ class TaskSettings:
         Raises:
             InvalidInput: The data or a setting cannot be used.
         """
+        dataset = load_dataset(self.dataset, self.data_dir, download)
         whole = _labelled_and_limited(
-            load_dataset(self.dataset, self.data_dir, download),
+            dataset,
             self.noise_model,
             self.noise_file,
             self.noise_column,
@@ -113,7 +114,7 @@ class TaskSettings:
             held_out = whole.hold_out(self.validation_fraction, self.seed)
         data = whole if held_out is None else held_out.dataset
         task = training_task(data, backbone=self.backbone, device=self.device, **self.training)
-        return PreparedTask(self, task, whole, held_out, kind)
+        return PreparedTask(self, task, whole, held_out, kind, labels_as_given(dataset, self.noise_model))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -126,6 +127,7 @@ class PreparedTask:
         whole: The data with all training examples, labelled as given.
         held_out: Which examples are held out, if any are.
         objective: What guides the search.
+        labels_as_given: Whether its validation and test labels may be as noisy as those of its training set.
     """
 
     settings: TaskSettings
@@ -133,6 +135,7 @@ class PreparedTask:
     whole: Dataset
     held_out: HeldOut | None
     objective: ObjectiveKind
+    labels_as_given: bool
 
     def labels(self, noise_rate: float | None, seed: int) -> CorruptedLabels:
         """The labels of all training examples, those held out too.
@@ -172,6 +175,7 @@ class PreparedTask:
             "train_examples": len(data.y_train),
             "validation_examples": None if data.y_validation is None else len(data.y_validation),
             "test_examples": len(data.y_test),
+            "labels_as_given": self.labels_as_given,
         }
 
 
@@ -217,6 +221,15 @@ def trained_here(task: TrainingTask) -> tuple[TrainingTask, str]:
     return replace(task, device="cpu"), ", on a CPU: this machine has no GPU"
 
 
+def labels_as_given(dataset: Dataset, noise_model: str) -> bool:
+    """Whether labels that are said to be noisy are of data that takes all its labels for clean.
+
+    Nobody then knows whether those of its validation and test sets are any cleaner. Of data that brings intact labels
+    beside given ones, or knows that its training labels are noisy, they are.
+    """
+    return noise_model == NOISY_ALREADY and dataset.intact_train is dataset.y_train
+
+
 def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column: str | None) -> Dataset:
     """The data with the labels of a file in place of its own, which stay as the intact ones.
 
@@ -225,7 +238,7 @@ def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column
     Raises:
         InvalidInput: The file cannot be used for this data.
     """
-    if noise_model == NOISY_ALREADY and dataset.intact_train is dataset.y_train:
+    if labels_as_given(dataset, noise_model):
         return replace(dataset, intact_train=None)
     if noise_model != FROM_FILE:
         return dataset

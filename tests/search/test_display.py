@@ -8,12 +8,15 @@ from dataclasses import replace
 
 import pytest
 from recorded_sweeps import RecordedSweep
+from recorded_sweeps import RecordSweep
 from rich.console import Console
 
 from search.display import duration
 from search.display import panel
 from search.display import progress_display
+from search.display import recommendation_lines
 from search.leaderboard import best_so_far
+from search.recommendation import choose
 from search.status import SweepStatus
 from search.store import Progress
 from search.store import SweepState
@@ -112,3 +115,15 @@ def test_live_display_leaves_nothing_behind_on_the_terminal() -> None:
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("labels_as_given", "lines"), [(True, 2), (False, 0)])
+def test_test_labels_that_may_be_noisy_too_are_called_as_given(
+    labels_as_given: bool, lines: int, record_sweep: RecordSweep
+) -> None:
+    spec = {"noise_model": "none", "objective": "clean_validation"}
+    sweep = record_sweep(spec=spec, facts={"labels_as_given": labels_as_given})
+    sweep.confirmed((16, 1), 0.95, 0.97)
+    sweep.baseline(0.60, 0.62)
+    told = recommendation_lines(choose(sweep.record, sweep.trials))
+    assert len([line for line in told if line.endswith("(n=2) on the labels as given")]) == lines

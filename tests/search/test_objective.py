@@ -78,3 +78,16 @@ def test_the_sentence_names_labels_number_of_examples_and_reason() -> None:
         "Objective: final accuracy on the noisy labels of held-out training examples, corrected for symmetric noise of "
         "rate 0.2 (144 examples), since nothing cleaner is used."
     )
+
+
+def test_labels_that_may_be_as_noisy_as_those_trained_on_are_not_called_clean() -> None:
+    facts = {"validation_examples": 144, "labels_as_given": True}
+    objective = SearchObjective.recorded({"objective": "clean_validation", "noise_model": "none"}, 0.2, facts)
+    assert objective.sentence == (
+        "Objective: final accuracy on the labels of the validation set, taken to be clean (144 examples), since the "
+        "data has such a set. If they are as noisy as the training labels: --objective noisy_validation."
+    )
+    assert objective.measured.endswith("; test accuracy on the labels as given")
+    held_out = SearchObjective.recorded({"objective": "noisy_validation", "noise_model": "none"}, 0.2, facts)
+    assert "--objective" not in held_out.sentence
+    assert held_out.measured.endswith("; test accuracy on the labels as given")

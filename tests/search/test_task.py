@@ -171,6 +171,32 @@ def test_the_objective_follows_what_the_data_has_and_is_said_in_one_sentence(wit
     assert prepared(**fields).objective is ObjectiveKind.NOISY_VALIDATION
 
 
+def arrays_with_validation(path: Path, **more: np.ndarray) -> str:
+    digits = load_dataset("digits")
+    arrays = {name: images.flatten(1).numpy() for name, images in (("train", digits.x_train), ("test", digits.x_test))}
+    labels = {"y_train": digits.y_train.numpy(), "y_test": digits.y_test.numpy(), "y_validation": digits.y_test.numpy()}
+    examples = {"x_train": arrays["train"], "x_test": arrays["test"], "x_validation": arrays["test"]}
+    np.savez(path, **examples, **labels, **more)
+    return str(path)
+
+
+def test_labels_said_to_be_noisy_are_called_clean_nowhere_unless_the_data_tells_them_from_intact_ones(
+    tmp_path: Path,
+) -> None:
+    fields = {"noise_model": "none", "noise_rate": 0.2, "objective": "clean_validation", "limit_train": None}
+    doubtful = {**fields, "dataset": arrays_with_validation(tmp_path / "doubtful.npz")}
+    (note,) = examine([spec_of(**doubtful)]).notes
+    assert "labels of the validation set, taken to be clean" in note
+    assert "--objective noisy_validation" in note
+    assert prepared(**doubtful).facts()["labels_as_given"] is True
+    noisy = make_noise_model("symmetric", 0.2).draw(load_dataset("digits").y_train, 10, 5).labels
+    known = {**fields, "dataset": arrays_with_validation(tmp_path / "known.npz", intact_train=noisy.numpy())}
+    for sure in (known, {**doubtful, "noise_model": "symmetric"}):
+        (note,) = examine([spec_of(**sure)]).notes
+        assert "clean labels of the validation set" in note
+        assert prepared(**sure).facts()["labels_as_given"] is False
+
+
 def test_intact_labels_that_nobody_knows_are_no_objective_and_tell_no_rate(without_intact: str) -> None:
     fields = {"dataset": without_intact, "noise_model": "none"}
     with pytest.raises(InvalidInput, match="no intact labels"):
