@@ -24,7 +24,9 @@ from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.models import check_backbone
 from trainers.models import check_weights
+from trainers.models import fetch_weights
 from trainers.models import find_backbone
+from trainers.models import weights_at_hand
 from trainers.recipes import recipe_for
 from trainers.recipes import training_task
 
@@ -143,7 +145,8 @@ def examine(
         clusters: As for `check`.
         free_disk_bytes: As for `check`.
         unread: Fields whose values say nothing (`search.spec.Reading`); what rests on them is left out.
-        fetch: Whether files that are missing and may be downloaded are: never before all else is sound.
+        fetch: Whether files that are missing and may be downloaded are, and published weights: never before all else
+            is sound.
         on_progress: Told how many images have been decoded, and of how many.
     """
     spec = specs[0]
@@ -161,8 +164,9 @@ def examine(
         dataset = _dataset(spec, errors, fetch and not missing and not unread, on_progress)
         if dataset is None and not errors:
             warnings.append(f"{spec.dataset} was not downloaded: what depends on the data was not checked.")
+    pretrained = None
     if unread.isdisjoint(("backbone", "training.augmentation", "training.weights")):
-        _check_backbone(spec, dataset, errors)
+        pretrained = _check_backbone(spec, dataset, errors)
     notes: list[str] = []
     if dataset is not None:
         warnings += [f"{dataset.name}: {text}." for text in dataset.warnings]
@@ -175,6 +179,8 @@ def examine(
             errors += {str(error): error for look in looks for error in look.errors(unread)}.values()
             warnings += dict.fromkeys(text for look in looks for text in look.warnings())
             notes = list(dict.fromkeys(text for look in looks for text in look.notes())) if not errors else []
+    if pretrained is not None and not errors and not missing and not unread:
+        warnings += _have_weights(*pretrained, fetch, errors)
     return Preflight((*errors, *missing), tuple(warnings), tuple(notes))
 
 
@@ -203,7 +209,8 @@ def _is_here(spec: SweepSpec) -> bool:
     return True
 
 
-def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[FieldError]) -> None:
+def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[FieldError]) -> tuple[str, str] | None:
+    """Look at the network and what it starts from; returns both where it starts from weights."""
     try:
         if dataset is not None:
             recipe = recipe_for(dataset)
@@ -212,12 +219,29 @@ def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[Field
             shape = network_input_shape(augmentation, dataset.example_shape)
             check_backbone(backbone, shape)
             weights = spec.training.weights or (recipe.weights if backbone == recipe.backbone else None)
-            if weights not in (None, "none"):
-                check_weights(backbone, shape, dataset.num_classes, weights)
+            if weights is not None and weights != "none":
+                return backbone, check_weights(backbone, shape, dataset.num_classes, weights)
         elif spec.backbone is not None:
             find_backbone(spec.backbone)
     except InvalidInput as error:
-        errors.extend(replace(each, field=_SPEC_NAMES.get(each.field, each.field)) for each in error.errors)
+        errors.extend(_spec_errors(error))
+    return None
+
+
+def _have_weights(backbone: str, weights: str, fetch: bool, errors: list[FieldError]) -> list[str]:
+    """Have published weights where trainings find them, or warn that they are not there yet."""
+    try:
+        if fetch:
+            fetch_weights(backbone, weights)
+        elif not weights_at_hand(backbone, weights):
+            return [f"training.weights = {weights}: not yet fetched for {backbone}: whether they can be was not tried."]
+    except InvalidInput as error:
+        errors.extend(_spec_errors(error))
+    return []
+
+
+def _spec_errors(error: InvalidInput) -> list[FieldError]:
+    return [replace(each, field=_SPEC_NAMES.get(each.field, each.field)) for each in error.errors]
 
 
 def _check_against_data(

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 from search.cluster_resources import ClusterResources
@@ -200,6 +202,44 @@ def test_nothing_is_downloaded_before_all_else_is_sound(install_package: Callabl
     assert warning.startswith("far was not downloaded")
     with pytest.raises(InvalidInput, match="was tried"):
         check_submission(far)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of 20 images that a network of torchvision takes."""
+    folder = tmp_path / "pictures"
+    for number in range(20):
+        place = folder / "train" / f"class{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(place / f"{number}.png")
+    return folder
+
+
+def test_published_weights_are_fetched_before_anything_starts_or_said_to_be_missing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = torchvision.models.ShuffleNet_V2_X0_5_Weights.DEFAULT
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(published.value, "url", "http://127.0.0.1:9/shuffle.pth")  # nothing answers there
+    fields = {
+        "dataset": str(pictures), "noise_rate": 0.3, "backbone": "torchvision:shufflenet_v2_x0_5",
+        "training": {"weights": "default"},
+    }  # fmt: skip
+    error = only_error(spec_of(**fields))
+    assert (error.field, error.value) == ("training.weights", "IMAGENET1K_V1")
+    assert error.problem.startswith("cannot be had from http")
+    assert str(tmp_path / "torch") in error.remedy
+    (warning,) = check_submission(fields, fetch=False).warnings
+    assert warning.startswith("training.weights = IMAGENET1K_V1: not yet fetched for torchvision:shufflenet_v2_x0_5")
+    with pytest.raises(InvalidInput) as caught:
+        check_submission({**fields, "limit_train": 9999})
+    assert [each.field for each in caught.value.errors] == ["limit_train"]  # nothing is fetched before
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True, exist_ok=True)
+    state = torchvision.models.shufflenet_v2_x0_5(num_classes=1000).state_dict()
+    torch.save(state, cache / published.url.rpartition("/")[2])
+    for fetch in (True, False):
+        assert check_submission(fields, fetch=fetch).warnings == ()
 
 
 def test_python_is_warned_as_the_command_line_is(tmp_path: Path) -> None:

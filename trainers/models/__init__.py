@@ -8,6 +8,7 @@ from trainers.models.registry import check_backbone
 from trainers.models.registry import check_weights
 from trainers.models.registry import fetch_weights
 from trainers.models.registry import find_backbone
+from trainers.models.registry import weights_at_hand
 from trainers.models.torchvision_models import torchvision_names
 from trainers.models.weights import PublishedWeights
 from trainers.models.weights import load_weights
@@ -24,4 +25,5 @@ __all__ = [
     "find_backbone",
     "load_weights",
     "torchvision_names",
+    "weights_at_hand",
 ]

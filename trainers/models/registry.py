@@ -215,3 +215,16 @@ def fetch_weights(backbone: str, weights: str) -> None:
         name = published_name(found, backbone, weights)
         assert isinstance(found, PublishedWeights)
         found.published_weights(name)
+
+
+def weights_at_hand(backbone: str, weights: str) -> bool:
+    """Whether weights that passed :func:`check_weights` need no fetching, as far as their makers can tell.
+
+    Args:
+        backbone: One of :func:`backbone_names`, or ``torchvision:NAME``.
+        weights: See :func:`check_weights`.
+    """
+    found = find_backbone(backbone)
+    if is_weights_file(weights) or not isinstance(found, TorchvisionBackbone):
+        return True
+    return found.weights_at_hand(published_name(found, backbone, weights))

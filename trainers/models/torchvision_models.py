@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -106,6 +107,15 @@ class TorchvisionBackbone:
         """The name of the weights that torchvision holds for the best."""
         name: str = _models().get_model_weights(self.network).DEFAULT.name
         return name
+
+    def weights_at_hand(self, name: str) -> bool:
+        """Whether published weights are in torch's hub cache.
+
+        Args:
+            name: One of :attr:`weight_names`.
+        """
+        url: str = _models().get_model_weights(self.network)[name].url
+        return (Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file()
 
     def published_weights(self, name: str) -> Mapping[str, Tensor]:
         """Published weights, from torch's hub cache or fetched into it.
