@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint
 from importlib.metadata import entry_points
 
+from trainers.errors import EmphasisError
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -36,15 +41,43 @@ def load_plugin(group: str, name: str, field: str, construct: bool = True) -> ob
         loaded: object = entry_point.load()
         return loaded() if construct and isinstance(loaded, type) else loaded
     except Exception as error:  # a plugin is foreign code: whatever it raises is about this name only
-        package = entry_point.dist.name if entry_point.dist is not None else entry_point.value
-        raise InvalidInput(
-            FieldError(
-                field,
-                name,
-                f"the plugin {package} ({entry_point.value}) does not load: {type(error).__name__}: {error}",
-                f"Repair or reinstall {package}, or choose another {field}.",
-            )
-        ) from error
+        said = f"{type(error).__name__}: {error}"
+        problem = f"the plugin {_package(entry_point)} ({entry_point.value}) does not load: {said}"
+        raise InvalidInput(FieldError(field, name, problem, _repair(entry_point, field))) from error
+
+
+@contextmanager
+def plugin_call(group: str, name: str, field: str, method: str) -> Iterator[None]:
+    """Let what a plugin's method raises be an error of the field that names the plugin.
+
+    Args:
+        group: Entry point group, e.g. ``emphasis.datasets``.
+        name: Entry point name; where none has it, what is called is no plugin and its errors stay what they are.
+        field: Field to blame, e.g. ``dataset``.
+        method: What is called, e.g. ``load``.
+
+    Raises:
+        InvalidInput: The method raised another exception than ours.
+    """
+    try:
+        yield
+    except (EmphasisError, MemoryError):
+        raise
+    except Exception as error:  # foreign code
+        entry_point = next(iter(entry_points(group=group, name=name)), None)
+        if entry_point is None:
+            raise
+        said = traceback.format_exception_only(error)[-1].strip()
+        problem = f"{method} of the plugin {_package(entry_point)} ({entry_point.value}) fails: {said}"
+        raise InvalidInput(FieldError(field, name, problem, _repair(entry_point, field))) from error
+
+
+def _package(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else entry_point.value
+
+
+def _repair(entry_point: EntryPoint, field: str) -> str:
+    return f"Repair or reinstall {_package(entry_point)}, or choose another {field}."
 
 
 def unknown_name(field: str, value: str, known: Iterable[str], also: str = "") -> InvalidInput:

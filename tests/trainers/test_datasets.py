@@ -768,3 +768,39 @@ def test_an_installed_package_adds_a_data_set_and_a_broken_one_harms_no_other(
         assert "RuntimeError: half installed" in error.problem
         with pytest.raises(InvalidInput, match="lacks description, check or load"):
             ask("nothing")
+
+
+def test_what_an_installed_package_raises_or_gives_in_place_of_a_data_set_names_the_package(
+    install_package: InstallPackage,
+) -> None:
+    install_package(
+        "emphasis.datasets",
+        {"failing": "example_failing:Failing", "careless": "example_failing:Careless", "told": "example_failing:Told"},
+        example_failing=(
+            "from trainers.errors import FieldError, InvalidInput\n"
+            "class Careless:\n"
+            "    description = 'gives a dict'\n"
+            "    def check(self, data_dir, download): pass\n"
+            "    def load(self, data_dir, download): return {'x_train': 1}\n"
+            "class Failing(Careless):\n"
+            "    def check(self, data_dir, download): raise FileNotFoundError('labels.txt')\n"
+            "    def load(self, data_dir, download): return {}['labels']\n"
+            "class Told(Careless):\n"
+            "    def load(self, data_dir, download):\n"
+            "        raise InvalidInput(FieldError('data_dir', None, 'its own words', 'Give it.'))\n"
+        ),
+    )
+    plugin = "of the plugin emphasis-example (example_failing:Failing) fails"
+    for ask, problem in (
+        (check_dataset, f"check {plugin}: FileNotFoundError: labels.txt"),
+        (load_dataset, f"load {plugin}: KeyError: 'labels'"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            ask("failing")
+        (error,) = caught.value.errors
+        assert (error.field, error.value) == ("dataset", "failing")
+        assert error.problem == problem
+    with pytest.raises(InvalidInput, match="load of its plugin gives a dict, not a Dataset"):
+        load_dataset("careless")
+    with pytest.raises(InvalidInput, match="its own words"):
+        load_dataset("told")

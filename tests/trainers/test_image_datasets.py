@@ -688,6 +688,27 @@ def test_torchvision_names_files_and_classes_that_will_not_do_are_refused(tmp_pa
     assert "torchvision" in errors_of("torchvision:CocoDetection", voc)[0].problem
 
 
+def test_damaged_files_of_torchvision_are_refused_and_not_taken_for_a_part_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = fashion_tree(tmp_path) / "FashionMNIST" / "raw" / "train-labels-idx1-ubyte"
+    labels.write_bytes(b"")
+    (error,) = errors_of("torchvision:FashionMNIST", tmp_path)
+    assert error.problem.startswith("torchvision cannot read its files (ValueError: ")
+    assert "copy or fetch them again" in error.remedy
+
+    for split, indices in (("train", range(20)), ("test", range(20, 40))):
+        place = tmp_path / "fer2013" / f"{split}.csv"
+        place.parent.mkdir(exist_ok=True)
+        rows = [(digit_label(i) % 7, " ".join(["0"] * 48 * 48)) for i in indices]
+        text = "\n".join(["emotion,pixels", *(f"{label},{pixels}" for label, pixels in rows)])
+        place.write_text(text if split == "train" else text.replace("0 0 0", "0 x 0", 1))
+    # Only its own files have the MD5 that torchvision looks for.
+    monkeypatch.setattr("torchvision.datasets.fer2013.check_integrity", lambda *_, **__: True)
+    (error,) = errors_of("torchvision:FER2013", tmp_path)
+    assert error.problem.startswith("torchvision cannot read its files (ValueError: invalid literal for int()")
+
+
 def test_a_torchvision_download_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The network is the one part that is replaced: an address that nothing answers.
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", ["http://127.0.0.1:9/"])

@@ -227,3 +227,30 @@ def test_an_installed_package_adds_a_backbone_and_a_broken_one_harms_no_other(
         build_model("broken", (12,), 3)
     with pytest.raises(InvalidInput, match="lacks"):
         build_model("nothing", (12,), 3)
+
+
+def test_what_a_backbone_of_an_installed_package_raises_names_the_package(install_package: InstallPackage) -> None:
+    install_package(
+        "emphasis.backbones",
+        {"strict": "example_strict:Strict", "unbuilt": "example_strict:Unbuilt"},
+        example_strict=(
+            "class Unbuilt:\n"
+            "    description = 'cannot be built'\n"
+            "    def check(self, example_shape): pass\n"
+            "    def build(self, example_shape, num_classes, dropout): return self.width\n"
+            "class Strict(Unbuilt):\n"
+            "    def check(self, example_shape): raise ValueError('images only')\n"
+        ),
+    )
+    strict = "check of the plugin emphasis-example (example_strict:Strict) fails: ValueError: images only"
+    unbuilt = "build of the plugin emphasis-example (example_strict:Unbuilt) fails: AttributeError: "
+    for ask, name, problem in (
+        (lambda: check_backbone("strict", (12,)), "strict", strict),
+        (lambda: build_model("strict", (12,), 3), "strict", strict),
+        (lambda: build_model("unbuilt", (12,), 3), "unbuilt", unbuilt),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            ask()
+        (error,) = caught.value.errors
+        assert (error.field, error.value) == ("backbone", name)
+        assert error.problem.startswith(problem)

@@ -24,6 +24,7 @@ from trainers.datasets.torchvision_dataset import TorchvisionDataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 from trainers.plugins import load_plugin
+from trainers.plugins import plugin_call
 from trainers.plugins import plugin_names
 from trainers.plugins import unknown_name
 
@@ -116,7 +117,9 @@ def check_dataset(name: str, data_dir: Path | str | None = None, download: bool 
         InvalidInput: It cannot: unknown name, missing or corrupt files, unusable arrays; each with its
             remedy.
     """
-    dataset_source(name).check(_folder(data_dir), download)
+    source = dataset_source(name)
+    with plugin_call(ENTRY_POINT_GROUP, name, "dataset", "check"):
+        source.check(_folder(data_dir), download)
 
 
 def load_dataset(
@@ -145,19 +148,33 @@ def load_dataset(
     with _bookkeeping:
         loading = _loading.setdefault(key, threading.Lock())
     with loading:
-        version = source.version(folder) if isinstance(source, FileSource) else ()
+        with plugin_call(ENTRY_POINT_GROUP, name, "dataset", "version"):
+            version = source.version(folder) if isinstance(source, FileSource) else ()
         with _bookkeeping:
             known = _loaded.pop(key, None)
         if known is None or known[0] != version:
-            if isinstance(source, FileSource):
-                known = (version, source.load(folder, download, on_progress))
-            else:
-                known = (version, source.load(folder, download))
+            known = (version, _loaded_from(source, name, folder, download, on_progress))
         with _bookkeeping:
             _loaded[key] = known
             while len(_loaded) > _MOST_LOADED:
                 del _loaded[next(iter(_loaded))]
         return known[1]
+
+
+def _loaded_from(
+    source: DatasetSource, name: str, folder: Path | None, download: bool, on_progress: OnProgress | None
+) -> Dataset:
+    found: object
+    with plugin_call(ENTRY_POINT_GROUP, name, "dataset", "load"):
+        if isinstance(source, FileSource):
+            found = source.load(folder, download, on_progress)
+        else:
+            found = source.load(folder, download)
+    if not isinstance(found, Dataset):
+        problem = f"load of its plugin gives a {type(found).__name__}, not a Dataset"
+        remedy = "Let it give trainers.datasets.Dataset.from_tensors(...)."
+        raise InvalidInput(FieldError("dataset", name, problem, remedy))
+    return found
 
 
 def _folder(data_dir: Path | str | None) -> Path | None:

@@ -184,24 +184,24 @@ class TorchvisionDataset(FileSource):
         used: list[str] = []
         for part, names in _SPLITS.items():
             for name in names:
-                if name in used:
-                    continue
-                try:
-                    parts[part] = self._made({**given, "split": name}, data_dir)
-                except ValueError as error:
-                    if isinstance(error, InvalidInput):
-                        raise
-                    continue  # the class has no split of that name
-                used.append(name)
-                break
+                made = self._made({**given, "split": name}, data_dir) if name not in used else None
+                if made is not None:
+                    parts[part] = made
+                    used.append(name)
+                    break
         if "train" not in parts:
             self._refuse("torchvision's class has no training split", "Choose another data set.")
         return parts
 
     def _made(self, arguments: dict[str, Any], data_dir: Path | None) -> Any:
+        """torchvision's object; None where the class has no split of that name."""
         try:
             return self._class()(**arguments)
-        except (RuntimeError, OSError, ImportError) as error:
+        except Exception as error:  # damaged files make torchvision's readers raise nearly anything
+            if "split" in arguments and _of_unknown_split(error):
+                return None
+            if not isinstance(error, RuntimeError | OSError | ImportError):
+                self._refuse_damaged(error)
             if arguments.get("download"):
                 remedy = f"Check the network and the free space, or copy the files into {data_dir} by hand."
                 problem = f"{self.name} could not be downloaded into {data_dir}: {error}"
@@ -212,13 +212,20 @@ class TorchvisionDataset(FileSource):
             remedy = f"Give torchvision's root folder as --data-dir{fetch}."
             raise InvalidInput(FieldError("data_dir", str(data_dir), problem, remedy)) from error
 
+    def _refuse_damaged(self, error: Exception) -> NoReturn:
+        problem = f"torchvision cannot read its files ({type(error).__name__}: {error})"
+        self._refuse(problem, "They seem damaged: delete them, and copy or fetch them again.", error)
+
     def _check_examples(self, parts: Parts) -> None:
         from PIL import Image
 
         for part, found in parts.items():
             if not len(found):
                 self._refuse(f"its {part} part is empty", "Choose another data set.")
-            example = found[0]
+            try:
+                example = found[0]
+            except Exception as error:  # as above
+                self._refuse_damaged(error)
             fits = isinstance(example, tuple) and len(example) == 2
             if not (fits and isinstance(example[0], Image.Image) and _is_class(example[1])):
                 items = example if isinstance(example, tuple) else (example,)
@@ -247,7 +254,10 @@ class TorchvisionDataset(FileSource):
             if on_progress is not None:
                 on_progress(total, total)
             return {name: kept[name][0] for name in kept}, {name: kept[name][1] for name in kept}
-        shape = stored_shape((image.mode, image.size) for part in parts.values() for image, _ in _items(part))
+        try:
+            shape = stored_shape((image.mode, image.size) for part in parts.values() for image, _ in _items(part))
+        except Exception as error:  # as above
+            self._refuse_damaged(error)
         needed = total * int(np.prod(shape))
         if needed > self.resident_bytes:
             problem = f"its {total:,} images take {needed / 2**30:,.1f} GiB in memory, and are no files"
@@ -258,8 +268,12 @@ class TorchvisionDataset(FileSource):
         for name, part in parts.items():
             pixels[name] = np.empty((len(part), *shape), dtype=np.uint8)
             labels[name] = np.empty(len(part), dtype=np.int64)
-            for index, (image, label) in enumerate(_items(part)):
-                pixels[name][index], labels[name][index] = pixels_of(image, shape), label
+            for index in range(len(part)):
+                try:
+                    image, label = part[index]
+                    pixels[name][index], labels[name][index] = pixels_of(image, shape), label
+                except Exception as error:  # as above
+                    self._refuse_damaged(error)
                 done += 1
                 if on_progress is not None and (done % _TOLD_EVERY == 0 or done == total):
                     on_progress(done, total)
@@ -267,6 +281,11 @@ class TorchvisionDataset(FileSource):
 
     def _refuse(self, problem: str, remedy: str, cause: Exception | None = None) -> NoReturn:
         raise InvalidInput(FieldError("dataset", self.name, problem, remedy)) from cause
+
+
+def _of_unknown_split(error: Exception) -> bool:
+    """Whether torchvision's check of an argument says so; other errors of that class are of what was read."""
+    return isinstance(error, ValueError) and str(error).startswith("Unknown value") and "argument split" in str(error)
 
 
 def _items(part: Any) -> Iterator[tuple[Any, Any]]:

@@ -25,6 +25,7 @@ from trainers.models.weights import is_weights_file
 from trainers.models.weights import load_weights
 from trainers.models.weights import published_name
 from trainers.plugins import load_plugin
+from trainers.plugins import plugin_call
 from trainers.plugins import plugin_names
 from trainers.plugins import unknown_name
 
@@ -114,7 +115,9 @@ def check_backbone(name: str, example_shape: tuple[int, ...]) -> None:
     Raises:
         InvalidInput: It does not.
     """
-    find_backbone(name).check(example_shape)
+    found = find_backbone(name)
+    with plugin_call(ENTRY_POINT_GROUP, name, "backbone", "check"):
+        found.check(example_shape)
 
 
 def build_model(
@@ -141,13 +144,13 @@ def build_model(
         InvalidInput: Unknown backbone, examples or weights that do not fit it, weights that cannot be fetched, or
             a dropout rate outside [0, 1).
     """
-    found = find_backbone(backbone)
-    found.check(example_shape)
+    check_backbone(backbone, example_shape)
     if not 0 <= dropout < 1:
         raise InvalidInput(
             FieldError("dropout", dropout, "not in [0, 1)", "Give the rate of dropped features.")
         )
-    network = found.build(example_shape, num_classes, dropout)
+    found = find_backbone(backbone)
+    network = _built(found, backbone, example_shape, num_classes, dropout)
     if weights is None:
         return network
     if is_weights_file(weights):
@@ -157,6 +160,13 @@ def build_model(
     if left_out:
         _logger.info("%s: %s of %s have other classes and stay random", backbone, " and ".join(left_out), weights)
     return network
+
+
+def _built(
+    found: Backbone, name: str, example_shape: tuple[int, ...], num_classes: int, dropout: float
+) -> nn.Module:
+    with plugin_call(ENTRY_POINT_GROUP, name, "backbone", "build"):
+        return found.build(example_shape, num_classes, dropout)
 
 
 def _assign_published(found: Backbone, backbone: str, network: nn.Module, weights: str) -> tuple[str, ...]:
@@ -196,7 +206,7 @@ def _check_file(
     backbone: str, example_shape: tuple[int, ...], num_classes: int, weights: str, written: tuple[int, int]
 ) -> None:
     with torch.random.fork_rng(devices=[]):
-        network = find_backbone(backbone).build(example_shape, num_classes, 0.0)
+        network = _built(find_backbone(backbone), backbone, example_shape, num_classes, 0.0)
     load_weights(network, weights)
 
 
