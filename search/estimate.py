@@ -223,9 +223,14 @@ def _part_of(task: TrainingTask) -> Dataset:
     dataset = task.dataset
     size = max(_TIMED_TRAIN_EXAMPLES, 2 * dataset.num_classes, task.batch_size)
     part = dataset.limit_train(min(len(dataset.y_train), size))
-    test = min(len(part.y_test), _TIMED_TEST_EXAMPLES)
-    return replace(part, x_test=part.x_test[:test], y_test=part.y_test[:test])
+    few = slice(_TIMED_TEST_EXAMPLES)
+    part = replace(part, x_test=part.x_test[few], y_test=part.y_test[few])
+    if part.x_validation is None or part.y_validation is None:
+        return part
+    return replace(part, x_validation=part.x_validation[few], y_validation=part.y_validation[few])
 
 
 def _examples(dataset: Dataset) -> int:
-    return len(dataset.y_train) + len(dataset.y_test)
+    """How many an evaluation looks at."""
+    validation = 0 if dataset.y_validation is None else len(dataset.y_validation)
+    return len(dataset.y_train) + len(dataset.y_test) + validation

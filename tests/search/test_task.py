@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from search import SweepSpec
+from search.estimate import _examples
+from search.estimate import _part_of
 from search.estimate import estimate
 from search.objective import ObjectiveKind
 from search.preflight import check_submission
@@ -195,6 +197,22 @@ def test_labels_said_to_be_noisy_are_called_clean_nowhere_unless_the_data_tells_
         (note,) = examine([spec_of(**sure)]).notes
         assert "clean labels of the validation set" in note
         assert prepared(**sure).facts()["labels_as_given"] is False
+
+
+def test_a_trial_is_timed_on_a_small_part_of_every_set_that_is_evaluated(tmp_path: Path) -> None:
+    path = arrays_with_validation(tmp_path / "large.npz")
+    with np.load(path) as saved:
+        arrays = dict(saved)
+    for name in ("x_validation", "y_validation"):
+        arrays[name] = np.concatenate([arrays[name]] * 10)
+    np.savez(path, **arrays)
+    task = prepared(dataset=path, limit_train=None).task
+    part = _part_of(task)
+    assert part.y_validation is not None
+    assert part.x_validation is not None
+    assert len(part.y_validation) == len(part.x_validation) == len(part.y_test) == 256
+    assert _examples(part) == 1024 + 256 + 256
+    assert _examples(task.dataset) == 1437 + 360 + 3600
 
 
 def test_intact_labels_that_nobody_knows_are_no_objective_and_tell_no_rate(without_intact: str) -> None:
