@@ -44,6 +44,7 @@ from search.interruption import Lookout
 from search.leaderboard import LeaderboardRow
 from search.leaderboard import best_so_far
 from search.leaderboard import leaderboard
+from search.machine import free_memory_bytes
 from search.machine import this_machine
 from search.naming import equations
 from search.objective import SearchObjective
@@ -365,7 +366,9 @@ class _Session:
                 found = check(spec, clusters=[cluster.resources()], free_disk_bytes=free)
         else:
             # A Ray that is yet to be started has what this machine has, so nothing need be started to refuse a spec.
-            found = check(spec, clusters=[this_machine()], free_disk_bytes=free)
+            found = check(
+                spec, clusters=[this_machine()], free_disk_bytes=free, free_memory_bytes=free_memory_bytes()
+            )
         for text in found.warnings:
             warnings.warn(text, SweepWarning, stacklevel=3)
         return TaskSettings.of(spec, self.home.path).load(spec.download)

@@ -13,6 +13,7 @@ from search.data_check import DataCheck
 from search.early_stopping import first_judged_epoch
 from search.early_stopping import judged_epochs
 from search.feasibility import feasibility
+from search.memory import memory_warning
 from search.spec import SweepSpec
 from search.spec import read_specs
 from trainers.augmentation import network_input_shape
@@ -75,6 +76,7 @@ def check(
     *,
     clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
+    free_memory_bytes: int | None = None,
 ) -> Preflight:
     """Refuse a sweep that this world cannot run.
 
@@ -82,6 +84,7 @@ def check(
         spec: The sweep.
         clusters: The Rays that may run it, of which one will; none given leaves processors unchecked.
         free_disk_bytes: Free space where the home folder lies; None leaves it unchecked.
+        free_memory_bytes: Free memory of this machine, where the only Ray is to run on it; None leaves it unchecked.
 
     Returns:
         The warnings; ``errors`` is empty.
@@ -89,7 +92,7 @@ def check(
     Raises:
         InvalidInput: Everything that is in the way, at once.
     """
-    found = examine([spec], clusters=clusters, free_disk_bytes=free_disk_bytes)
+    found = examine([spec], clusters=clusters, free_disk_bytes=free_disk_bytes, free_memory_bytes=free_memory_bytes)
     if found.errors:
         raise InvalidInput(*found.errors)
     return found
@@ -100,6 +103,7 @@ def check_submission(
     *,
     clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
+    free_memory_bytes: int | None = None,
     fetch: bool = True,
     on_progress: OnProgress | None = None,
 ) -> Submission:
@@ -109,6 +113,7 @@ def check_submission(
         data: As `search.spec.parse_specs` takes it.
         clusters: As for `check`.
         free_disk_bytes: As for `check`.
+        free_memory_bytes: As for `check`.
         fetch: As for `examine`.
         on_progress: As for `examine`.
 
@@ -120,6 +125,7 @@ def check_submission(
         reading.specs,
         clusters=clusters,
         free_disk_bytes=free_disk_bytes,
+        free_memory_bytes=free_memory_bytes,
         unread=reading.unread,
         fetch=fetch,
         on_progress=on_progress,
@@ -134,6 +140,7 @@ def examine(
     *,
     clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
+    free_memory_bytes: int | None = None,
     unread: frozenset[str] = frozenset(),
     fetch: bool = True,
     on_progress: OnProgress | None = None,
@@ -144,6 +151,7 @@ def examine(
         specs: Sweeps that differ in nothing but their noise rate; at least one.
         clusters: As for `check`.
         free_disk_bytes: As for `check`.
+        free_memory_bytes: As for `check`.
         unread: Fields whose values say nothing (`search.spec.Reading`); what rests on them is left out.
         fetch: Whether files that are missing and may be downloaded are, and published weights: never before all else
             is sound.
@@ -173,6 +181,9 @@ def examine(
         _check_against_data(spec, dataset, unread, errors)
         if not errors and not unread:
             warnings += [text] if (text := _early_stopping_warning(spec, dataset)) else []
+            if free_memory_bytes is not None and clusters and not missing:
+                text = memory_warning(spec, dataset, clusters[0], free_memory_bytes)
+                warnings += [text] if text else []
         if unread.isdisjoint(("noise_rate", "noise_model", "noise_file", "noise_column")):
             warnings += [text for each in specs if (text := _noise_warning(each, dataset))]
             looks = [DataCheck(each, dataset) for each in specs]

@@ -134,6 +134,7 @@ def checked(
     with output().status("reading the spec and the data") as status:
         import shutil
 
+        from search.machine import free_memory_bytes
         from search.machine import this_machine
         from search.preflight import check_submission
 
@@ -141,6 +142,7 @@ def checked(
             fields,
             clusters=[this_machine()] if here else (),
             free_disk_bytes=shutil.disk_usage(home.path).free,
+            free_memory_bytes=free_memory_bytes() if here else None,
             fetch=fetch,
             on_progress=lambda done, total: status.update(f"decoding images: {done:,} of {total:,}"),
         )

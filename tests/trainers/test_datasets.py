@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainers.datasets import Dataset
 from trainers.datasets import check_dataset
@@ -88,6 +89,34 @@ def test_statistics_of_floats_are_unscaled_and_of_flat_examples_scalar() -> None
     assert dataset.mean.item() == pytest.approx(values.astype(np.float64).mean(), rel=1e-6)
     assert dataset.std.item() == pytest.approx(values.astype(np.float64).std(), rel=1e-6)
     assert dataset.example_shape == (6,)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and not func.is_view:
+            self.bytes = max(self.bytes, made.numel() * made.element_size())
+        return made
+
+
+@pytest.mark.parametrize("shape", [(500, 40), (500, 3, 5, 4)])
+def test_statistics_of_floats_are_reckoned_in_pieces(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.datasets.dataset._COUNTED_AT_ONCE", 400)
+    values = np.random.default_rng(0).normal(100, 2, shape).astype(np.float32)
+    labels = torch.arange(500) % 4
+    with LargestTensor() as largest:
+        examples = torch.from_numpy(values)
+        dataset = Dataset.from_tensors("floats", examples, labels, examples[:9], labels[:9], 4)
+    assert 0 < largest.bytes <= 400 * 3 * 8
+    axes = (0, 2, 3) if len(shape) == 4 else None
+    np.testing.assert_allclose(dataset.mean.numpy(), values.mean(axis=axes, dtype=np.float64), rtol=1e-7)
+    np.testing.assert_allclose(dataset.std.numpy(), values.std(axis=axes, dtype=np.float64), rtol=1e-7)
 
 
 def test_fingerprint_changes_with_every_array_and_with_nothing_else() -> None:

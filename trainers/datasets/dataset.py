@@ -375,16 +375,13 @@ def _statistics(x_train: Examples, on_progress: OnProgress | None) -> tuple[Tens
         mean, std = _counted_statistics(_pieces(x_train, on_progress))
     else:
         assert isinstance(x_train, Tensor)
-        channels = x_train.transpose(0, 1) if x_train.ndim == 4 else x_train.unsqueeze(0)
-        mean = torch.stack([channel.mean(dtype=torch.float64) for channel in channels])
-        deviations = [(channel.double() - m).square().mean() for channel, m in zip(channels, mean, strict=True)]
-        std = torch.stack(deviations).sqrt()
+        mean, std = _summed_statistics(x_train)
     mean, std = mean.float(), std.float()
     return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
 def _pieces(examples: Examples, on_progress: OnProgress | None) -> Iterator[Tensor]:
-    """The pixels to be counted, uint8 (n, C, H, W) or flat (n, F), a piece at a time."""
+    """The examples (n, C, H, W) or flat (n, F) whose values are counted or summed, a piece at a time."""
     if isinstance(examples, ImageFiles):
         sample = torch.arange(0, len(examples), -(-len(examples) // _COUNTED_FILES) or 1)
         done = decoded = 0
@@ -398,7 +395,7 @@ def _pieces(examples: Examples, on_progress: OnProgress | None) -> Iterator[Tens
         if not decoded:
             examples.refuse(f"cannot be decoded, which is every one of {len(sample)} that were tried")
         return
-    # In pieces, because bincount works on a copy as int64.
+    # In pieces, because bincount works on a copy as int64, and sums as float64.
     values = max(1, examples[:1].numel() // (examples.shape[1] if examples.dim() == 4 else 1))
     size = max(1, _COUNTED_AT_ONCE // values)
     yield from (examples[start : start + size] for start in range(0, max(1, len(examples)), size))
@@ -408,14 +405,32 @@ def _counted_statistics(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """From counts of the 256 values: exact, and without a float copy eight times the size; float64 (C,)."""
     counts: list[npt.NDArray[np.int64]] = []
     for piece in pieces:
-        channels = piece.transpose(0, 1) if piece.dim() == 4 else piece.unsqueeze(0)
-        found = [_counts(channel.numpy().ravel()) for channel in channels]
+        found = [_counts(channel.numpy().ravel()) for channel in _channels_first(piece)]
         counts = [before + now for before, now in zip(counts, found, strict=True)] if counts else found
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = torch.from_numpy(np.stack(counts) / np.sum(counts, axis=1, keepdims=True))
     means = [(share * values).sum() for share in shares]
     deviations = [(share * (values - mean).square()).sum() for share, mean in zip(shares, means, strict=True)]
     return torch.stack(means), torch.stack(deviations).sqrt()
+
+
+def _summed_statistics(examples: Tensor) -> tuple[Tensor, Tensor]:
+    """Of floats, in two passes; a piece at a time, since sums as float64 work on a copy twice the size."""
+    whole = _channels_first(examples)
+    others = tuple(range(1, whole.dim()))
+    count = examples.numel() / len(whole)
+    total, squares = torch.zeros(len(whole), dtype=torch.float64), torch.zeros(len(whole), dtype=torch.float64)
+    for piece in _pieces(examples, None):
+        total += _channels_first(piece).double().sum(others)
+    mean = total / count
+    for piece in _pieces(examples, None):
+        squares += (_channels_first(piece).double() - mean.reshape(-1, *(1 for _ in others))).square().sum(others)
+    return mean, (squares / count).sqrt()
+
+
+def _channels_first(examples: Tensor) -> Tensor:
+    """A view (C, n, H, W) of images, and (1, n, F) of flat examples: they have one."""
+    return examples.transpose(0, 1) if examples.dim() == 4 else examples.unsqueeze(0)
 
 
 def _counts(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
