@@ -157,13 +157,11 @@ def estimate_noise(
         "true_confusion": None if truth is None else truth.tolist(),
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    written = _write(folder, text, estimate, truth, title, data.class_names)
-    if as_json:
-        say(text)
-        return
-    for line in _lines(estimate, data):
+    # Said before anything is written: whatever becomes of the files, the hours of training are not lost.
+    for line in [text] if as_json else _lines(estimate, data):
         say(line)
-    for file in written:
+    written = _write(folder, text, estimate, truth, title, data.class_names)
+    for file in () if as_json else written:
         say(f"written: {file}")
 
 

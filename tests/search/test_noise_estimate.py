@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import CliRunner
 from typer.testing import Result
 
@@ -187,6 +189,32 @@ class TestCommand:
             tmp_path / "mine.npz", intact_train=data.y_train.numpy(), **{name: a.numpy() for name, a in arrays.items()}
         )
         assert "in truth: 0." in emphasis(*options).stdout
+
+    def test_classes_whose_names_are_no_utf_8_are_estimated_as_any(self, emphasis: Emphasis, tmp_path: Path) -> None:
+        data = load_dataset("digits")
+        shown = {0: "caf\\xe8", 1: "caf\\xe9"}
+        for index, (image, label) in enumerate(zip(data.x_train[:300], data.y_train.tolist(), strict=False)):
+            if label in shown:
+                # A few of either are given as the other, so that the names are needed.
+                folder = tmp_path / "train" / os.fsdecode(b"caf" + bytes([0xE8 + (label ^ (index % 5 == 0))]))
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.asarray(image)[0]).save(folder / f"{index}.png")
+        options = "--epochs 8 --folds 2 --cpus 1 --backbone mlp --dataset"
+        done = emphasis(options, tmp_path, "--output", tmp_path / "out")
+        assert done.exit_code == 0, done.stderr
+        assert f"{shown[0]} -> {shown[1]}" in done.stdout
+        told = json.loads((tmp_path / "out" / "noise_estimate.json").read_text())
+        assert told["class_names"] == list(shown.values())
+        assert (tmp_path / "out" / "confusion.png").is_file()
+
+    def test_an_estimate_is_said_even_where_its_files_cannot_be_written(
+        self, emphasis: Emphasis, tmp_path: Path
+    ) -> None:
+        (tmp_path / "out" / "noise_estimate.json").mkdir(parents=True)
+        done = emphasis("--dataset digits --limit-train 100 --epochs 1 --folds 2 --cpus 1 --output", tmp_path / "out")
+        assert done.exit_code == 2
+        assert "Estimated noise rate: " in done.stdout
+        assert "output = " in done.stderr
 
     def test_everything_wrong_is_said_at_once(self, emphasis: Emphasis) -> None:
         done = emphasis("--dataset digit --noise-model symetric --folds 1 --cpus 0 --seed -1")

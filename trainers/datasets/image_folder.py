@@ -18,6 +18,7 @@ from trainers.datasets.labelled_images import LabelledFiles
 from trainers.datasets.labelled_images import files_version
 from trainers.datasets.labelled_images import image_dataset
 from trainers.datasets.labels import first
+from trainers.datasets.labels import printable
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -87,7 +88,7 @@ class ImageFolder(FileSource):
             test,
             validation,
             num_classes=len(classes),
-            class_names=tuple(classes),
+            class_names=tuple(map(printable, classes)),
             resident_bytes=self.resident_bytes,
             workers=self.workers,
             on_progress=on_progress,

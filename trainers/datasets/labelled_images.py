@@ -21,6 +21,7 @@ from trainers.datasets.dataset import stratified
 from trainers.datasets.examples import Examples
 from trainers.datasets.image_files import ImageFiles
 from trainers.datasets.labels import first
+from trainers.datasets.labels import printable
 from trainers.datasets.pixels import SMALL_SIDE
 from trainers.datasets.pixels import stored_shape
 from trainers.errors import FieldError
@@ -226,7 +227,7 @@ def _odd_one_warning(root: Path, paths: Sequence[str], shape: tuple[int, int, in
         return None
     path, (width, height) = next((path, size) for path, _, size in _headers(root, paths) if size != most)
     return (
-        f"images are kept at {shape[2]}x{shape[1]} since their sizes differ: {path} is {width}x{height}, "
+        f"images are kept at {shape[2]}x{shape[1]} since their sizes differ: {printable(path)} is {width}x{height}, "
         f"most are {most[0]}x{most[1]}"
     )
 

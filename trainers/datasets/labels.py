@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import numpy.typing as npt
 
@@ -56,5 +58,10 @@ def class_problems(train: Labels, *others: Labels) -> list[tuple[str, str]]:
 
 def first(items: npt.NDArray[np.generic] | list[str]) -> str:
     """The first five, and dots where there are more."""
-    named = ", ".join(str(item) for item in items[:NAMED_AT_MOST])
+    named = ", ".join(printable(str(item)) for item in items[:NAMED_AT_MOST])
     return named + (", ..." if len(items) > NAMED_AT_MOST else "")
+
+
+def printable(name: str) -> str:
+    r"""A name of the file system as text that can be written anywhere: bytes that are no UTF-8 become ``\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
