@@ -428,6 +428,10 @@ def relabelled(label: Callable[[int], object]) -> Callable[[Rows], Rows]:
             lambda rows: [{**row, "split": "train"} for row in rows] + [{**rows[0], "split": "test"}],
             "1 files are in more than one split: images/",
         ),
+        (
+            lambda rows: [*rows, rows[3], {**rows[3], "path": f"./{rows[3]['path']}", "label": 0}, rows[4]],
+            "2 files have more than one row and there is no test split: images/",
+        ),
     ],
 )  # fmt: skip
 def test_an_unusable_manifest_is_refused_with_the_reason(
@@ -437,6 +441,16 @@ def test_an_unusable_manifest_is_refused_with_the_reason(
     rows = [{**{key: "" for key in rows[0]}, **row} for row in rows] if "split" in rows[0] else rows
     (told,) = problems_of(write_csv(tmp_path / "list.csv", rows))
     assert told.startswith(problem)
+
+
+def test_files_of_several_rows_are_taken_where_no_test_set_is_held_out_of_them_and_said(tmp_path: Path) -> None:
+    rows = manifest_rows(tmp_path / "images")
+    split = [{**row, "split": "test" if number % 5 == 0 else "train"} for number, row in enumerate(rows)]
+    assert load_dataset(write_csv(tmp_path / "list.csv", split)).warnings == ()
+    dataset = load_dataset(write_csv(tmp_path / "list.csv", [*split, split[1], split[5]]))
+    assert (len(dataset.y_train), len(dataset.y_test)) == (33, 9)
+    (warning,) = dataset.warnings
+    assert warning.startswith(f"1 training files have more than one row: {rows[1]['path']}; examples held out for noisy")
 
 
 def test_missing_files_and_unsafe_paths_are_counted_and_the_first_five_named(tmp_path: Path) -> None:

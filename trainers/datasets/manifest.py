@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import posixpath
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +44,7 @@ class Manifest(FileSource):
     Paths are relative to ``data_dir``, or to the table's folder. Labels are names of classes, or, where all
     are whole numbers, class numbers from 0 to C - 1. With intact labels, test and validation examples are
     judged by those. A split is ``train``, ``test`` or ``validation``; where none is ``test``, a fifth of every
-    class's training examples, always the same ones, is the test set.
+    class's training examples, always the same ones, is the test set, and each file has one row.
 
     Args:
         path: The table.
@@ -106,6 +108,7 @@ class Manifest(FileSource):
             resident_bytes=self.resident_bytes,
             workers=self.workers,
             on_progress=on_progress,
+            warnings=_repeated_warning(parts["train"]),
         )
 
     def _root(self, data_dir: Path | None) -> Path:
@@ -192,11 +195,30 @@ def _path_problems(paths: list[str], splits: list[str], root: Path) -> Problems:
         problem = f"{len(missing)} of {len(paths)} files are missing in {root}: {first(missing)}"
         problems.append((problem, "Give the folder that the paths are relative to as --data-dir."))
     in_splits: dict[str, str] = {}
-    twice = [path for path, split in zip(paths, splits, strict=True) if in_splits.setdefault(path, split) != split]
+    names = [posixpath.normpath(path) for path in paths]
+    twice = [path for path, split in zip(names, splits, strict=True) if in_splits.setdefault(path, split) != split]
     if twice:
         problem = f"{len(twice)} files are in more than one split: {first(twice)}"
         problems.append((problem, "Give each file one split."))
+    repeated = _repeated(paths)
+    if repeated and not (twice or unsafe or "test" in splits):
+        # Of several rows of a file one could be trained on and another tested on.
+        problem = f"{len(repeated)} files have more than one row and there is no test split: {first(repeated)}"
+        problems.append((problem, "Give each file one row, or some of the files the split test."))
     return problems
+
+
+def _repeated_warning(train: LabelledFiles) -> tuple[str, ...]:
+    repeated = _repeated(list(train.paths))
+    if not repeated:
+        return ()
+    problem = f"{len(repeated)} training files have more than one row: {first(repeated)}"
+    return (f"{problem}; examples held out for noisy_validation may then be trained on too",)
+
+
+def _repeated(paths: list[str]) -> list[str]:
+    """Files that are listed more than once."""
+    return [path for path, count in Counter(map(posixpath.normpath, paths)).items() if count > 1]
 
 
 def _cell_problems(columns: Columns, splits: list[str]) -> Problems:
