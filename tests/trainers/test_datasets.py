@@ -620,6 +620,11 @@ with_nan[3, 2], with_nan[5, 0] = np.nan, np.inf
         (change(x_train=np.zeros((30, 6, 5), np.uint8)), ["x_train has shape (30, 6, 5), not"]),
         (change(x_train=np.zeros((0, 6, 5, 3), np.uint8)), ["x_train is empty"]),
         (change(x_train=np.zeros((30, 3, 32, 32), np.uint8)), ["x_train has shape (30, 3, 32, 32): "]),
+        *(
+            (change(x_train=np.zeros((30, c, 16, 16), np.uint8)), [f"x_train has shape (30, {c}, 16, 16): channels"])
+            for c in (2, 4, 12)
+        ),
+        (change(x_val=np.zeros(4), y_dev=np.zeros(4)), ["x_val would not be read", "y_dev would not be read"]),
         (change(x_train=np.zeros((30, 6, 5, 3), np.int32)), ["x_train is int32"]),
         (change(x_train=np.zeros((30, 6, 5, 3), np.complex64)), ["x_train is complex64"]),
         (change(x_train=np.full((30, 4), "a")), ["x_train is <U1"]),
@@ -681,6 +686,24 @@ def test_intact_labels_and_a_validation_split_of_an_array_file_are_read(tmp_path
 def test_unusable_optional_arrays_are_refused(more: Arrays, problem: str, tmp_path: Path) -> None:
     (told,) = problems_of(saved(tmp_path, {**good_arrays(), **more}))
     assert told.startswith(problem)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 4), (2, 3, 3), (4, 8, 1), (16, 16, 12), (16, 8, 8)])
+def test_images_that_may_well_have_their_channels_last_are_taken(shape: tuple[int, ...], tmp_path: Path) -> None:
+    images = np.zeros((30, *shape), np.uint8)
+    dataset = load_dataset(saved(tmp_path, {**good_arrays(), "x_train": images, "x_test": images[:9]}))
+    assert dataset.example_shape == (shape[2], *shape[:2])
+
+
+def test_floats_of_another_scale_than_those_trained_on_are_warned_of(tmp_path: Path) -> None:
+    arrays = {key: array.astype(np.float32) if key[0] == "x" else array for key, array in good_arrays().items()}
+    assert load_dataset(saved(tmp_path, arrays)).warnings == ()
+    arrays["x_train"] /= 255
+    (warning,) = load_dataset(saved(tmp_path, arrays)).warnings
+    assert warning == "x_train reaches 1 and x_test 255, which is hardly one scale"
+    standardised = np.random.default_rng(0).normal(size=(39, 7))
+    arrays |= {"x_train": standardised[:30], "x_test": standardised[30:]}
+    assert load_dataset(saved(tmp_path, arrays)).warnings == ()
 
 
 def test_only_the_first_absent_classes_are_listed(tmp_path: Path) -> None:

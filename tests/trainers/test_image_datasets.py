@@ -450,7 +450,7 @@ def test_files_of_several_rows_are_taken_where_no_test_set_is_held_out_of_them_a
     dataset = load_dataset(write_csv(tmp_path / "list.csv", [*split, split[1], split[5]]))
     assert (len(dataset.y_train), len(dataset.y_test)) == (33, 9)
     (warning,) = dataset.warnings
-    assert warning.startswith(f"1 training files have more than one row: {rows[1]['path']}; examples held out for noisy")
+    assert warning.startswith(f"1 training files have more than one row: {rows[1]['path']}; examples held out for ")
 
 
 def test_missing_files_and_unsafe_paths_are_counted_and_the_first_five_named(tmp_path: Path) -> None:

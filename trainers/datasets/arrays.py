@@ -22,6 +22,14 @@ from trainers.errors import InvalidInput
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL_KEYS = ("intact_train", "x_validation", "y_validation")
+# What others call a validation split: to pass over one that is there would change what guides a search.
+_ALSO_CALLED = {
+    f"{kind}_{name}": f"{kind}_validation" for kind in ("x", "y") for name in ("val", "valid", "dev", "eval")
+}
+# Largest values that differ by this much are hardly of one scale.
+_OTHER_SCALE = 10
+# Images of more channels than red, green, blue and alpha are rare.
+_USUAL_CHANNELS = 4
 
 Array = npt.NDArray[np.generic]
 
@@ -34,7 +42,8 @@ class ArrayFile(FileSource):
     (kept as float32; other floats are converted). ``y_train`` and ``y_test`` are integer labels (N,) from 0
     to C - 1, and every class has training examples. ``intact_train`` are the intact labels where ``y_train``
     has wrong ones, and ``x_validation`` with ``y_validation`` a validation split, where the file has them.
-    Further arrays are ignored. Object arrays are refused: no pickle is ever read.
+    Further arrays are ignored, but for a validation split of another name, which is refused. Object arrays are
+    refused: no pickle is ever read.
 
     Args:
         path: The file.
@@ -84,6 +93,7 @@ class ArrayFile(FileSource):
             intact=labels.get("intact_train", "given"),
             x_validation=examples.get("x_validation"),
             y_validation=labels.get("y_validation"),
+            warnings=_scale_warnings(examples),
         )
 
     def _read(self) -> dict[str, Array]:
@@ -122,6 +132,9 @@ class ArrayFile(FileSource):
         if not isinstance(saved, np.lib.npyio.NpzFile):
             return {}, [("holds one bare array, not the arrays of a .npz", remedy)]
         with saved:
+            for key, name in _ALSO_CALLED.items():
+                if key in saved.files:
+                    problems.append((f"{key} would not be read", f"Call it {name}, or leave it out."))
             optional = [key for key in OPTIONAL_KEYS if key in saved.files]
             for key in (*KEYS, *optional):
                 if key not in saved.files:
@@ -153,7 +166,7 @@ def _example_problems(key: str, array: Array) -> list[tuple[str, str]]:
         problems.append((f"{key} has shape {array.shape}, not (N, H, W, C) or (N, F)", remedy))
     elif 0 in array.shape:
         problems.append((f"{key} is empty: shape {array.shape}", "Give at least one example."))
-    elif array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] > 4:
+    elif array.ndim == 4 and _channels_come_first(array.shape):
         # Read as it stands, such a file would train on 3-pixel-high images of 32 channels without a word.
         problems.append(
             (
@@ -169,6 +182,11 @@ def _example_problems(key: str, array: Array) -> list[tuple[str, str]]:
     elif array.dtype != np.uint8:
         problems.append((f"{key} is {array.dtype}, not uint8 or a float", "Convert it to uint8 or float32."))
     return problems
+
+
+def _channels_come_first(shape: tuple[int, ...]) -> bool:
+    _, first, height, width = shape
+    return width > _USUAL_CHANNELS and (first in (1, 3) or first < height == width)
 
 
 def _joint_problems(arrays: dict[str, Array]) -> list[tuple[str, str]]:
@@ -197,6 +215,19 @@ def _example_mismatches(train: Array, name: str, other: Array) -> list[tuple[str
         dtypes = f"x_train is {train.dtype} and {name} {other.dtype}"
         problems.append((dtypes, "Bring both to one dtype and scale."))
     return problems
+
+
+def _scale_warnings(examples: dict[str, Tensor]) -> tuple[str, ...]:
+    """Of floats that are hardly of the scale of those trained on."""
+    if examples["x_train"].dtype == torch.uint8:
+        return ()
+    reach = {key: float(max(-part.min(), part.max())) for key, part in examples.items()}
+    train = reach.pop("x_train")
+    return tuple(
+        f"x_train reaches {train:g} and {key} {other:g}, which is hardly one scale"
+        for key, other in reach.items()
+        if max(train, other) >= _OTHER_SCALE * min(train, other) and max(train, other) > 0
+    )
 
 
 def _examples(array: Array) -> Tensor:
