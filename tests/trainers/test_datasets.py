@@ -775,7 +775,7 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.npz").mkdir()
     assert problems_of(str(tmp_path / "absent.npz")) == ["no such file"]
-    assert problems_of(str(tmp_path / "folder.npz")) == ["no such file"]
+    assert problems_of(str(tmp_path / "folder.npz")) == ["is a folder"]
 
 
 # --- installed packages ---

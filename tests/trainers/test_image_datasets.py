@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import struct
 import sys
 from collections.abc import Callable
@@ -311,6 +312,25 @@ def test_an_unusable_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
     ]
 
 
+def test_two_folders_of_validation_images_are_refused(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, 20, 9)
+    for name in ("val", "validation"):
+        shutil.copytree(root / "test", root / name)
+    assert problems_of(str(root)) == ["has both val and validation"]
+
+
+def test_a_path_of_another_kind_is_called_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("images.h5", "images.zip"):
+        (tmp_path / name).write_bytes(b"x")
+        for written in (name, f"./{name}", str(tmp_path / name)):
+            (error,) = errors_of(written)
+            assert (error.field, error.value) == ("dataset", written)
+            assert error.problem == "is a file that is none of .npz, .csv, .parquet"
+    (tmp_path / "list.csv").mkdir()
+    assert problems_of("list.csv") == ["is a folder"]
+
+
 def test_too_few_images_to_hold_out_a_test_set_are_refused(tmp_path: Path) -> None:
     root = folder_of(tmp_path, 20)
     for path in sorted((root / "train").rglob("*.png")):
@@ -470,8 +490,12 @@ def test_missing_files_and_unsafe_paths_are_counted_and_the_first_five_named(tmp
 def test_tables_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert problems_of(str(tmp_path / "absent.csv")) == ["no such file"]
     table = tmp_path / "list.csv"
+    neither = "has no column path and no column label"
     for content, problem in (
-        (b"", "has no column path and no column label"),
+        (b"", neither),
+        (b"file,label\na.png,1\n", "has no column path, but file, label"),
+        (b"path;label\na.png;1\n", f"{neither}, but path;label: its values are separated by semicolons"),
+        (b"path\tlabel\na.png\t1\n", f"{neither}, but path\tlabel: its values are separated by tabs"),
         (b"path,label\n", "has no rows"),
         (b"path,label\na.png,1,2\n", "1 rows have not the 2 values of the first: 2"),
         (b"path,label\n\xff\xfe,1\n", "cannot be read as CSV"),

@@ -117,7 +117,8 @@ class ArrayFile(FileSource):
         """The arrays that can be read, and (problem, remedy) of those that cannot."""
         remedy = "Write the file with numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)."
         if not self.path.is_file():
-            return {}, [("no such file", "Give the path of an existing .npz file.")]
+            problem = "is a folder" if self.path.is_dir() else "no such file"
+            return {}, [(problem, "Give the path of an existing .npz file.")]
         arrays: dict[str, Array] = {}
         problems = []
         # A broken or hostile file makes numpy, zipfile and zlib raise nearly anything; all of it means

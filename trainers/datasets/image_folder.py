@@ -106,6 +106,8 @@ class ImageFolder(FileSource):
         folders = self._part_folders()
         if "train" not in folders:
             self._refuse([("has no folder train", _REMEDY)])
+        if all(name in folders for name in _VALIDATION_FOLDERS):
+            problems.append((f"has both {' and '.join(_VALIDATION_FOLDERS)}", "Keep one validation split."))
         classes = sorted(
             entry.name
             for entry in os.scandir(self.path / "train")

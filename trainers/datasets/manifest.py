@@ -139,16 +139,18 @@ class Manifest(FileSource):
     def _columns(self) -> Columns:
         """The columns that are known, as text; an absent value is empty."""
         if not self.path.is_file():
-            self._refuse([("no such file", "Give the path of an existing .csv or .parquet file.")])
-        columns = self._parquet() if self.path.suffix.lower() == ".parquet" else self._csv()
+            problem = "is a folder" if self.path.is_dir() else "no such file"
+            self._refuse([(problem, "Give the path of an existing .csv or .parquet file.")])
+        present, columns = self._parquet() if self.path.suffix.lower() == ".parquet" else self._csv()
         absent = [name for name in ("path", "label") if name not in columns]
         if absent:
-            self._refuse([(f"has no column {' and no column '.join(absent)}", _REMEDY)])
+            self._refuse([_lacking(absent, present)])
         if not columns["path"]:
             self._refuse([("has no rows", _REMEDY)])
         return columns
 
-    def _csv(self) -> Columns:
+    def _csv(self) -> tuple[list[str], Columns]:
+        """The names of all columns, and the columns that are known."""
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 rows = list(csv.reader(file, strict=True))
@@ -160,11 +162,11 @@ class Manifest(FileSource):
         if uneven:
             problem = f"{len(uneven)} rows have not the {len(header)} values of the first: {first(uneven)}"
             self._refuse([(problem, "Quote the values that hold commas.")])
-        return {
+        return header, {
             name: [row[header.index(name)].strip() for row in rows[1:]] for name in _COLUMNS if name in header
         }
 
-    def _parquet(self) -> Columns:
+    def _parquet(self) -> tuple[list[str], Columns]:
         try:
             from pyarrow import parquet
         except ImportError:
@@ -176,12 +178,23 @@ class Manifest(FileSource):
             columns = {name: table.column(name).to_pylist() for name in table.column_names}
         except Exception as error:  # a broken file makes pyarrow raise many kinds
             self._refuse([(f"cannot be read as Parquet ({error})", "Write it again.")])
-        return {
+        return present, {
             name: ["" if value is None else str(value) for value in values] for name, values in columns.items()
         }
 
     def _refuse(self, problems: Problems) -> NoReturn:
         raise InvalidInput(*(FieldError("dataset", str(self.path), *problem) for problem in problems))
+
+
+def _lacking(absent: list[str], present: list[str]) -> tuple[str, str]:
+    """What to say of a table that lacks columns."""
+    problem = f"has no column {' and no column '.join(absent)}"
+    if present:
+        problem += f", but {first(present)}"
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(present) == 1 and sign in present[0]:
+            return f"{problem}: its values are separated by {name}", "Save it as CSV with commas."
+    return problem, _REMEDY
 
 
 def _path_problems(paths: list[str], splits: list[str], root: Path) -> Problems:

@@ -36,7 +36,8 @@ _BUILT_IN: dict[str, DatasetSource] = {
     "cifar100": CIFAR100,
     "clothing1m": Clothing1M(),
 }
-_PATHS = "Or give the path of a .npz file, of a .csv or .parquet table of images, or of a folder of images."
+_FILE_EXTENSIONS = (".npz", *MANIFEST_EXTENSIONS)
+_PATHS = "the path of a .npz file, of a .csv or .parquet table of images, or of a folder of images."
 
 # By name and folder: which version of the file was read (empty for other sources), and what it held; the last asked
 # for comes last. Only the last few are kept, since a service is asked for many.
@@ -55,8 +56,8 @@ def dataset_names() -> list[str]:
 def dataset_path(name: str) -> Path | None:
     """The file or folder that a name stands for; None where it is a name and no path.
 
-    Paths are what ends in ``.npz``, ``.csv`` or ``.parquet``, what has a slash, and folders that exist unless a
-    data set has their name.
+    Paths are what ends in ``.npz``, ``.csv`` or ``.parquet``, what has a slash, and files and folders that exist
+    unless a data set has their name.
 
     Args:
         name: As for :func:`load_dataset`.
@@ -64,10 +65,10 @@ def dataset_path(name: str) -> Path | None:
     if name in _BUILT_IN or name.startswith(PREFIX):
         return None
     path = Path(name).expanduser()
-    if name.lower().endswith((".npz", *MANIFEST_EXTENSIONS)) or "/" in name or os.sep in name:
+    if name.lower().endswith(_FILE_EXTENSIONS) or "/" in name or os.sep in name:
         return path
     # os.path answers no where a name is too long for a path, or what leads to it may not be read.
-    return path if os.path.isdir(path) and name not in plugin_names(ENTRY_POINT_GROUP) else None
+    return path if os.path.exists(path) and name not in plugin_names(ENTRY_POINT_GROUP) else None
 
 
 def dataset_source(name: str) -> DatasetSource:
@@ -88,10 +89,13 @@ def dataset_source(name: str) -> DatasetSource:
         return ArrayFile(path)
     if path is not None and path.suffix.lower() in MANIFEST_EXTENSIONS:
         return Manifest(path)
+    if path is not None and os.path.isfile(path):
+        problem = f"is a file that is none of {', '.join(_FILE_EXTENSIONS)}"
+        raise InvalidInput(FieldError("dataset", name, problem, f"Give {_PATHS}"))
     if path is not None:
         return ImageFolder(path)
     if name not in plugin_names(ENTRY_POINT_GROUP):
-        raise unknown_name("dataset", name, dataset_names(), _PATHS)
+        raise unknown_name("dataset", name, dataset_names(), f"Or give {_PATHS}")
     plugin = load_plugin(ENTRY_POINT_GROUP, name, "dataset")
     if not isinstance(plugin, DatasetSource):
         raise InvalidInput(
