@@ -153,15 +153,15 @@ def _problem(details: ErrorDetails) -> str:
 
 
 def _nearest_field(path: tuple[int | str, ...], details: ErrorDetails, model: type[BaseModel]) -> str:
-    wrong = str(path[-1])
+    wrong = str(path[-1]).replace("-", "_")  # as the command line's options are written
     fields = _fields_at(details["loc"][:-1], model)
-    nearest = get_close_matches(wrong, fields, n=1)
-    if nearest:
-        return f"Did you mean {nearest[0]!r}?"
-    if len(path) == 1:
+    if len(path) == 1 and wrong not in fields:
         for section in fields:
             if wrong in _fields_at((section,), model):
                 return f"Write it under {section}: {section}.{wrong}."
+    nearest = get_close_matches(wrong, fields, n=1)
+    if nearest:
+        return f"Did you mean {nearest[0]!r}?"
     return f"Remove it. There are: {', '.join(fields)}." if fields else "Remove it."
 
 

@@ -202,6 +202,8 @@ def test_dataset_and_noise_rate_are_enough() -> None:
             "Add cells",
         ),
         ({"sampler": "tpee"}, "sampler", "tpee", "none of tpe", "Did you mean 'tpe'?"),
+        ({"learning-rate": 0.1}, "learning-rate", 0.1, "no such field", "training.learning_rate"),
+        ({"limit-train": 100}, "limit-train", 100, "no such field", "Did you mean 'limit_train'?"),
         ({"sampler": "grid"}, "sampler", "grid", "needs a grid", "paper-figures-6-9"),
         ({"sampler": "gp", "space": "paper-table-2"}, "sampler", "gp", "needs a continuous", "space: kappa"),
         ({"trials": 2, "space": "paper-table-7"}, "trials", 2, "which has 30", "sampler: random"),
