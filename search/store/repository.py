@@ -1035,10 +1035,16 @@ class Store:
             session.add(Tracking(**asdict(TrackingRecord(subject_id, run_id))))
             return run_id
 
-    def save_tracking(self, record: TrackingRecord) -> None:
-        """Remember how far MLflow's projection of a sweep or trial has come."""
+    def save_tracking(self, sweep_id: str, record: TrackingRecord) -> None:
+        """Remember how far MLflow's projection has come; of a deleted sweep nothing but that it was deleted.
+
+        Args:
+            sweep_id: Full id of the sweep.
+            record: Of the sweep, or of a trial of it.
+        """
         with self._writing() as session:
-            _insert_or_replace(session, Tracking, [asdict(record)])
+            if session.scalars(_locking(sweep_id)).one_or_none() is not None:
+                _insert_or_replace(session, Tracking, [asdict(record)])
 
     def behind_in_tracking(self, quiet_seconds: float = 0.0) -> list[str]:
         """Ids of the sweeps that nobody runs and whose present state MLflow does not have; deleted ones too.

@@ -118,7 +118,7 @@ class Projection:
             self._sync_parent_end(sweep, parent)
         elif stopped:
             # Deleted in MLflow: there is nothing more to say of it.
-            self._store.save_tracking(TrackingRecord(sweep.id, parent.run_id, 0, closed=True))
+            self._store.save_tracking(sweep.id, TrackingRecord(sweep.id, parent.run_id, 0, closed=True))
         if stopped:
             del self._ledgers[sweep_id]
             self._check_still_stopped(sweep)
@@ -130,7 +130,7 @@ class Projection:
             return
         cursor = self._store.tracking(sweep.id)
         if cursor is not None:
-            self._store.save_tracking(replace(cursor, closed=False))
+            self._store.save_tracking(sweep.id, replace(cursor, closed=False))
         self._sync(sweep.id)
 
     def _delete(self, cursor: TrackingRecord) -> None:
@@ -186,7 +186,7 @@ class Projection:
         other = self.runs.find(held) if held is not None else None
         if held is not None and other is None:
             # MLflow has lost what it had; its record is made anew.
-            self._store.save_tracking(TrackingRecord(subject_id, run.run_id))
+            self._store.save_tracking(sweep_id, TrackingRecord(subject_id, run.run_id))
             return run
         self.runs.delete(run)
         if other is None:
@@ -227,7 +227,7 @@ class Projection:
         if status is not None:
             end = trial.finished_at or _end(sweep)
             self.runs.set_status(run, status, content.milliseconds(end))
-        self._save_cursor(ledger, TrackingRecord(trial.id, run.run_id, run.last_epoch, ended))
+        self._save_cursor(sweep.id, ledger, TrackingRecord(trial.id, run.run_id, run.last_epoch, ended))
 
     def _sync_parent_end(self, sweep: SweepRecord, run: RecordedRun) -> None:
         status = content.sweep_status(sweep)
@@ -257,7 +257,7 @@ class Projection:
         if folder is not None and folder.is_dir():
             self._upload(run, folder)
         # Not by the cached cursor: whenever the sweep moves, the store takes back that its record is closed.
-        self._store.save_tracking(TrackingRecord(sweep.id, run.run_id, 0, stopped))
+        self._store.save_tracking(sweep.id, TrackingRecord(sweep.id, run.run_id, 0, stopped))
 
     def _upload(self, run: RecordedRun, folder: Path) -> None:
         # The tag is written after the files: a folder cut off half way is sent again, a whole one is not.
@@ -267,9 +267,9 @@ class Projection:
             self.runs.upload(run, folder)
             self.runs.log(run, tags={tag: fingerprint})
 
-    def _save_cursor(self, ledger: _Ledger, cursor: TrackingRecord) -> None:
+    def _save_cursor(self, sweep_id: str, ledger: _Ledger, cursor: TrackingRecord) -> None:
         if ledger.cursors.get(cursor.subject_id) != cursor:
-            self._store.save_tracking(cursor)
+            self._store.save_tracking(sweep_id, cursor)
             ledger.cursors[cursor.subject_id] = cursor
 
 

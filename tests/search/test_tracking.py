@@ -326,7 +326,7 @@ def test_lost_cursor_makes_no_duplicates(
     sweep.train(running, last=2)
     projection.sync_sweep(sweep.id)
     for subject in (sweep.id, done, running):
-        store.save_tracking(TrackingRecord(subject, "unknown", 0, False))
+        store.save_tracking(sweep.id, TrackingRecord(subject, "unknown", 0, False))
     # A second attempt trains epoch 2 again, at another time: MLflow alone would take it for a new point.
     sweep.train(running, first=2, moment=MORNING + timedelta(hours=1))
     Projection(store, database, tmp_path / "artifacts").sync_sweep(sweep.id)
@@ -465,6 +465,27 @@ def test_sweep_that_is_deleted_while_it_is_recorded_leaves_nothing(
 
     assert recorder.close(PATIENCE)
     assert Record(database).runs("deleted") == []
+
+
+def test_sweep_that_is_deleted_while_what_it_found_is_summed_up_leaves_nothing(
+    store: Store, database: str, tmp_path: Path
+) -> None:
+    sweep = Sweep(store, "deleted-at-the-end")
+    sweep.run(0)
+    store.finish_sweep(sweep.id, SweepState.DONE)
+
+    def summarise(sweep_id: str) -> ParentSummary:
+        store.delete_sweep(sweep_id)
+        return SUMMARY
+
+    projection = Projection(store, database, tmp_path / "artifacts", summarise)
+    with pytest.raises(InvalidInput, match="no such sweep"):
+        projection.sync_sweep(sweep.id)
+    assert store.behind_in_tracking() == [sweep.id]
+    projection.sync_sweep(sweep.id)
+
+    assert Record(database).runs(sweep.id) == []
+    assert store.behind_in_tracking() == []
 
 
 def test_run_that_the_user_deleted_stays_deleted(

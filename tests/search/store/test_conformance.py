@@ -106,7 +106,7 @@ def test_everything_written_is_read_back_equal_from_a_reopened_store(store: Stor
         noise_hash="e" * 64,
         realised_noise_rate=0.399,
     )
-    store.save_tracking(TrackingRecord(trial.id, "run-1", 3, True))
+    store.save_tracking(sweep.id, TrackingRecord(trial.id, "run-1", 3, True))
     store.close()
 
     with Store.open(store_url) as reopened:
@@ -636,7 +636,7 @@ def test_writers_of_several_threads_and_stores_wait_for_each_other_and_none_fail
         for number in range(1, 11):
             user.record_epochs(trial.id, [epoch_of(trial, number)])
             assert len(user.epochs(trial.id)) == number
-            user.save_tracking(TrackingRecord(sweep.id, "run", number))
+            user.save_tracking(sweep.id, TrackingRecord(sweep.id, "run", number))
         user.finish_trial(trial.id, TrialState.DONE, objective=0.5)
 
     with Store.open(store_url) as other, ThreadPoolExecutor(8) as pool:
@@ -672,11 +672,12 @@ def test_who_has_waited_longest_is_told_from_who_is_run_by_a_person(store: Store
 
 def test_tracking_is_unknown_until_saved_and_then_the_last_saved(store: Store) -> None:
     assert store.tracking("digits-r40-a1b2") is None
-    store.save_tracking(TrackingRecord("digits-r40-a1b2", "run-1"))
-    store.save_tracking(TrackingRecord("digits-r40-a1b2", "run-1", epochs_recorded=4, closed=True))
-    last = TrackingRecord("digits-r40-a1b2", "run-1", 4, True)
-    assert store.tracking("digits-r40-a1b2") == last
-    assert store.tracking_of(["digits-r40-a1b2", "another"]) == {"digits-r40-a1b2": last}
+    id = add_sweep(store).id
+    store.save_tracking(id, TrackingRecord(id, "run-1"))
+    store.save_tracking(id, TrackingRecord(id, "run-1", epochs_recorded=4, closed=True))
+    last = TrackingRecord(id, "run-1", 4, True)
+    assert store.tracking(id) == last
+    assert store.tracking_of([id, "another"]) == {id: last}
 
 
 def test_every_refusal_is_one_of_ours(store: Store) -> None:

@@ -492,9 +492,9 @@ def test_a_deleted_sweep_is_gone_with_all_that_was_its_and_mlflow_is_to_follow(s
     trial = add_trial(store.fenced(lease))
     store.start_attempt(trial.id, "here", 1)
     store.record_epochs(trial.id, [EpochRecord(trial.id, 1, 10, 0.5, 0.1, None, None, None, 1.0)])
-    store.save_tracking(TrackingRecord("sweep", "run-1", closed=True))
-    store.save_tracking(TrackingRecord(trial.id, "run-2", closed=True))
-    store.save_tracking(TrackingRecord("other", "run-3", closed=True))
+    store.save_tracking("sweep", TrackingRecord("sweep", "run-1", closed=True))
+    store.save_tracking("sweep", TrackingRecord(trial.id, "run-2", closed=True))
+    store.save_tracking("other", TrackingRecord("other", "run-3", closed=True))
     store.finish_sweep("sweep", SweepState.DONE)
 
     store.delete_sweep("sweep")
@@ -512,6 +512,19 @@ def test_a_deleted_sweep_is_gone_with_all_that_was_its_and_mlflow_is_to_follow(s
         store.delete_sweep("sweep")
 
 
+def test_recorder_that_was_in_the_middle_of_a_deleted_sweep_cannot_keep_its_runs(store: Store) -> None:
+    add_sweep(store)
+    trial = add_trial(store)
+    store.save_tracking("sweep", TrackingRecord("sweep", "run-1"))
+    store.delete_sweep("sweep")
+    store.save_tracking("sweep", TrackingRecord(trial.id, "run-2"))
+    store.save_tracking("sweep", TrackingRecord("sweep", "run-1", closed=True))
+
+    assert store.tracking(trial.id) is None
+    assert store.tracking("sweep") == TrackingRecord("sweep", "run-1", deleted=True)
+    assert store.behind_in_tracking() == ["sweep"]
+
+
 # What MLflow lacks
 
 
@@ -519,7 +532,7 @@ def test_mlflow_is_behind_whenever_a_sweep_that_nobody_runs_has_moved(store: Sto
     add_sweep(store)
     assert store.behind_in_tracking() == ["sweep"]
     assert store.behind_in_tracking(quiet_seconds=3600) == []  # something has just happened to it
-    store.save_tracking(TrackingRecord("sweep", "run", closed=True))
+    store.save_tracking("sweep", TrackingRecord("sweep", "run", closed=True))
     assert store.behind_in_tracking() == []
     claim(store)
     assert store.behind_in_tracking() == []  # who runs it records it
