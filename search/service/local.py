@@ -21,6 +21,7 @@ from typing import Self
 from search.cluster_resources import ClusterResources
 from search.dataset_file import dataset_file
 from search.home import Home
+from search.owner import is_alive
 from search.owner import state_now
 from search.service.bounds import MOST_ITEMS
 from search.service.bounds import check_limit
@@ -278,11 +279,11 @@ class LocalService(LocalCatalogue):
 
     def ask(self, sweep_id: str, verb: Verb) -> SweepDetail:
         """Pause, cancel or resume a sweep; to ask again changes nothing."""
-        return self._told(self.store.ask(self.store.sweep(sweep_id).id, verb, by=self._submitter))
+        return self._told(self.store.ask(self._left_by_the_dead(sweep_id), verb, by=self._submitter))
 
     def delete(self, sweep_id: str) -> None:
         """Delete a sweep that does not run, with its trials, log, figures and checkpoints."""
-        id = self.store.sweep(sweep_id).id
+        id = self._left_by_the_dead(sweep_id)
         self.store.delete_sweep(id)
         for folder in (self.home.figures(id), self.home.checkpoints(id)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -331,6 +332,12 @@ class LocalService(LocalCatalogue):
             problem = "is not recorded in MLflow yet" if self._mlflow_url else "has no pages of MLflow here"
             raise InvalidInput(FieldError("sweep", sweep.id, problem, "Ask again once its first trial has started."))
         return sweep.mlflow_url
+
+    def _left_by_the_dead(self, sweep_id: str) -> str:
+        """The full id of a sweep, which nobody has any more whose process has died or long been silent."""
+        id = self.store.sweep(sweep_id).id
+        self.store.release_lost(is_alive, sweep_id=id)  # its user asks for it, wherever it ran
+        return id
 
     def _told(self, sweep: SweepRecord, notes: Sequence[str] = ()) -> SweepDetail:
         return self._views.sweep(sweep, notes, self._mlflow_url)

@@ -338,6 +338,27 @@ def test_a_sweep_whose_process_is_gone_does_not_run(service: LocalService, recor
     assert service.sweep("left").state is SweepState.QUEUED
 
 
+@pytest.mark.parametrize(
+    ("verb", "state"),
+    [(Verb.RESUME, SweepState.QUEUED), (Verb.PAUSE, SweepState.PAUSED), (Verb.CANCEL, SweepState.CANCELLED)],
+)
+def test_a_sweep_whose_process_is_gone_does_what_it_is_asked_without_a_worker(
+    service: LocalService, record_sweep: RecordSweep, verb: Verb, state: SweepState
+) -> None:
+    record_sweep("asleep").fell_asleep()
+    assert service.ask("asleep", verb).state is state
+    assert service.store.sweep("asleep").state is state
+    assert service.store.sweep("asleep").owner is None
+
+
+def test_a_sweep_whose_process_is_gone_can_be_deleted_without_a_worker(
+    service: LocalService, record_sweep: RecordSweep
+) -> None:
+    record_sweep("asleep").fell_asleep()
+    service.delete("asleep")
+    assert service.sweeps().items == []
+
+
 def test_a_sweep_is_named_by_how_its_id_begins(service: LocalService, confirmed_sweep: RecordedSweep) -> None:
     assert service.sweep("digits-d").id == confirmed_sweep.id
     for read in (service.sweep, service.trials, service.log, service.figures, service.events):
