@@ -261,6 +261,22 @@ class LocalService(LocalCatalogue):
         sweep = self.store.sweep(sweep_id)
         return [standing_view(row) for row in leaderboard(sweep, self.store.trials(sweep.id), top)]
 
+    def recommendation(self, sweep_id: str) -> dict[str, Any]:
+        """What a sweep recommends, so far or for good: an object as `emphasis export --format json` has it.
+
+        Raises:
+            InvalidInput: Nothing yet.
+        """
+        # Imported here since it needs scipy and Optuna, which take seconds.
+        from search.recommendation import choose
+
+        sweep = self.store.sweep(sweep_id)
+        found = choose(sweep, self.store.trials(sweep.id))
+        if found is None:
+            problem = "recommends nothing yet: no trial of what it searches has trained to the full budget"
+            raise InvalidInput(FieldError("sweep", sweep.id, problem, "Ask again once one has."))
+        return found.as_dict()
+
     def log(self, sweep_id: str, *, after: int = 0, limit: int = MOST_ITEMS) -> EventPage:
         """What a sweep's log has after the event of a number, and whether more will come."""
         check_limit(limit)

@@ -237,6 +237,18 @@ def leaderboard(
 
 
 @router.get(
+    "/{sweep}/recommendation",
+    operation_id="read_recommendation",
+    summary="Read what a sweep recommends",
+    response_description="An object as `emphasis export --format json` has it, of this very sweep.",
+    responses={**declared(404, 422), 200: examples.of(examples.RECOMMENDATION)},
+)
+def recommendation(asked: Reading, sweep_id: SweepId) -> dict[str, Any]:
+    """Read the best configuration of a sweep, so far or for good, with its numbers and where they are from."""
+    return asked.recommendation(sweep_id)
+
+
+@router.get(
     "/{sweep}/events",
     operation_id="read_events",
     summary="Read or follow a sweep's log",

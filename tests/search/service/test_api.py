@@ -344,6 +344,23 @@ def test_recommendations_are_the_objects_of_the_export(
     assert "There is: digits at noise_rate 0.4" in nothing["errors"][0]["remedy"]
 
 
+def test_a_recommendation_is_that_of_the_sweep_though_a_newer_one_is_there(
+    ada: httpx.Client, confirmed_sweep: RecordedSweep, record_sweep: RecordSweep
+) -> None:
+    where = "/api/v1/sweeps/{}/recommendation"
+    (exported,) = ada.get("/api/v1/recommendations").json()
+    newer = record_sweep("newer")
+    nothing = problem(ada.get(where.format("newer")), 404, "not-found")
+    assert "recommends nothing yet" in nothing["detail"]
+    newer.searched((8, 0.5), 0.99)
+    newer.done()
+
+    assert ada.get(where.format(confirmed_sweep.id)).json() == exported
+    told = ada.get(where.format("newer")).json()
+    assert (told["provenance"]["sweep_id"], told["recommended"]["beta"]) == ("newer", 8)
+    problem(ada.get(where.format("nothing")), 404, "not-found")
+
+
 def test_what_a_spec_may_name_is_listed(ada: httpx.Client) -> None:
     datasets, spaces, supervisions = (
         {each["name"]: each for each in ada.get(f"/api/v1/{path}").json()}

@@ -401,8 +401,11 @@ def test_what_is_refused_meanwhile_is_said(
 
 
 def test_finished_sweep_has_figures_and_its_export(
-    service: Served, done_sweep: RecordedSweep, open_page: OpenPage, picture: Picture
+    service: Served, done_sweep: RecordedSweep, record_sweep: RecordSweep, open_page: OpenPage, picture: Picture
 ) -> None:
+    newer = record_sweep("newer")
+    newer.searched((8, 0.5), 0.99)
+    newer.done()
     write_figures(service.store, done_sweep.id, service.service.home.figures(done_sweep.id))
     page = open_page(at(service, f"sweeps/{done_sweep.id}"))
     image = page.get_by_role("img", name="Figure: objective map")
@@ -420,8 +423,7 @@ def test_finished_sweep_has_figures_and_its_export(
 
     export = page.get_by_role("link", name="Export the recommendation")
     found = httpx.get(service.url + "/" + str(export.get_attribute("href")), timeout=60).json()
-    assert [each["provenance"]["sweep_id"] for each in found] == [done_sweep.id]
-    assert found[0]["recommended"]["beta"] == 16
+    assert (found["provenance"]["sweep_id"], found["recommended"]["beta"]) == (done_sweep.id, 16)
 
 
 def test_other_supervisions_are_drawn_over_what_they_search(

@@ -215,18 +215,12 @@ function foundStrip(sweep) {
 }
 
 function linksOf(sweep) {
-  const query = {
-    dataset: sweep.dataset,
-    noise_rate: sweep.noise_rate,
-    backbone: sweep.backbone,
-    supervision: sweep.supervision,
-  };
   return [
     sweep.mlflow_url
       ? element("a", { href: address(sweepPath(sweep.id, "mlflow")) }, "Open in MLflow")
       : element("span", { class: "soft" }, "Not in MLflow yet"),
     sweep.state === "done"
-      ? element("a", { href: address("/recommendations", query) }, "Export the recommendation (JSON)")
+      ? element("a", { href: address(sweepPath(sweep.id, "recommendation")) }, "Export the recommendation (JSON)")
       : null,
     element("a", { href: `#/new?from=${encodeURIComponent(sweep.id)}` }, "Submit another like it"),
   ];
