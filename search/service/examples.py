@@ -61,6 +61,7 @@ SWEEP: dict[str, Any] = {
     "lease_expires_at": "2026-01-01T12:01:01Z",
     "fence": 1,
     "deaths": 0,
+    "last_event": 27,
 }
 
 _REACHED = {"epoch": 30, "test": 0.961, "corrupted_train": 0.61, "intact_train": 0.978, "validation": None}

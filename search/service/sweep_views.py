@@ -94,6 +94,7 @@ class SweepViews:
             "lease_expires_at": sweep.lease_expires_at,
             "fence": sweep.fence,
             "deaths": sweep.deaths,
+            "last_event": self._store.last_event_number(sweep.id),
         }
         return SweepDetail(**values)
 

@@ -16,6 +16,7 @@ from typing import get_origin
 
 import httpx
 import pytest
+import sqlalchemy
 from conftest import PATIENCE
 from conftest import OpenPage
 from pydantic import BaseModel
@@ -348,6 +349,93 @@ def test_trial_shows_its_curve_from_the_map_and_from_the_table(
     expect(page.get_by_role("img", name=re.compile("Accuracies over 4 epochs.*0.720"))).to_be_visible()
 
 
+def test_curve_and_log_come_once_the_service_answers_again(
+    service: Served, done_sweep: RecordedSweep, open_page: OpenPage
+) -> None:
+    page = open_page(at(service, f"sweeps/{done_sweep.id}"))
+    title = page.locator("#curve-title")
+    expect(title).to_have_text("Trial 1: β = 16, λ = 1")
+    refused_once(page, "**/trials/0/epochs")
+    page.locator(".point[data-trial='0']").click()
+    expect(title).to_have_text("Trial 0: β = 12, λ = 0.5")
+
+    refused_once(page, "**/events?**")
+    page.reload()
+    log = page.get_by_role("region", name="Log, newest first").get_by_role("listitem")
+    expect(log.first).to_contain_text("done")
+    expect(log.last).to_contain_text("submitted")
+
+
+def refused_once(page: Any, address: str) -> None:
+    """Have the first request for an address answered as to somebody who asks too often."""
+    problem = json.dumps({"title": "Too many requests", "detail": "Ask again in 1 s."})
+    answer = {"status": 429, "body": problem, "content_type": "application/problem+json"}
+    page.route(address, lambda route: route.fulfill(**answer), times=1)
+
+
+def test_what_has_not_changed_is_not_read_again(
+    service: Served, done_sweep: RecordedSweep, running_sweep: RecordedSweep, open_page: OpenPage
+) -> None:
+    page = open_page(at(service, f"sweeps/{done_sweep.id}"))
+    log = page.get_by_role("region", name="Log, newest first").get_by_role("listitem")
+    expect(log.last).to_contain_text("submitted")
+    expect(page.locator("#curve-title")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/v1/sweeps/")[2]))
+    for _ in range(2):  # what follows from the first is asked before the second
+        look_again(page, done_sweep)
+    assert set(asked) == {done_sweep.id, f"{done_sweep.id}/figures"}
+
+    page.goto(at(service, f"sweeps/{running_sweep.id}"))
+    expect(page.locator(".point[data-trial='7'] .running")).to_have_count(1)
+    asked.clear()
+    running_sweep.searched((14, 0.8), 0.975)
+    expect(page.locator(".point[data-trial='9'] .best")).to_have_count(1)
+    # The first that had not finished is number 7.
+    assert {each for each in asked if "/trials?" in each} == {f"{running_sweep.id}/trials?limit=500&after=6"}
+
+
+def look_again(page: Any, sweep: RecordedSweep) -> None:
+    """Have the page of a sweep read anew, as when somebody comes back to it."""
+    with page.expect_response(f"**/api/v1/sweeps/{sweep.id}"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_of_thousands_of_trials_and_lines_the_newest_are_shown_and_that_is_said(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage
+) -> None:
+    sweep = record_sweep("large", attended=False)
+    run(sweep)
+    sweep.searched((12, 0.5), 0.5)
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5002) INSERT INTO "
+    same = "configuration + i, repeat, supervision, hyperparameters, params, noise_rate, seed, noise_seed, state"
+    with service.store._writing() as session:
+        session.execute(
+            sqlalchemy.text(
+                f"{numbers} trials (id, sweep_id, number, phase, {same.replace(' + i', '')}) "
+                f"SELECT 'large-' || i, sweep_id, i, phase, {same} FROM trials, n WHERE number = 0"
+            )
+        )
+        session.execute(
+            sqlalchemy.text(
+                f"{numbers} events (sweep_id, number, at, level, kind, message, data) "
+                "SELECT sweep_id, 10 + i, at, level, 'log', 'line ' || i, '{}' FROM events, n WHERE number = 1"
+            )
+        )
+    page = open_page(at(service, "sweeps/large"))
+
+    expect(page.get_by_text("Map and table have the newest 5,000 of 5,003 trials.")).to_be_visible()
+    rows = page.get_by_role("table", name=re.compile("Trials")).get_by_role("row")
+    expect(rows.nth(1)).to_contain_text("5002")
+    expect(page.get_by_role("button", name="Show 4950 older trials")).to_be_visible()
+    log = page.get_by_role("region", name="Log, newest first").get_by_role("listitem")
+    expect(log.first).to_contain_text("line 5002")
+    expect(log).to_have_count(500)
+    with page.expect_request("**/events?**") as asked:
+        page.reload()
+    assert asked.value.url.endswith(f"events?after={10 + 5002 - 500}")
+
+
 def test_buttons_do_what_the_state_allows(
     service: Served, record_sweep: RecordSweep, open_page: OpenPage, picture: Picture
 ) -> None:
@@ -395,7 +483,7 @@ def test_what_is_refused_meanwhile_is_said(
     pause.click()
     refusal = page.get_by_role("alert")
     expect(refusal).to_contain_text("It was cancelled, which is final")
-    with page.expect_response("**/api/v1/sweeps/steered/leaderboard"):
+    with page.expect_response("**/api/v1/sweeps/steered"):
         pass  # it goes on reading, which does not take the reason away
     expect(refusal).to_contain_text("It was cancelled, which is final")
 

@@ -62,13 +62,13 @@ export async function ask(method, path, { query, body, headers, signal } = {}) {
 }
 
 /** Everything of a list that comes in pages. */
-export async function readAll(path, { query = {}, signal, cursor = "after", most = 5000 } = {}) {
+export async function readAll(path, { query = {}, signal } = {}) {
   const items = [];
   let next = null;
   do {
-    const page = await read(path, { query: { ...query, ...(next === null ? {} : { [cursor]: next }) }, signal });
+    const page = await read(path, { query: { ...query, ...(next === null ? {} : { after: next }) }, signal });
     items.push(...page.items);
     next = page.next;
-  } while (next !== null && items.length < most);
+  } while (next !== null);
   return items;
 }

@@ -34,18 +34,19 @@ export class LearningCurve {
       this.legend,
       this.words,
     );
-    this.trial = null;
+    this.wanted = null;
+    this.trial = null; // whose epochs these are, as it was when they were read
     this.epochs = [];
     fitted(this.chart, (width) => this.draw(width), signal);
   }
 
   async show(trial) {
-    const changed = this.trial?.number !== trial.number;
-    const settled = this.trial?.state === trial.state && trial.state !== "running";
-    this.trial = trial;
-    if (!changed && settled) return;
+    this.wanted = trial.number;
+    const same = this.trial?.number === trial.number && this.trial.state === trial.state;
+    if (same && trial.state !== "running") return;
     const curve = await read(sweepPath(this.sweepId, "trials", trial.number, "epochs"), { signal: this.signal });
-    if (this.trial.number !== trial.number) return; // another was chosen meanwhile
+    if (this.wanted !== trial.number) return; // another was chosen meanwhile
+    this.trial = trial;
     this.epochs = curve.items;
     this.node.hidden = false;
     fill(this.title, `Trial ${trial.number}: ${configuration(trial.supervision, trial.hyperparameters)}`);

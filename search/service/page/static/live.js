@@ -9,7 +9,7 @@ const AFTER_TROUBLE = 10;
  * Do something now and again and again, until the signal: not while the page is hidden, slower while it fails.
  *
  * @param {() => Promise<void>} task
- * @param {number} seconds between two times
+ * @param {() => number} seconds from one time to the next
  * @param {AbortSignal} signal
  * @returns {() => void} do it at once
  */
@@ -26,9 +26,10 @@ export function repeat(task, seconds, signal) {
       return;
     }
     busy = true;
-    let wait = seconds;
+    let wait = AFTER_TROUBLE;
     try {
       await task();
+      wait = seconds();
       if (failed) trouble(""); // only what was said here: why a button was refused stays to be read
       failed = false;
     } catch (error) {
@@ -36,7 +37,6 @@ export function repeat(task, seconds, signal) {
       if (!(error instanceof Problem)) throw error;
       trouble(error.message);
       failed = true;
-      wait = AFTER_TROUBLE;
       if (error.status === 404) return; // what is not there will not come back
     } finally {
       busy = false;

@@ -15,7 +15,7 @@ function told(event) {
   return `${about}${event.message}${typeof objective === "number" ? `, ${share(objective)}` : ""}`;
 }
 
-/** The log, newest line first; it follows the service's events while the page is seen. */
+/** The log's newest lines, newest first; `follow` has it go on while the page is seen. */
 export class Log {
   /**
    * @param {string} sweepId
@@ -36,16 +36,22 @@ export class Log {
     );
     signal.addEventListener("abort", () => this.stop());
     // A browser keeps six connections a service: a tab that nobody looks at gives its own back.
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.follow()), { signal });
-    this.follow();
+    document.addEventListener("visibilitychange", () => document.hidden && this.stop(), { signal });
   }
 
-  follow() {
-    if (this.source !== null || this.signal.aborted) return;
+  /** Whether it has come to the event of a number. */
+  has(number) {
+    return this.last >= number;
+  }
+
+  /** Follow the log, unless that is done already. @param {number} newest number of its newest event, as is known */
+  follow(newest) {
+    if (this.source !== null || this.signal.aborted || document.hidden) return;
+    this.last = Math.max(this.last, newest - MOST_LINES);
     this.source = new EventSource(address(sweepPath(this.sweepId, "events"), { after: this.last }));
     for (const kind of KINDS) this.source.addEventListener(kind, (message) => this.add(JSON.parse(message.data)));
     this.source.addEventListener("end", () => this.stop());
-    // Closed, not interrupted: there is nothing more to come.
+    // Closed, not interrupted: there is nothing more to come, or the service could not answer.
     this.source.addEventListener("error", () => this.source?.readyState === EventSource.CLOSED && this.stop());
   }
 

@@ -1,9 +1,10 @@
 /** One sweep: where it stands, what it has found, how it came there. */
 
 import { Actions } from "./actions.js";
-import { address, read, readAll, sweepPath } from "./api.js";
-import { announce, element, fill, trouble } from "./element.js";
+import { address, read, sweepPath } from "./api.js";
+import { announce, element, fill } from "./element.js";
 import { Leaderboard } from "./leaderboard.js";
+import { KnownTrials } from "./known_trials.js";
 import { LearningCurve } from "./learning_curve.js";
 import { repeat } from "./live.js";
 import { Log } from "./log.js";
@@ -25,7 +26,8 @@ import {
 } from "./words.js";
 
 const SECONDS = 5; // without an event: the learning curve of a running trial grows, a worker may come
-const AT_MOST_EVERY = 700; // ms, however many events there are; and for each trial that is read again
+const SECONDS_ENDED = 30; // somebody may resume or delete it
+const AT_MOST_EVERY = 700; // ms, however many events there are; and for each trial that is shown
 const A_TRIAL = 3; // ms
 const ENDED = ["done", "failed", "cancelled"];
 const STOPPED = [...ENDED, "paused"];
@@ -43,13 +45,15 @@ export function showSweep(view, id, signal) {
   const progress = element("div", { class: "overall" });
   const found = element("dl", { class: "found-strip" });
   const links = element("p", { class: "links" });
+  const shortfall = element("p", { class: "soft", hidden: true });
   const figures = card("Figures");
   figures.hidden = true;
   const settings = element("dl", { class: "settings" });
   const spec = element("pre", { tabindex: "0", "aria-label": "Specification" });
 
   let sweep = null;
-  let trials = [];
+  let rows = [];
+  let seen = ""; // up to what trials and leader board were read
   let chosen = null;
 
   const actions = new Actions(id, (verb) => {
@@ -58,9 +62,10 @@ export function showSweep(view, id, signal) {
   });
   const choose = (trialNumber) => {
     chosen = trialNumber;
-    showChosen().catch((problem) => signal.aborted || trouble(problem.message));
+    showChosen().catch(() => signal.aborted || renew()); // which says what is wrong, and tries again
   };
-  const log = followedLog();
+  const trials = new KnownTrials(id, signal);
+  const log = new Log(id, happened, signal);
   const map = new ObjectiveMap(choose, signal);
   const curve = new LearningCurve(id, signal);
   const board = new Leaderboard();
@@ -79,6 +84,7 @@ export function showSweep(view, id, signal) {
     progress,
     found,
     links,
+    shortfall,
     element(
       "div",
       { class: "columns stacked" },
@@ -100,35 +106,35 @@ export function showSweep(view, id, signal) {
   const renew = repeat(
     async () => {
       const now = await read(sweepPath(id), { signal });
-      const [all, rows] = await Promise.all([
-        readAll(sweepPath(id, "trials"), { signal, query: { limit: 500 } }),
-        read(sweepPath(id, "leaderboard"), { signal }),
-      ]);
+      const newest = JSON.stringify([now.last_event, now.progress]);
+      const changed = newest !== seen;
+      if (changed) {
+        await trials.renew(now.progress);
+        rows = await read(sweepPath(id, "leaderboard"), { signal });
+        seen = newest;
+      }
       tell(sweep, now);
-      [sweep, trials] = [now, all];
+      sweep = now;
       showStanding();
-      board.renew(rows);
-      map.renew(sweep, trials);
+      if (changed) showFound();
       await Promise.all([showChosen(), showFigures()]);
     },
-    SECONDS,
+    () => (ENDED.includes(sweep.state) && log.has(sweep.last_event) ? SECONDS_ENDED : Math.max(SECONDS, rest() / 1000)),
     signal,
   );
 
-  function followedLog() {
-    let waiting = false;
-    const happened = () => {
-      if (waiting) return;
-      waiting = true;
-      setTimeout(
-        () => {
-          waiting = false;
-          if (!signal.aborted) renew();
-        },
-        AT_MOST_EVERY + A_TRIAL * trials.length,
-      );
-    };
-    return new Log(id, happened, signal);
+  let waiting = false;
+  function happened() {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(() => {
+      waiting = false;
+      if (!signal.aborted) renew();
+    }, rest());
+  }
+
+  function rest() {
+    return AT_MOST_EVERY + A_TRIAL * trials.items.length;
   }
 
   function showStanding() {
@@ -146,12 +152,20 @@ export function showSweep(view, id, signal) {
     fill(settings, ...settingsOf(sweep));
     fill(spec, JSON.stringify(sweep.spec, null, 2));
     actions.renew(sweep.state);
-    if (!STOPPED.includes(sweep.state)) log.follow(); // again, where it was resumed
+    // Again, where it was resumed, or the service could not answer before all was told.
+    if (!STOPPED.includes(sweep.state) || !log.has(sweep.last_event)) log.follow(sweep.last_event);
+  }
+
+  function showFound() {
+    board.renew(rows);
+    map.renew(sweep, trials.items);
+    fill(shortfall, trials.shortfall);
+    shortfall.hidden = trials.shortfall === "";
   }
 
   async function showChosen() {
-    const trial = trials.find((each) => each.number === chosen) || leading(trials, sweep);
-    table.renew(trials, trial?.number);
+    const trial = trials.items.find((each) => each.number === chosen) || leading(trials.items, sweep);
+    table.renew(trials.items, trial?.number);
     if (trial && trial.attempts > 0) await curve.show(trial);
   }
 

@@ -90,7 +90,7 @@ export function showSweeps(view, given, signal) {
       fill(pages, ...pageLinks(page));
       tellChanges(page.items, states);
     },
-    SECONDS,
+    () => SECONDS,
     signal,
   );
 
