@@ -34,7 +34,7 @@ def create_app(
     *,
     mlflow: MlflowPages | None = None,
     pages: Sequence[BaseRoute] = (),
-    open_paths: Collection[str] = (),
+    open_requests: Collection[tuple[str, str]] = (),
     login_path: str | None = None,
 ) -> FastAPI:
     """The service as an ASGI application.
@@ -46,7 +46,7 @@ def create_app(
         guard: Decides who is heard.
         mlflow: Where MLflow's pages are, if there are any.
         pages: Routes beside the API, e.g. the page and the log-in; the API's come first.
-        open_paths: Those of them that need no token.
+        open_requests: Method and path of those of them that need no token.
         login_path: Where a browser without a token is sent to; None answers it with 401 as everybody else.
     """
     # Pages of documentation that come along with FastAPI are loaded from elsewhere; this works without internet.
@@ -65,7 +65,7 @@ def create_app(
     app.add_middleware(
         Guarded,
         guard=guard,
-        open_paths=(*health_routes.OPEN_PATHS, *open_paths),
+        open_requests=(*health_routes.OPEN_REQUESTS, *open_requests),
         login_path=login_path,
     )
     app.add_middleware(AccessLog, metrics=app.state.metrics)

@@ -108,23 +108,7 @@ class Guard:
         Raises:
             Refused: With 401, 403, 421 or 429, and the reason.
         """
-        identity = self._hear(call)
-        if identity is None:
-            raise Refused(_unauthenticated(_credential(call.headers)), _CHALLENGE)
-        return identity
-
-    def hear(self, call: Call) -> None:
-        """Let pass a request that needs no token, e.g. one for the log-in page.
-
-        Raises:
-            Refused: With 403, 421 or 429, and the reason.
-        """
-        self._hear(call)
-
-    def _hear(self, call: Call) -> Identity | None:
-        host = call.headers.get("host", "")
-        if not self._hosts.allows(host):
-            raise Refused(_wrong_host(host))
+        self._check_host(call)
         credential = _credential(call.headers)
         identity = self.recognise(credential.text) if credential else None
         named = identity is not None
@@ -132,14 +116,31 @@ class Guard:
         # this one on purpose, and must not lock out of one that is open.
         if identity is None and (credential is None or credential.kind == "cookie") and not self.required():
             identity = LOCAL
-        wait = self._limit.wait(f"token {identity.name}" if identity and named else f"address {call.client}")
+        self._check_rate(f"token {identity.name}" if identity and named else f"address {call.client}")
+        _check_origin(call, credential)
+        if identity is None:
+            raise Refused(_unauthenticated(credential), _CHALLENGE)
+        return identity
+
+    def hear(self, call: Call) -> None:
+        """Let pass a request that needs no token, e.g. one for the log-in page; the store is not asked.
+
+        Raises:
+            Refused: With 403, 421 or 429, and the reason.
+        """
+        self._check_host(call)
+        self._check_rate(f"address {call.client}")
+        _check_origin(call, _credential(call.headers))
+
+    def _check_host(self, call: Call) -> None:
+        host = call.headers.get("host", "")
+        if not self._hosts.allows(host):
+            raise Refused(_wrong_host(host))
+
+    def _check_rate(self, caller: str) -> None:
+        wait = self._limit.wait(caller)
         if wait > 0:
             raise Refused(_too_many(wait), {"Retry-After": str(math.ceil(wait))})
-        # A browser adds a cookie, a remembered password or nothing at all to what another site made it send;
-        # only a bearer token was put there by whoever makes the request.
-        if (credential is None or credential.kind != "bearer") and call.method not in SAFE_METHODS:
-            _check_origin(call.headers.get("origin"), host)
-        return identity
 
 
 def _credential(headers: Mapping[str, str]) -> _Credential | None:
@@ -163,7 +164,12 @@ def _basic_password(text: str) -> str:
         return ""
 
 
-def _check_origin(origin: str | None, host: str) -> None:
+def _check_origin(call: Call, credential: _Credential | None) -> None:
+    # A browser adds a cookie, a remembered password or nothing at all to what another site made it send; only a
+    # bearer token was put there by whoever makes the request.
+    if call.method in SAFE_METHODS or (credential is not None and credential.kind == "bearer"):
+        return
+    origin, host = call.headers.get("origin"), call.headers.get("host", "")
     # Programs other than browsers send none.
     if origin is not None and origin.partition("://")[2].lower() != host.strip().lower():
         raise Refused(

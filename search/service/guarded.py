@@ -34,7 +34,7 @@ class Guarded:
     Args:
         app: The application.
         guard: The guard.
-        open_paths: Paths that need no token, e.g. the log-in page.
+        open_requests: Method and path of what needs no token, e.g. the log-in page. It has no identity.
         login_path: Where a browser without a token is sent to; None answers it with 401 as everybody else.
         answer: Makes the answer out of a problem and the headers it needs.
     """
@@ -43,12 +43,12 @@ class Guarded:
         self,
         app: ASGIApp,
         guard: Guard,
-        open_paths: Collection[str] = (),
+        open_requests: Collection[tuple[str, str]] = (),
         login_path: str | None = None,
         answer: Callable[[Problem, dict[str, str]], Response] = response,
     ) -> None:
         self._app, self._guard = app, guard
-        self._open_paths, self._login_path = frozenset(open_paths), login_path
+        self._open_requests, self._login_path = frozenset(open_requests), login_path
         self._answer = answer
         # Threads of its own: who is let in must not wait for what those inside do.
         self._threads = CapacityLimiter(_AT_ONCE)
@@ -67,10 +67,10 @@ class Guarded:
         client = scope.get("client")
         call = Call(scope["method"], Headers(scope=scope), client[0] if client else "")
         try:
-            # The store is asked, which may be a database elsewhere.
-            if scope["path"] in self._open_paths:
-                await to_thread.run_sync(self._guard.hear, call, limiter=self._threads)
+            if (call.method, scope["path"]) in self._open_requests:
+                self._guard.hear(call)
             else:
+                # The store is asked, which may be a database elsewhere.
                 identity = await to_thread.run_sync(self._guard.identify, call, limiter=self._threads)
                 scope.setdefault("state", {})["identity"] = identity
         except Refused as refused:
@@ -79,11 +79,11 @@ class Guarded:
                 return _to_login(self._login_path, scope)
             return self._answer(refused.problem, refused.headers)
         except StoreUnavailable:
-            return self._answer(_STORE_UNAVAILABLE, {"Retry-After": "5"})
+            return self._answer(STORE_UNAVAILABLE, {"Retry-After": "5"})
         return None
 
 
-_STORE_UNAVAILABLE = Problem(
+STORE_UNAVAILABLE = Problem(
     "/problems/store-unavailable",
     "The store does not answer",
     503,

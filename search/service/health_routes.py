@@ -17,12 +17,13 @@ from search.store import Store
 
 LIVE = "/api/v1/health/live"
 READY = "/api/v1/health/ready"
-OPEN_PATHS = (LIVE, READY)
-"""Paths that need no token: they tell nothing but whether the service works."""
+OPEN_REQUESTS = tuple((method, path) for path in (LIVE, READY) for method in ("GET", "HEAD"))
+"""Method and path of what needs no token: it tells nothing but whether the service works."""
 
 router = APIRouter(tags=["health"])
 
 
+@router.head(LIVE, include_in_schema=False)
 @router.get(
     LIVE,
     operation_id="live",
@@ -35,6 +36,7 @@ async def live() -> HealthView:
     return HealthView(status="live")
 
 
+@router.head(READY, include_in_schema=False)
 @router.get(
     READY,
     operation_id="ready",

@@ -18,8 +18,8 @@ from search.service.guard import Guard
 
 LOGIN_PATH = "/login"
 LOGOUT_PATH = "/logout"
-OPEN_PATHS = (LOGIN_PATH, LOGOUT_PATH)
-"""Paths for :class:`search.service.guarded.Guarded` to let pass without a token."""
+OPEN_REQUESTS = (("GET", LOGIN_PATH), ("HEAD", LOGIN_PATH), ("POST", LOGIN_PATH), ("POST", LOGOUT_PATH))
+"""Method and path of what :class:`search.service.guarded.Guarded` is to let pass without a token."""
 
 _MONTH = 30 * 24 * 3600
 _LONGEST_FORM = 4096
@@ -93,7 +93,7 @@ _SECURITY = {
 def login_routes(guard: Guard, tls: bool = False) -> list[Route]:
     """Return the routes of the log-in page, and of the log-out that a form may post to.
 
-    They are to be open paths of the guard (:data:`OPEN_PATHS`). The query ``next`` names the path to go on to.
+    They are to be open to all (:data:`OPEN_REQUESTS`). The query ``next`` names the path to go on to.
 
     Args:
         guard: Knows whose a token is.

@@ -24,10 +24,12 @@ from starlette.types import Receive
 from starlette.types import Scope
 from starlette.types import Send
 
+from search.errors import StoreUnavailable
 from search.service.guard import Guard
+from search.service.guarded import STORE_UNAVAILABLE
 from search.service.guarded import Guarded
 from search.service.login import LOGIN_PATH
-from search.service.login import OPEN_PATHS
+from search.service.login import OPEN_REQUESTS
 from search.service.login import login_routes
 from search.service.mlflow_access import check_path
 from search.service.mlflow_access import checked_body
@@ -89,8 +91,15 @@ def gateway(upstream: str, guard: Guard, token: str | None = None, tls: bool = F
         yield
         await proxy.close()
 
-    app = Starlette(routes=[*login_routes(guard, tls), Mount("/", proxy)], lifespan=open_while_serving)
-    return Guarded(app, guard, OPEN_PATHS, LOGIN_PATH, _answer)
+    async def store_is_away(request: Request, error: Exception) -> Response:
+        return _answer(STORE_UNAVAILABLE, {"Retry-After": "5"})
+
+    app = Starlette(
+        routes=[*login_routes(guard, tls), Mount("/", proxy)],
+        exception_handlers={StoreUnavailable: store_is_away},
+        lifespan=open_while_serving,
+    )
+    return Guarded(app, guard, OPEN_REQUESTS, LOGIN_PATH, _answer)
 
 
 class _Proxy:

@@ -36,7 +36,7 @@ from search.service.asking import MlflowPages
 from search.service.guard import Guard
 from search.service.local import LocalService
 from search.service.login import LOGIN_PATH
-from search.service.login import OPEN_PATHS
+from search.service.login import OPEN_REQUESTS
 from search.service.login import login_routes
 from search.service.mlflow_gateway import gateway
 from search.service.page import page_routes
@@ -196,7 +196,7 @@ class _Service:
             self._guard,
             mlflow=self._mlflow_pages,
             pages=[*page_routes(), *login_routes(self._guard, _is_tls(settings.public_url))],
-            open_paths=OPEN_PATHS,
+            open_requests=OPEN_REQUESTS,
             login_path=LOGIN_PATH,
         )
 

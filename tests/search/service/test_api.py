@@ -92,6 +92,8 @@ def test_without_a_token_nothing_is_told_but_that_the_service_works(api: Served,
             answer = client.request(method, path)
             if path in OPEN:
                 assert answer.status_code == 200
+                asked_head = client.head(path)
+                assert (asked_head.status_code, asked_head.content) == (200, b"")
             else:
                 problem(answer, 401, "unauthenticated")
                 assert answer.headers["www-authenticate"].startswith("Bearer")

@@ -6,9 +6,11 @@ import base64
 import re
 import sys
 from subprocess import run
+from typing import NoReturn
 
 import pytest
 
+from search.errors import StoreUnavailable
 from search.service.allowed_hosts import AllowedHosts
 from search.service.guard import Call
 from search.service.guard import Guard
@@ -169,6 +171,23 @@ def test_page_of_another_site_changes_nothing_on_an_open_service(guard: Guard) -
 def test_own_page_may_change_things_also_behind_a_proxy_that_speaks_https(guard: Guard, token: str) -> None:
     own = call("DELETE", cookie=f"emphasis_token={token}", origin=f"https://{HOST}")
     assert guard.identify(own).name == "ann"
+
+
+def test_what_needs_no_token_is_heard_while_the_store_is_away() -> None:
+    def away(*asked: object) -> NoReturn:
+        raise StoreUnavailable("no answer")
+
+    guard = Guard(away, away, AllowedHosts("127.0.0.1"), RateLimit(rate=1, burst=3, clock=Clock()))
+    guard.hear(call())
+    guard.hear(call(authorization=f"Bearer {new_token()}"))
+    for wrong, status in (
+        (call(host="evil.example"), 421),
+        (call("POST", origin="http://evil.example"), 403),
+        (call(), 429),
+    ):
+        with pytest.raises(Refused) as refused:
+            guard.hear(wrong)
+        assert refused.value.problem.status == status
 
 
 def limited(store: Store, clock: Clock) -> Guard:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from search.service.guard import Guard
 from search.service.guarded import Guarded
-from search.service.login import OPEN_PATHS
+from search.service.login import OPEN_REQUESTS
 from search.service.login import login_routes
 from search.service.tokens import hash_token
 from search.service.tokens import new_token
@@ -33,7 +33,7 @@ def client(store: Store) -> Iterator[httpx.Client]:
     guard = Guard.of_service(store.tokens, "127.0.0.1")
     app = Starlette(routes=[*login_routes(guard), Route("/", whoami)])
     with (
-        served(Guarded(app, guard, OPEN_PATHS, "/login")) as url,
+        served(Guarded(app, guard, OPEN_REQUESTS, "/login")) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
     ):
         yield client

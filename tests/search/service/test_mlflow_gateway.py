@@ -298,9 +298,21 @@ def test_store_that_does_not_answer_is_said_to(store: Store, tokens: Tokens) -> 
     guard = Guard.of_service(store.tokens, "127.0.0.1")
     guard._find = find
     with served(gateway("http://127.0.0.1:9", guard)) as public:
-        answer = httpx.get(public, headers=bearer(tokens.reader), trust_env=False)
-        assert answer.status_code == 503
-        assert answer.headers["Retry-After"] == "5"
+        for answer in (
+            httpx.get(public, headers=bearer(tokens.reader), trust_env=False),
+            httpx.post(f"{public}/login", data={"token": tokens.reader}, trust_env=False),
+        ):
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/login"), ("OPTIONS", "/login"), ("GET", "/logout"), ("DELETE", "/logout")]
+)
+def test_only_what_the_log_in_page_answers_needs_no_token(client: httpx.Client, method: str, path: str) -> None:
+    answer = client.request(method, path, headers={"Authorization": ""})
+    assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
+    assert client.request(method, path).status_code == 403  # nothing of MLflow's is there
 
 
 # From here on MLflow is real.

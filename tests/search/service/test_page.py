@@ -30,7 +30,7 @@ from search.service.allowed_hosts import AllowedHosts
 from search.service.guard import Guard
 from search.service.identity import Identity
 from search.service.login import LOGIN_PATH
-from search.service.login import OPEN_PATHS
+from search.service.login import OPEN_REQUESTS
 from search.service.login import login_routes
 from search.service.page import page_routes
 from search.spec import SweepSpec
@@ -647,7 +647,7 @@ def test_who_is_not_logged_in_is_asked_for_a_token_and_comes_back(
 
     guard = Guard(find, lambda: True, AllowedHosts("127.0.0.1"))
     routes = [*page_routes(), *login_routes(guard)]
-    with served(store, tmp_path, pages=routes, open_paths=OPEN_PATHS, login_path=LOGIN_PATH) as service:
+    with served(store, tmp_path, pages=routes, open_requests=OPEN_REQUESTS, login_path=LOGIN_PATH) as service:
         page = open_page(at(service, f"sweeps/{sweep.id}"))
         page.wait_for_url(re.compile("/login"))
         page.get_by_label("Token").fill(service.token("ada", Role.READER))
