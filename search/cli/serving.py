@@ -125,27 +125,37 @@ def serve(
         list[str] | None,
         typer.Option(
             "--allowed-host",
+            envvar="EMPHASIS_ALLOWED_HOST",
             metavar="NAME",
-            help="A further name of this service, e.g. behind a proxy; repeatable.",
+            help="A further name of this service, e.g. behind a proxy; repeatable, in the variable with spaces.",
             show_default=False,
         ),
     ] = None,
     public_url: Annotated[
         str | None,
         typer.Option(
-            "--public-url", metavar="URL", help="Where users find the API, behind a proxy.", show_default=False
+            "--public-url",
+            envvar="EMPHASIS_PUBLIC_URL",
+            metavar="URL",
+            help="Where users find the API, behind a proxy.",
+            show_default=False,
         ),
     ] = None,
     public_mlflow_url: Annotated[
         str | None,
         typer.Option(
-            "--public-mlflow-url", metavar="URL", help="Where users find MLflow, behind a proxy.", show_default=False
+            "--public-mlflow-url",
+            envvar="EMPHASIS_PUBLIC_MLFLOW_URL",
+            metavar="URL",
+            help="Where users find MLflow, behind a proxy.",
+            show_default=False,
         ),
     ] = None,
     trusted_proxy: Annotated[
         list[str] | None,
         typer.Option(
             "--trusted-proxy",
+            envvar="EMPHASIS_TRUSTED_PROXY",
             metavar="ADDRESS",
             help="Proxy, or network of them, that says truly for whom it asks (X-Forwarded-For, -Proto); repeatable.",
             show_default=False,

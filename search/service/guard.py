@@ -196,7 +196,8 @@ def _wrong_host(host: str) -> Problem:
         "/problems/wrong-host",
         "Not this service's name",
         421,
-        f"The service is not known as {host_name(host)!r}. If that is its name, start it with --allowed-host.",
+        f"The service is not known as {host_name(host)!r}. If that is its name, start it with --allowed-host or "
+        "EMPHASIS_ALLOWED_HOST.",
     )
 
 

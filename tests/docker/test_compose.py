@@ -81,6 +81,13 @@ def test_api_alone_is_published_and_to_this_machine_alone() -> None:
     assert published == {"api": ["127.0.0.1:8080:8080", "127.0.0.1:5000:5000"]}
 
 
+@pytest.mark.parametrize("name", ["ALLOWED_HOST", "PUBLIC_URL", "PUBLIC_MLFLOW_URL", "TRUSTED_PROXY"])
+def test_names_and_proxy_of_the_api_are_those_of_the_environment_that_compose_is_started_in(name: str) -> None:
+    variable = f"EMPHASIS_{name}"
+    assert FILE.services["api"].environment[variable] == ""  # as if it were not there
+    assert f'{variable}: "${{{variable}:-}}"' in (FOLDER / "compose.yaml").read_text()
+
+
 def test_what_runs_trials_reaches_neither_the_store_nor_mlflow() -> None:
     assert FILE.fields["networks"]["record"] == {"internal": True}
     for name in ("postgres", "mlflow"):

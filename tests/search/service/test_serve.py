@@ -83,7 +83,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(home: Path, cluster: RayProcess) -> Iterator[Served]:
-    with serving(home, "--trials", "1", **joining(cluster)) as process:
+    environment = {"EMPHASIS_ALLOWED_HOST": "sweeps sweeps.example", "EMPHASIS_PUBLIC_URL": "", **joining(cluster)}
+    with serving(home, "--trials", "1", **environment) as process:
         yield Served(process, home)
 
 
@@ -138,6 +139,14 @@ def test_a_part_that_is_killed_is_started_again(served: Served, part: str) -> No
     eventually(lambda: served.ask("GET", f"{served.mlflow}/health").status_code == 200)
     with served.store() as store:
         eventually(lambda: [each for each in store.processes.living(ProcessKind.WORKER) if each.name])
+
+
+def test_names_of_the_service_may_be_given_in_the_environment(served: Served) -> None:
+    asked = {
+        name: httpx.get(f"{served.url}/api/v1/health/live", headers={"Host": name}, timeout=60).status_code
+        for name in ("sweeps", "sweeps.example:8080", "other.example")
+    }
+    assert asked == {"sweeps": 200, "sweeps.example:8080": 200, "other.example": 421}
 
 
 def test_mlflow_of_another_server_is_shown_where_the_environment_names_one(served: Served, tmp_path: Path) -> None:
@@ -239,6 +248,18 @@ def test_what_could_never_be_served_is_refused(tmp_path: Path, settings: dict[st
     (error,) = refused.value.errors
     assert str(error).startswith(field)
     assert "e.g." in error.remedy
+
+
+def test_what_could_never_be_served_is_refused_in_the_environment_too(tmp_path: Path) -> None:
+    wrong = {
+        "EMPHASIS_PUBLIC_URL": "foo",
+        "EMPHASIS_PUBLIC_MLFLOW_URL": "ftp://mlflow.example",
+        "EMPHASIS_TRUSTED_PROXY": "10.0.0.0/8 proxy",
+    }
+    with serving(tmp_path, **wrong) as process:
+        assert process.wait() == 2
+        for said in ("public_url = 'foo'", "public_mlflow_url = 'ftp://mlflow.example'", "trusted_proxy = 'proxy'"):
+            assert said in process.output
 
 
 def test_a_token_is_shown_once_and_on_the_standard_output_alone(tmp_path: Path) -> None:
