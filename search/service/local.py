@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -414,9 +415,12 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         moment, _, sweep_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
         created_at = datetime.fromisoformat(moment)
-        if created_at.tzinfo is None or not sweep_id:
+        # No database takes a NUL.
+        if created_at.tzinfo is None or not sweep_id or "\x00" in sweep_id:
             raise ValueError(cursor)
-    except (ValueError, binascii.Error):
+        # In another zone a moment can lie outside all years that there are.
+        created_at = created_at.astimezone(UTC)
+    except (ValueError, OverflowError, binascii.Error):
         remedy = "Give what the page before said as next, or leave it out to begin with the newest."
         raise InvalidInput(FieldError("cursor", cursor, "is not the place of a page", remedy)) from None
     return created_at, sweep_id

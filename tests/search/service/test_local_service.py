@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import threading
 from collections import Counter
@@ -291,8 +292,14 @@ def test_the_dataset_asked_for_may_be_the_folder_or_file_that_was_submitted(
     assert ids("/nowhere/vectors.npz") == []
 
 
-@pytest.mark.parametrize("cursor", ["", "?", "bm90aGluZw==", "é", "MjAyNi0wMS0wMSB4"])
-def test_a_cursor_that_is_none_is_refused(service: LocalService, cursor: str) -> None:
+# What no moment is in another zone, and what no database takes, among them.
+WRONG_PLACES = ["0001-01-01T00:00:00+23:00 x", "9999-12-31T23:59:59-23:00 x", "2026-01-01T00:00:00+00:00 a\x00b"]
+WRONG_CURSORS = [base64.urlsafe_b64encode(place.encode()).decode() for place in WRONG_PLACES]
+
+
+@pytest.mark.parametrize("cursor", ["", "?", "bm90aGluZw==", "é", "MjAyNi0wMS0wMSB4", *WRONG_CURSORS])
+def test_a_cursor_that_is_none_is_refused(either_store: Store, tmp_path: Path, cursor: str) -> None:
+    service = LocalService(either_store, Home.resolve(tmp_path))
     with pytest.raises(InvalidInput) as caught:
         service.sweeps(cursor=cursor)
     assert caught.value.errors[0].field == "cursor"
