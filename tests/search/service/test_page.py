@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import types
 from collections.abc import Callable
@@ -143,6 +144,17 @@ def test_list_follows_the_store_and_tells_of_it(
     expect(page.get_by_role("row").nth(2)).to_contain_text("cancelled")
     expect(page.locator("#announcements")).to_have_text("digits, noise rate 0.4: cancelled")
     expect(link).to_be_focused()
+
+
+def test_list_names_the_noise_rate_once_it_has_been_found_out(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage
+) -> None:
+    sweep = record_sweep("unknown", noise_rate=math.nan, attended=False)
+    page = open_page(at(service))
+    link = page.get_by_role("row").get_by_role("link")
+    expect(link).to_have_text("digits, unknown noise rate")
+    service.store.settle(sweep.id, spec=sweep.record.spec, noise_rate=0.31, facts={})
+    expect(link).to_have_text("digits, noise rate 0.31")
 
 
 def test_list_is_filtered_and_read_page_by_page(

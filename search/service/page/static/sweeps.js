@@ -122,7 +122,7 @@ function newRow(sweep) {
     element(
       "th",
       { scope: "row", role: "rowheader" },
-      element("a", { href: `#/sweeps/${encodeURIComponent(sweep.id)}` }, about(sweep)),
+      element("a", { href: `#/sweeps/${encodeURIComponent(sweep.id)}` }),
       element("span", { class: "beneath" }),
     ),
     COLUMNS.slice(1).map((name) => element("td", { role: "cell", "data-column": name })),
@@ -132,6 +132,7 @@ function newRow(sweep) {
 function renewRow(row, sweep) {
   const [about_, state, progress, best, over, submitted] = row.children;
   const beneath = [sweep.backbone, sweep.supervision, element("span", { class: "id" }, sweep.id)];
+  fill(about_.firstElementChild, about(sweep)); // its noise rate may have been found out meanwhile
   fill(about_.lastElementChild, ...joined(beneath));
   fill(
     state,
