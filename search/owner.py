@@ -12,13 +12,11 @@ from pathlib import Path
 
 import psutil
 
+from search.store.processes import SILENT_SECONDS
 from search.store.records import SweepRecord
 from search.store.records import SweepState
 from search.store.records import utc_now
 from search.store.states import once_stopped
-
-SILENT_SECONDS = 60.0
-"""A process on another machine whose last heartbeat is older than this is taken for dead."""
 
 # A process's start is read from the kernel's clock ticks and its boot time, and the latter moves when the
 # system's clock is set right; no pid is given out twice within this many seconds.

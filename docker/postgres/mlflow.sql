@@ -1,2 +1,2 @@
--- Beside Emphasis's own database: each of the two keeps its schema's version in a table of the same name.
+-- Beside Emphasis's own database: each of the two makes its tables, upgrades them and is restored by itself.
 CREATE DATABASE mlflow;

@@ -39,7 +39,7 @@ class BestView(View):
 
     supervision: str
     hyperparameters: dict[str, float | int | str] = Field(description="By name, e.g. beta and lambda.")
-    objective: float = Field(description="Final, eval mode; by default intact training accuracy, in [0, 1].")
+    objective: float = Field(description="Final, eval mode; by default intact training accuracy.")
     objective_name: str = Field(description="e.g. intact_train_accuracy.")
     test_accuracy: float | None = Field(description="Beside it; never used to choose.")
     seeds: int = Field(description="How many trials the means are over.")
@@ -187,7 +187,7 @@ class Curve(View):
 class EstimateView(View):
     """A mean over seeds."""
 
-    mean: float = Field(description="An accuracy in [0, 1].")
+    mean: float = Field(description="An accuracy; in [0, 1] unless it is corrected for label noise.")
     sem: float | None = Field(description="Standard error of the mean; null for a single seed.")
     n: int = Field(description="Number of seeds.")
 

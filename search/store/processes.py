@@ -14,8 +14,8 @@ from search.store.models import Process
 from search.store.records import ProcessKind
 from search.store.records import ProcessRecord
 
-#: A process that has not said for this long that it lives is not counted any more.
 SILENT_SECONDS = 60.0
+"""A process that has not said for this long that it lives is taken for dead."""
 
 
 class Processes:

@@ -127,7 +127,7 @@ class SweepRecord:
         id: Unique name of the sweep.
         spec: The resolved SweepSpec as JSON.
         dataset: Name of the dataset.
-        noise_rate: Nominal noise rate, in [0, 1).
+        noise_rate: Nominal noise rate, in [0, 1); NaN until one that was not known has been estimated.
         backbone: Name of the network.
         supervision: Name of the supervision that is searched.
         state: Where it stands.
@@ -138,7 +138,7 @@ class SweepRecord:
             for sweeps of releases that did not note it.
         created_at: When it was submitted (UTC).
         started_at: When it was first claimed (UTC).
-        finished_at: When it became done or failed (UTC).
+        finished_at: When it became done, failed or cancelled (UTC).
         owner: ``host:pid:createtime:machine`` of the process that runs it, None while nobody does.
         heartbeat_at: When the owner last said that it lives (UTC).
         priority: Higher is run first; 0 by default.
@@ -206,7 +206,7 @@ class TrialRecord:
         noise_seed: Seed of the label noise.
         state: Where it stands.
         reason: Why it failed or was pruned.
-        objective: Final intact training accuracy; None without a finite one.
+        objective: What its sweep maximises (`search.objective`), at the end; None without a finite value.
         final: The last evaluation.
         best: The evaluation with the highest test accuracy.
         noise_hash: Fingerprint of the corrupted labels.

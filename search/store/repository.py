@@ -752,7 +752,8 @@ class Store:
         Args:
             trial_id: The trial.
             state: done, pruned or failed.
-            objective: Final intact training accuracy in [0, 1]; a value that is not finite is kept as None.
+            objective: What its sweep maximises (`search.objective`), at the end; a value that is not finite is kept
+                as None.
             final: The last evaluation.
             best: The evaluation with the highest test accuracy.
             reason: Why it failed or was pruned.
@@ -951,7 +952,6 @@ class Store:
         sweep_id: str,
         message: str,
         *,
-        kind: str = "log",
         level: str = "info",
         trial_id: str | None = None,
         data: Mapping[str, Any] | None = None,
@@ -961,14 +961,13 @@ class Store:
         Args:
             sweep_id: Full id of the sweep.
             message: In words.
-            kind: See EventRecord.
             level: info, warning or error.
             trial_id: The trial it is about.
             data: Its numbers.
         """
         with self._writing() as session:
             _locked_sweep(session, sweep_id)
-            return _event_record(_add_event(session, sweep_id, kind, message, trial_id, level, data))
+            return _event_record(_add_event(session, sweep_id, "log", message, trial_id, level, data))
 
     def events(self, sweep_id: str, *, after: int = 0, limit: int | None = None) -> list[EventRecord]:
         """A sweep's log, oldest first.

@@ -11,10 +11,10 @@ from datetime import timedelta
 import psutil
 import pytest
 
-from search.owner import SILENT_SECONDS
 from search.owner import is_alive
 from search.owner import is_elsewhere
 from search.owner import this_process
+from search.store.processes import SILENT_SECONDS
 from search.store.records import utc_now
 
 LONG_AGO = utc_now() - timedelta(days=3)
