@@ -34,6 +34,7 @@ from search.service.allowed_hosts import is_loopback
 from search.service.api import create_app
 from search.service.asking import MlflowPages
 from search.service.guard import Guard
+from search.service.kept_running import KeptRunning
 from search.service.local import LocalService
 from search.service.login import LOGIN_PATH
 from search.service.login import OPEN_REQUESTS
@@ -41,7 +42,6 @@ from search.service.login import login_routes
 from search.service.mlflow_gateway import gateway
 from search.service.page import page_routes
 from search.service.rate_limit import RateLimit
-from search.service.supervision import Supervised
 from search.service.web_address import web_address
 from search.store import ProcessKind
 from search.store import Store
@@ -233,7 +233,7 @@ class _Service:
             address = f"unix:{folder}/mlflow.sock"
             artifacts = home.artifact_root or home.path / "artifacts"
             command, environment = gated_command(home.tracking_uri, artifacts, address)
-            async with self._running(Supervised("mlflow", command, environment, relayed=True)):
+            async with self._running(KeptRunning("mlflow", command, environment, relayed=True)):
                 yield address
 
     @asynccontextmanager
@@ -241,11 +241,11 @@ class _Service:
         if self._settings.worker is None:
             yield
             return
-        async with self._running(Supervised("worker", self._settings.worker)):
+        async with self._running(KeptRunning("worker", self._settings.worker)):
             yield
 
     @asynccontextmanager
-    async def _running(self, process: Supervised) -> AsyncIterator[None]:
+    async def _running(self, process: KeptRunning) -> AsyncIterator[None]:
         process.start()
         try:
             yield

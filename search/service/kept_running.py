@@ -25,7 +25,7 @@ _LONGEST_LINE = 2**16
 _LINE = re.compile(r"(?:(?:[\d/:.-]+ )*(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):? )?(?P<text>.*)", re.DOTALL)
 
 
-class Supervised:
+class KeptRunning:
     """A process that is kept running.
 
     Args:
