@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from search.recommendation import Recommendation
     from search.service.interface import Service
     from search.service.views import SweepDetail
     from search.service.views import SweepView
@@ -165,6 +166,10 @@ def export(
         str | None,
         typer.Option("--objective", metavar="NAME", help="Default: all objectives.", show_default=False),
     ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option("--sweep", metavar="SWEEP", help="Of this sweep, whichever is newest.", show_default=False),
+    ] = None,
     format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="json, yaml, csv or md.")
     ] = "json",
@@ -190,21 +195,26 @@ def export(
       emphasis export --dataset digits --format md
       emphasis export --dataset digits --supervision gce
       emphasis export --dataset cifar10 --noise-rate 0.4 --format yaml --output best.yaml
+      emphasis export --sweep digits-r40-260101-120000-ab12
     """
     from search.export import export as as_text
     from search.recommendation import Recommendation
 
     as_text((), format)  # a wrong format is said before the record is read
+    kinds: dict[str, Any] = {
+        "dataset": dataset,
+        "noise_rate": _rate(noise_rate),
+        "backbone": backbone,
+        "supervision": supervision,
+        "noise_model": noise_model,
+        "objective": objective,
+    }
     with service_of(ctx, home, server) as service:
-        found = service.recommendations(
-            dataset,
-            _rate(noise_rate),
-            backbone=backbone,
-            supervision=supervision,
-            noise_model=noise_model,
-            objective=objective,
-        )
-    text = as_text([Recommendation.from_dict(each) for each in found], format)
+        if sweep is None:
+            found = [Recommendation.from_dict(each) for each in service.recommendations(**kinds)]
+        else:
+            found = [_recommended_by(service, sweep, kinds)]
+    text = as_text(found, format)
     if file is None or str(file) == "-":
         typer.echo(text, nl=False)
     else:
@@ -288,6 +298,24 @@ def _sweep_cells(sweep: SweepView) -> dict[str, str]:
 
 def _noise(sweep: SweepView) -> str:
     return "unknown" if sweep.noise_rate is None else f"{sweep.noise_rate:g}"
+
+
+def _recommended_by(service: Service, sweep_id: str, kinds: Mapping[str, object]) -> Recommendation:
+    """What one sweep recommends."""
+    from search.recommendation import choose
+    from search.service.told import all_trials
+    from search.service.told import sweep_told
+
+    if given := [name for name, value in kinds.items() if value is not None]:
+        problem, remedy = "names one sweep, of which there is nothing to choose", "Leave out one of the two."
+        raise InvalidInput(FieldError(f"sweep, {', '.join(given)}", sweep_id, problem, remedy))
+    record = sweep_told(service.sweep(sweep_id))
+    found = choose(record, all_trials(service, record.id))
+    if found is None:
+        problem = "recommends nothing: no trial of what it searches has trained to the full budget"
+        remedy = f"`emphasis show {record.id}` tells how it stands."
+        raise InvalidInput(FieldError("sweep", record.id, problem, remedy))
+    return found
 
 
 def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRecord]) -> None:

@@ -561,6 +561,22 @@ class TestExport:
         objects = json.loads(emphasis("export", "--dataset", "digits").stdout)
         assert objects[0]["recommended"]["beta"] == 16
 
+    def test_a_sweep_that_is_named_is_written_whichever_is_newest(
+        self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, record_sweep: RecordSweep
+    ) -> None:
+        newer, empty = record_sweep("digits-newer"), record_sweep("digits-empty")
+        newer.confirmed((9, 1), 0.90, 0.91)
+        newer.done()
+        for asked, beta in ((("--dataset", "digits"), 9), (("--sweep", "digits-done"), 16)):
+            (found,) = json.loads(emphasis("export", *asked).stdout)
+            assert found["recommended"]["beta"] == beta
+        refused = emphasis("export", "--sweep", "digits-done", "--dataset", "digits")
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith("sweep, dataset = 'digits-done': names one sweep")
+        nothing = emphasis("export", "--sweep", empty.id)
+        assert nothing.exit_code == 2
+        assert nothing.stderr.startswith("sweep = 'digits-empty': recommends nothing")
+
     def test_output_is_replaced_whole_through_a_link_and_keeps_its_permissions(
         self, emphasis: Emphasis, confirmed_sweep: RecordedSweep, tmp_path: Path
     ) -> None:
