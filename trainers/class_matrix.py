@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.noise.whole_files import check_unpacked_size
+from trainers.unpacked_size import check_unpacked_size
 
 SUFFIXES = (".npy", ".csv", ".txt")
 """Of the files that are read."""

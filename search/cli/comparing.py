@@ -19,8 +19,8 @@ from search.cli.home import HomeOption
 from search.cli.home import given_home
 from search.cli.home import home_of
 from search.cli.home import with_home
-from search.cli.output_place import check_output_file
-from search.cli.recorded import write_whole
+from search.cli.output_file import check_output_file
+from search.cli.output_file import write_whole
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
@@ -197,7 +197,7 @@ def _show(comparison: Comparison, home: Home, written: Path | None, format: str)
     from rich.text import Text
 
     from search.reports.comparison_chart import comparison_chart
-    from search.reports.whole_files import save_figure
+    from search.reports.figure_file import save_figure
 
     columns, rows = comparison.table()
     table = Table(title=comparison.title, title_justify="left", box=SIMPLE_HEAD)

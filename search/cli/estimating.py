@@ -17,7 +17,7 @@ import typer
 
 from search.cli.home import HomeOption
 from search.cli.home import home_of
-from search.cli.output_place import check_output_folder
+from search.cli.output_file import check_output_folder
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
@@ -290,9 +290,9 @@ def _write(
     class_names: tuple[str, ...] | None,
 ) -> list[Path]:
     """The JSON and the figure, each replaced whole."""
-    from search.reports.appearance import DPI
     from search.reports.confusion_matrix import noise_estimate_figure
-    from trainers.noise.whole_files import replaced_whole
+    from search.reports.figure_file import save_figure
+    from trainers.whole_files import replaced_whole
 
     figure = noise_estimate_figure(estimate.confusion, title, class_names, truth)
     target = folder.expanduser().absolute()
@@ -300,8 +300,7 @@ def _write(
     try:
         with replaced_whole(files[0]) as stream:
             stream.write(f"{text}\n".encode())
-        with replaced_whole(files[1]) as stream:
-            figure.savefig(stream, format="png", dpi=DPI)
+        save_figure(figure, files[1])
     except OSError as error:
         problem = f"cannot be written to: {error.strerror}"
         remedy = "Give a folder that can be written to."

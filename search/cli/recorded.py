@@ -7,7 +7,6 @@ import json
 import math
 import os
 import socket
-import tempfile
 import textwrap
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from search.cli.home import ServerOption
 from search.cli.home import completed
 from search.cli.home import home_of
 from search.cli.home import service_of
+from search.cli.output_file import write_whole
 from search.cli.progress import counts
 from search.cli.spec_text import spec_yaml
 from search.cli.streams import complain
@@ -445,46 +445,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace a file in one step, so that nobody ever reads half of it."""
-    target = file.expanduser()
-    try:
-        if target.exists() and not target.is_file():
-            target.write_text(text, encoding="utf-8")  # a device or a pipe is written to, not replaced
-            return
-        target = target.resolve()  # what a link points to is replaced, not the link
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as part:
-            try:
-                part.write(text)
-                part.flush()
-                os.fsync(part.fileno())
-                os.chmod(part.name, _usual_mode(target))
-                os.replace(part.name, target)
-            except BaseException:
-                os.unlink(part.name)
-                raise
-    except OSError as error:
-        raise InvalidInput(
-            FieldError(
-                "output",
-                str(file),
-                f"cannot be written: {error.strerror}",
-                "Give a file in a folder that exists and can be written to.",
-            )
-        ) from error
-
-
-def _usual_mode(target: Path) -> int:
-    """The permissions that the file has, or that a new one would get; temporary files are private."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -14,6 +14,7 @@ from search.leaderboard import leaderboard
 from search.recommendation import choose
 from search.recommendation import pick
 from search.reports.appearance import name
+from search.reports.figure_file import save_figure
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics
 from search.reports.objective_map import objective_map
@@ -21,11 +22,10 @@ from search.reports.objective_slices import objective_slices
 from search.reports.searched import searched_axes
 from search.reports.tables import leaderboard_markdown
 from search.reports.weight_curves import weight_curves
-from search.reports.whole_files import replacing
-from search.reports.whole_files import save_figure
 from search.store import Store
 from search.store import SweepRecord
 from search.store import TrialRecord
+from trainers.whole_files import replaced_whole
 
 
 def write_figures(store: Store, sweep_id: str, folder: Path) -> list[Path]:
@@ -68,8 +68,8 @@ def _write_texts(sweep: SweepRecord, trials: Sequence[TrialRecord], folder: Path
     }
     for file_name, text in texts.items():
         path = folder / file_name
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with replaced_whole(path) as file:
+            file.write(text.encode())
         yield path
 
 

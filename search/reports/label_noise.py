@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from search.reports.confusion_matrix import confusion_figure
-from search.reports.whole_files import replacing
-from search.reports.whole_files import save_figure
+from search.reports.figure_file import save_figure
 from search.store import Phase
 from search.store import Store
+from trainers.whole_files import replaced_whole
 
 if TYPE_CHECKING:
     from search.task import PreparedTask
@@ -39,5 +39,5 @@ def write_label_noise(store: Store, sweep_id: str, prepared: PreparedTask, folde
     title = f"{sweep.dataset}: labels by noise model {prepared.settings.noise_model}, noise rate {sweep.noise_rate:g}"
     folder.mkdir(parents=True, exist_ok=True)
     save_figure(confusion_figure(counts, title, prepared.whole.class_names), folder / FIGURE)
-    with replacing(folder / NUMBERS) as temporary, temporary.open("w") as file:
+    with replaced_whole(folder / NUMBERS) as file:
         np.savetxt(file, counts, fmt="%d", delimiter=",")

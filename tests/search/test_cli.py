@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from typer.testing import Result
 
 from search.cli import app
-from search.cli.output_place import check_output_file
+from search.cli.output_file import check_output_file
 from search.owner import this_process
 from search.spec import SweepSpec
 from search.store import Store

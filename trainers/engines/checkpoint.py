@@ -6,10 +6,8 @@ import dataclasses
 import io
 import math
 import numbers
-import os
 import time
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from typing import Protocol
@@ -24,6 +22,7 @@ from trainers.training import Checkpoints
 from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import TrainingTask
+from trainers.whole_files import replaced_whole
 
 
 class Resumable(Protocol):
@@ -129,24 +128,9 @@ class LaneCheckpoint:
         content = io.BytesIO()  # torch tells of a full disk by an error that could be any
         torch.save(training.state(), content)
         try:
-            self._write(content.getbuffer())
+            with replaced_whole(self._path) as file:
+                file.write(content.getbuffer())
         except OSError as error:
             text = f"The checkpoint {self._path} cannot be written ({error.strerror or error}); the training goes on."
             warnings.warn(text, CheckpointWarning, stacklevel=2)
         self._saved_at = time.monotonic()
-
-    def _write(self, content: memoryview) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                # On disk before it takes the old one's place: a power cut could else leave a name without
-                # content.
-                os.fsync(file.fileno())
-            partial.replace(self._path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
-from trainers.noise.whole_files import check_unpacked_size
-from trainers.noise.whole_files import replaced_whole
+from trainers.unpacked_size import check_unpacked_size
+from trainers.whole_files import replaced_whole
 
 Labels = Tensor | npt.NDArray[np.int64]
 

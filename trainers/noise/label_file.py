@@ -22,7 +22,7 @@ from trainers.errors import InvalidInput
 from trainers.noise.corrupted_labels import CorruptedLabels
 from trainers.noise.noise_model import Classes
 from trainers.noise.noise_model import NoiseModel
-from trainers.noise.whole_files import check_unpacked_size
+from trainers.unpacked_size import check_unpacked_size
 
 _WITH_COLUMNS = (".csv", ".pt")
 _SUFFIXES = (".npy", ".npz", *_WITH_COLUMNS)

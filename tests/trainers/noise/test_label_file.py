@@ -227,7 +227,7 @@ def test_few_bytes_that_pose_as_a_huge_array_are_refused(tmp_path: Path, monkeyp
     assert refusal(tmp_path / "labels.npy").field == "noise_file"
 
     # A limit that takes no seconds to exceed.
-    monkeypatch.setattr("trainers.noise.whole_files._MOST_BYTES", 2**20)
+    monkeypatch.setattr("trainers.unpacked_size._MOST_BYTES", 2**20)
     bomb = tmp_path / "bomb.npz"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("labels.npy", bytes(2**20 + 1))

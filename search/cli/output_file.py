@@ -1,8 +1,9 @@
-"""Whether what a command will write has a place, asked before the work that comes first."""
+"""What a command writes where its user says: whether it has a place, asked before the work, and writing it whole."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from trainers.errors import FieldError
@@ -44,9 +45,46 @@ def check_output_folder(folder: Path) -> None:
         raise _refusal(folder, f"cannot be written to: {there} is no writable folder", remedy)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Replace a file in one step, so that nobody ever reads half of it; its permissions stay as they are.
+
+    Raises:
+        InvalidInput: It cannot be written.
+    """
+    target = file.expanduser()
+    try:
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8")  # a device or a pipe is written to, not replaced
+            return
+        target = target.resolve()  # what a link points to is replaced, not the link
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as part:
+            try:
+                part.write(text)
+                part.flush()
+                os.fsync(part.fileno())
+                os.chmod(part.name, _usual_mode(target))
+                os.replace(part.name, target)
+            except BaseException:
+                os.unlink(part.name)
+                raise
+    except OSError as error:
+        raise _refusal(file, f"cannot be written: {error.strerror}", _REMEDY) from error
+
+
 def _is_writable(folder: str) -> bool:
     return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _refusal(path: Path, problem: str, remedy: str) -> InvalidInput:
     return InvalidInput(FieldError("output", str(path), problem, remedy))
+
+
+def _usual_mode(target: Path) -> int:
+    """The permissions that the file has, or that a new one would get; temporary files are private."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
