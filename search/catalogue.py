@@ -1,4 +1,4 @@
-"""What a sweep may name: data sets, supervisions and search spaces, installed packages' additions among them."""
+"""What a sweep may name: data sets, noise models, networks, supervisions, spaces; installed packages' among them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ PATHS = {
     "FILE.npz": "arrays x_train, y_train, x_test, y_test and, if known, intact_train, x_validation, y_validation",
 }
 """The kinds of path and the prefix that stand for a data set, with what they hold."""
+
+TORCHVISION_BACKBONES = {
+    "torchvision:NAME": "any classification network of torchvision, e.g. torchvision:resnet50; for its weights --weights"
+}
+"""The prefix that stands for a network beside those that have a name of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,21 @@ def datasets() -> list[Entry]:
     from trainers.datasets.registry import dataset_source
 
     return _entries(dataset_names(), lambda name: Entry(name, dataset_source(name).description))
+
+
+def noise_models() -> list[Entry]:
+    """The noise models."""
+    from trainers.noise import noise_model_descriptions
+
+    return [Entry(name, description) for name, description in noise_model_descriptions().items()]
+
+
+def backbones() -> list[Entry]:
+    """The networks that have a name of their own."""
+    from trainers.models import backbone_names
+    from trainers.models import find_backbone
+
+    return _entries(backbone_names(), lambda name: Entry(name, find_backbone(name).description))
 
 
 def supervisions() -> list[Entry]:

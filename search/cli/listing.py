@@ -1,8 +1,9 @@
-"""`emphasis supervisions`, `spaces` and `datasets`: what there is, installed packages' additions among it."""
+"""`emphasis datasets`, `noise-models`, `backbones`, `supervisions`, `spaces`: what there is, plugins among it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.catalogue import PATHS
+from search.catalogue import TORCHVISION_BACKBONES
 from search.cli.home import ServerOption
 from search.cli.home import client_of
 from search.cli.home import server_of
@@ -55,11 +57,42 @@ def datasets(ctx: typer.Context, server: ServerOption = None) -> None:
       emphasis datasets
       emphasis run --dataset digits --noise-rate 0.4
     """
-    from search.service.views import NamedView
-
     with _catalogue(ctx, server) as there:
         _list(there.datasets())
-    _list([NamedView(name=name, description=description, problem=None) for name, description in PATHS.items()])
+    _list(_told(PATHS))
+
+
+def noise_models(ctx: typer.Context, server: ServerOption = None) -> None:
+    """List the models of label noise, with a line on each.
+
+    Example:
+
+    \b
+      emphasis noise-models
+      emphasis run --dataset cifar10 --noise-rate 0.4 --noise-model asymmetric_cifar10
+    """
+    with _catalogue(ctx, server) as there:
+        _list(there.noise_models())
+
+
+def backbones(ctx: typer.Context, server: ServerOption = None) -> None:
+    """List the networks that have a name, and the prefix of torchvision's.
+
+    Example:
+
+    \b
+      emphasis backbones
+      emphasis run --dataset cifar10 --noise-rate 0.4 --backbone resnet20
+    """
+    with _catalogue(ctx, server) as there:
+        _list(there.backbones())
+    _list(_told(TORCHVISION_BACKBONES))
+
+
+def _told(lines: Mapping[str, str]) -> list[NamedView]:
+    from search.service.views import NamedView
+
+    return [NamedView(name=name, description=description, problem=None) for name, description in lines.items()]
 
 
 @contextmanager

@@ -86,6 +86,32 @@ def datasets(asked: Reading) -> list[NamedView]:
 
 
 @router.get(
+    "/noise-models",
+    tags=["catalogue"],
+    operation_id="list_noise_models",
+    summary="List noise models",
+    response_description="All of them.",
+    responses={**declared(), 200: examples.of([{"name": "symmetric", "description": "...", "problem": None}])},
+)
+def noise_models(asked: Reading) -> list[NamedView]:
+    """Read which models of label noise there are."""
+    return asked.noise_models()
+
+
+@router.get(
+    "/backbones",
+    tags=["catalogue"],
+    operation_id="list_backbones",
+    summary="List networks",
+    response_description="Those that have a name of their own.",
+    responses={**declared(), 200: examples.of([{"name": "resnet20", "description": "...", "problem": None}])},
+)
+def backbones(asked: Reading) -> list[NamedView]:
+    """Read which networks have a name of their own; a spec may name one of torchvision's too."""
+    return asked.backbones()
+
+
+@router.get(
     "/spaces",
     tags=["catalogue"],
     operation_id="list_spaces",

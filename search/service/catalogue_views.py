@@ -1,4 +1,4 @@
-"""What a spec may name, as the service says it: data sets, search spaces and supervisions of its machine."""
+"""What a spec may name, as the service says it: what there is on its machine."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ class LocalCatalogue:
     def datasets(self) -> list[NamedView]:
         """The data sets that have a name."""
         return _named(catalogue.datasets())
+
+    def noise_models(self) -> list[NamedView]:
+        """The noise models."""
+        return _named(catalogue.noise_models())
+
+    def backbones(self) -> list[NamedView]:
+        """The networks that have a name of their own."""
+        return _named(catalogue.backbones())
 
     def spaces(self) -> list[NamedView]:
         """The search spaces that have a name."""

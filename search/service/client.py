@@ -229,6 +229,14 @@ class Client:
         """The data sets that have a name on the server; a spec may name a path too."""
         return [self._told(NamedView, each) for each in self._get("/datasets")]
 
+    def noise_models(self) -> list[NamedView]:
+        """The noise models that the server has."""
+        return [self._told(NamedView, each) for each in self._get("/noise-models")]
+
+    def backbones(self) -> list[NamedView]:
+        """The networks that have a name of their own on the server; a spec may name one of torchvision's too."""
+        return [self._told(NamedView, each) for each in self._get("/backbones")]
+
     def spaces(self) -> list[NamedView]:
         """The search spaces that have a name on the server."""
         return [self._told(NamedView, each) for each in self._get("/spaces")]

@@ -27,6 +27,14 @@ class Catalogue(Protocol):
         """The data sets that have a name; a spec may name a path too."""
         ...
 
+    def noise_models(self) -> list[NamedView]:
+        """The noise models."""
+        ...
+
+    def backbones(self) -> list[NamedView]:
+        """The networks that have a name of their own; a spec may name one of torchvision's too."""
+        ...
+
     def spaces(self) -> list[NamedView]:
         """The search spaces that have a name."""
         ...

@@ -30,11 +30,12 @@ from search.spec import SweepSpec
 from search.store import Store
 from spaces import Configuration
 from trainers.errors import InvalidInput
+from trainers.noise import noise_model_names
 
 RECORDED = ("status", "list", "show", "logs", "export", "ui")
 UPKEEP = ("backup", "restore", "prune")
 STEERING = ("pause", "resume", "cancel", "delete")
-LISTS = ("supervisions", "spaces", "datasets")
+LISTS = ("supervisions", "spaces", "datasets", "noise-models", "backbones")
 COMMANDS = ("run", "submit", "validate", "compare", "estimate-noise", *STEERING, *RECORDED, *LISTS, *UPKEEP)
 HEAVY = ("torch", "ray", "optuna", "mlflow", "matplotlib", "sqlalchemy", "sklearn", "pandas", "scipy", "cleanlab")
 
@@ -281,7 +282,14 @@ class TestListing:
         lines = {line.split()[0]: line for line in emphasis("datasets").stdout.splitlines()}
         assert "1,437 + 360 images" in lines["digits"]
 
-    @pytest.mark.parametrize("kind", ["supervisions", "spaces", "datasets"])
+    def test_noise_models_and_backbones_are_listed_with_a_line_each(self, emphasis: Emphasis) -> None:
+        lines = {line.split()[0]: line for line in emphasis("noise-models").stdout.splitlines()}
+        assert list(lines) == noise_model_names()
+        assert "truck→automobile" in lines["asymmetric_cifar10"]
+        lines = {line.split()[0]: line for line in emphasis("backbones").stdout.splitlines()}
+        assert {"mlp", "resnet20", "resnet110", "torchvision:NAME"} <= lines.keys()
+
+    @pytest.mark.parametrize("kind", ["supervisions", "spaces", "datasets", "backbones"])
     def test_a_plugin_that_does_not_load_says_so_and_breaks_no_list(
         self, emphasis: Emphasis, install_package: Callable[..., None], kind: str
     ) -> None:

@@ -364,12 +364,14 @@ def test_a_recommendation_is_that_of_the_sweep_though_a_newer_one_is_there(
 
 
 def test_what_a_spec_may_name_is_listed(ada: httpx.Client) -> None:
-    datasets, spaces, supervisions = (
+    datasets, spaces, supervisions, noise_models, backbones = (
         {each["name"]: each for each in ada.get(f"/api/v1/{path}").json()}
-        for path in ("datasets", "spaces", "supervisions")
+        for path in ("datasets", "spaces", "supervisions", "noise-models", "backbones")
     )
     assert datasets["digits"]["description"]
     assert spaces["kappa"]["description"]
+    assert noise_models["pair_flip"]["description"]
+    assert backbones["resnet56"]["description"]
     assert supervisions["gce"]["hyperparameters"] == [{"name": "q", "default": 0.7}]
 
 

@@ -378,7 +378,7 @@ class TestWhere:
         assert "`emphasis datasets`" not in (said := emphasis("run").stderr)
         assert f"`emphasis --home {tmp_path} datasets`" in said
 
-    @pytest.mark.parametrize("kind", ["supervisions", "spaces", "datasets"])
+    @pytest.mark.parametrize("kind", ["supervisions", "spaces", "datasets", "noise-models", "backbones"])
     def test_what_there_is_is_told_by_a_server_as_it_is_here(self, running: Served, kind: str) -> None:
         here = emphasis(kind).stdout
         assert emphasis("--server", running.url, kind).stdout == emphasis(kind, "--server", running.url).stdout == here

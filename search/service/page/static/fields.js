@@ -53,6 +53,7 @@ export const GROUPS = [
         name: "backbone",
         label: "Backbone",
         hint: "mlp, resnet20 to resnet110, torchvision:NAME. Default: the dataset's.",
+        names: "backbones",
       },
       {
         name: "training.epochs",
@@ -72,6 +73,7 @@ export const ADVANCED = [
         name: "noise_model",
         label: "Noise model",
         hint: "Default symmetric; matrix, file, or none where labels are noisy already.",
+        names: "noise-models",
       },
       { name: "noise_file", label: "Noise file", hint: "Of the models matrix and file." },
       { name: "noise_column", label: "Column of it", hint: "Where it has several." },

@@ -80,13 +80,12 @@ class Form {
   async begin(from) {
     this.showJson();
     try {
-      const [datasets, supervisions, spaces, before] = await Promise.all([
-        ...["datasets", "supervisions", "spaces"].map((name) => read(`/${name}`, { signal: this.signal })),
+      const offered = FIELDS.filter((field) => field.names);
+      const [before, ...lists] = await Promise.all([
         from ? read(sweepPath(from), { signal: this.signal }) : null,
+        ...offered.map((field) => read(`/${field.names}`, { signal: this.signal })),
       ]);
-      this.offer("dataset", datasets);
-      this.offer("supervision", supervisions);
-      this.offer("space", spaces);
+      offered.forEach((field, number) => this.offer(field.name, lists[number]));
       if (before) this.copy(before);
     } catch (problem) {
       if (!this.signal.aborted) trouble(problem.message);
