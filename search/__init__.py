@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from search.recommendation import recommend
     from search.service.client import Client
     from search.spec import SweepSpec
-    from search.spec import parse_specs
+    from search.spec_reading import parse_specs
 
 __all__ = [
     "Client",
@@ -37,7 +37,7 @@ _WHERE = {
     "Recommendation": "search.recommendation",
     "SweepOutcome": "search.orchestrator",
     "SweepSpec": "search.spec",
-    "parse_specs": "search.spec",
+    "parse_specs": "search.spec_reading",
     "recommend": "search.recommendation",
     "resume_sweep": "search.orchestrator",
     "run_sweep": "search.orchestrator",

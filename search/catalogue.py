@@ -18,7 +18,7 @@ PATHS = {
 """The kinds of path and the prefix that stand for a data set, with what they hold."""
 
 TORCHVISION_BACKBONES = {
-    "torchvision:NAME": "any classification network of torchvision, e.g. torchvision:resnet50; for its weights --weights"
+    "torchvision:NAME": "any classification network of torchvision, e.g. torchvision:resnet50; weights by --weights"
 }
 """The prefix that stands for a network beside those that have a name of their own."""
 

@@ -65,7 +65,7 @@ from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate
 from search.spec import UNKNOWN
 from search.spec import SweepSpec
-from search.spec import parse_specs
+from search.spec_reading import parse_specs
 from search.status import SweepStatus
 from search.store import Accuracies
 from search.store import EpochRecord

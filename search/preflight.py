@@ -15,7 +15,7 @@ from search.early_stopping import judged_epochs
 from search.feasibility import feasibility
 from search.memory import memory_warning
 from search.spec import SweepSpec
-from search.spec import read_specs
+from search.spec_reading import read_specs
 from trainers.augmentation import network_input_shape
 from trainers.datasets import Dataset
 from trainers.datasets import OnProgress
@@ -110,7 +110,7 @@ def check_submission(
     """Read sweeps from a mapping and hold them against the world, so that all that is wrong is said at once.
 
     Args:
-        data: As `search.spec.parse_specs` takes it.
+        data: As `search.spec_reading.parse_specs` takes it.
         clusters: As for `check`.
         free_disk_bytes: As for `check`.
         free_memory_bytes: As for `check`.
@@ -152,7 +152,7 @@ def examine(
         clusters: As for `check`.
         free_disk_bytes: As for `check`.
         free_memory_bytes: As for `check`.
-        unread: Fields whose values say nothing (`search.spec.Reading`); what rests on them is left out.
+        unread: Fields whose values say nothing (`search.spec_reading.Reading`); what rests on them is left out.
         fetch: Whether files that are missing and may be downloaded are, and published weights: never before all else
             is sound.
         on_progress: Told how many images have been decoded, and of how many.

@@ -1,10 +1,9 @@
-"""SweepSpec: what a user submits, one dataset and one noise rate; and how it is read from mapping or file."""
+"""SweepSpec: what a user submits, one dataset and one noise rate."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Hashable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +13,6 @@ from typing import Annotated
 from typing import Any
 from typing import Literal
 
-import yaml
 from pydantic import AfterValidator
 from pydantic import BaseModel
 from pydantic import BeforeValidator
@@ -34,13 +32,12 @@ from pydantic_core import PydanticCustomError
 
 from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
 from search.early_stopping import EarlyStoppingRule
-from search.field_errors import dotted
 from search.field_errors import field_errors
-from search.field_errors import location
 from search.hyperparameters import SPEC_FIELDS
 from search.hyperparameters import TRAINING_FIELDS
 from search.hyperparameters import Hyperparameters
 from search.hyperparameters import supervision_with
+from search.remedies import REMEDIES
 from spaces import AnySpace
 from spaces import BoxSpace
 from spaces import Configuration
@@ -718,234 +715,3 @@ def _training_error(name: str, value: Value) -> FieldError | None:
     except ValidationError as error:
         return field_errors(error, Training, {name: REMEDIES[f"training.{name}"]})[0]
     return None
-
-
-REMEDIES: dict[str, str] = {
-    "dataset": "Give a name that `emphasis datasets` lists, or a path: a folder of images, a manifest or a .npz file.",
-    "noise_rate": "Give the share of wrong labels, from 0 up to but not including 1, e.g. 0.4.",
-    "noise_file": "Give the path of a file.",
-    "noise_column": "Give the name of a column.",
-    "objective": "Give intact, clean_validation or noisy_validation, or leave it out.",
-    "validation_fraction": "Give a share between 0 and 1, e.g. 0.1.",
-    "data_dir": "Give the folder that holds the data.",
-    "download": "Give true or false.",
-    "limit_train": "Give a number of training examples, e.g. 5000, or leave it out to use all.",
-    "noise_model": "Give the name of a noise model, e.g. symmetric.",
-    "backbone": "Give the name of a network, e.g. resnet20, or leave it out for the dataset's own.",
-    "supervision": "Give the name of a supervision, e.g. gr or gce; `emphasis supervisions` lists them.",
-    "hyperparameters": "Give a mapping of names to values, e.g. hyperparameters: {q: 0.7}.",
-    "transform": "Give exp or identity.",
-    "normalise": "Give batch or none.",
-    "space": "Give a name such as kappa or paper-figures-6-9, or a mapping with kind: kappa, box, ranges or grid.",
-    "space.beta": "Give [low, high] for a box and a list of numbers for a grid, e.g. [0, 40].",
-    "space.lam": "Give [low, high], or a list of numbers for a grid, e.g. [0, 3].",
-    "space.lambda": "Give [low, high], or a list of numbers for a grid, e.g. [0, 3].",
-    "space.kind": "Give kappa, box, ranges or grid.",
-    "space.supervision": "Give the name of the supervision whose values are searched, e.g. gce.",
-    "space.dimensions": "Give a range for each name, e.g. {q: [0.1, 1], dropout: {low: 0.01, high: 0.5, log: true}}.",
-    "space.kappa": "Give [low, high], e.g. [0, 6].",
-    "space.points": "Give a list of cells, e.g. [{beta: 8, lam: 0.5}, {beta: 12, lam: 0.5}].",
-    "space.beta_by_lambda": "Give a list of betas for each lambda, e.g. {0.5: [4, 8], 1: [8, 12]}.",
-    "space.extra": "Give a list such as [{supervision: cce}].",
-    "sampler": "Give tpe, random, grid, gp or cmaes, or leave it out.",
-    "trials": "Give the number of configurations to try, e.g. 30, or leave it out.",
-    "starting_points": "Give true or false.",
-    "training": "Give a mapping, e.g. training: {epochs: 30}.",
-    "training.epochs": "Give a whole number of epochs, e.g. 30.",
-    "training.iterations": "Give a whole number of optimiser steps, e.g. 30000.",
-    "training.batch_size": "Give a whole number of examples from 2 upwards, e.g. 128.",
-    "training.learning_rate": "Give a number above 0, e.g. 0.1.",
-    "training.momentum": "Give a number from 0 up to but not including 1, e.g. 0.9.",
-    "training.weight_decay": "Give a number from 0 upwards, e.g. 1e-4.",
-    "training.dropout": "Give a number from 0 up to but not including 1, e.g. 0.2.",
-    "training.milestones": "Give an ascending list of numbers above 0, e.g. [0.5, 0.75].",
-    "training.milestone_unit": "Give fraction, epochs or iterations.",
-    "training.decay_factor": "Give a number above 0 and up to 1, e.g. 0.1.",
-    "training.augmentation": "Give none, pad-crop-flip or resize-crop-flip.",
-    "training.weights": "Give a file of weights, default, or none.",
-    "training.precision": "Give auto, fp32 or bf16.",
-    "training.evaluate_every": "Give a whole number of epochs, e.g. 1.",
-    "early_stopping": "Give none, median, asha, hyperband or wilcoxon.",
-    "repeats": "Give a whole number of seeds per configuration from 1 upwards.",
-    "confirm": "Give a mapping, e.g. confirm: {top: 3, seeds: 3}.",
-    "confirm.top": "Give how many of the best configurations to repeat, from 1 upwards.",
-    "confirm.defaults": "Give true or false.",
-    "confirm.seeds": "Give a whole number of fresh seeds; 0 leaves the confirmation out.",
-    "concurrency": "Give how many trials may run at once, from 1 upwards, or leave it out.",
-    "lanes": "Give how many trials one process trains together, from 1 upwards, or leave it out.",
-    "resources": "Give a mapping, e.g. resources: {cpus: 1, gpus: 0.5}.",
-    "resources.cpus": "Give a number of CPU cores above 0, e.g. 1.",
-    "resources.gpus": "Give 1, an equal share of a GPU such as 0.5 or '1/3', or 0 for none.",
-    "seed": "Give a whole number from 0 upwards.",
-    "max_failure_rate": "Give a share above 0 and up to 1, e.g. 0.5.",
-    "max_retries": "Give a whole number from 0 upwards.",
-}
-
-_SECTIONS = ("training", "confirm", "resources", "hyperparameters")
-# A judgement may name a field that was not given at all; what it rests on is then set aside, the first of these first.
-_LAST_RESORT = ("space", "hyperparameters", "supervision")
-# Stands in for a required field that is wrong, so that the others can be judged; nothing is run with it.
-_PLACEHOLDERS: dict[str, Any] = {"dataset": "digits", "noise_rate": 0.0}
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What could be read of a submitted mapping, and what is wrong with the rest.
-
-    Args:
-        specs: One a noise rate; where ``errors`` is not empty, wrong fields stand at their defaults.
-        errors: Everything wrong.
-        unread: The fields that were wrong or missing, by dotted name; what ``specs`` say of them counts for
-            nothing.
-    """
-
-    specs: tuple[SweepSpec, ...]
-    errors: tuple[FieldError, ...]
-    unread: frozenset[str]
-
-
-def read_specs(data: Mapping[str, Any]) -> Reading:
-    """Read as much of the sweeps as can be read, and say everything that is wrong with the rest.
-
-    Args:
-        data: Fields of `SweepSpec`; ``noise_rate`` may be a list, which makes one sweep each.
-    """
-    rates = data.get("noise_rate")
-    if not isinstance(rates, list | tuple):
-        return _read_one(data, "noise_rate")
-    if not rates:
-        wrong = FieldError("noise_rate", [], "has no noise rate", REMEDIES["noise_rate"])
-        rest = _read_one({**data, "noise_rate": _PLACEHOLDERS["noise_rate"]}, "noise_rate")
-        return Reading(rest.specs, (wrong, *rest.errors), rest.unread | {"noise_rate"})
-    readings = [_read_one({**data, "noise_rate": rate}, f"noise_rate[{i}]") for i, rate in enumerate(rates)]
-    # What is wrong with the other fields is the same at every noise rate, and said once.
-    errors = {str(error): error for reading in readings for error in reading.errors}
-    specs = tuple(spec for reading in readings for spec in reading.specs)
-    for index, rate in enumerate(rates):
-        if rate in rates[:index]:
-            wrong = FieldError(f"noise_rate[{index}]", rate, "is given twice", "Give each noise rate once.")
-            errors[str(wrong)] = wrong
-    return Reading(
-        specs, tuple(errors.values()), frozenset().union(*(reading.unread for reading in readings))
-    )
-
-
-def parse_specs(data: Mapping[str, Any]) -> list[SweepSpec]:
-    """Read sweeps from a mapping, one for each noise rate it names.
-
-    Args:
-        data: Fields of `SweepSpec`; ``noise_rate`` may be a list.
-
-    Raises:
-        InvalidInput: With everything that is wrong: field, value, problem and remedy.
-
-    Example:
-        >>> [spec.noise_rate for spec in parse_specs({"dataset": "digits", "noise_rate": [0.2, 0.6]})]
-        [0.2, 0.6]
-    """
-    reading = read_specs(data)
-    if reading.errors:
-        raise InvalidInput(*reading.errors)
-    return list(reading.specs)
-
-
-def read_spec_file(path: Path | str) -> dict[str, Any]:
-    """Return the fields that a YAML file gives, not yet checked.
-
-    Raises:
-        InvalidInput: The file cannot be read, is no YAML, names a field twice, or holds no mapping.
-    """
-    shown = str(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise _wrong_file(
-            shown, f"cannot be read: {reason}", "Give the path of a readable YAML file."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise _wrong_file(shown, "is not UTF-8 text", "Give a YAML file.") from error
-    try:
-        data = yaml.load(text, Loader=_OneValueAField)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        if isinstance(error, yaml.composer.ComposerError) and "document" in str(error.context):
-            remedy = "Write one file each; or one, with a list of noise rates: noise_rate: [0.2, 0.6]."
-            raise _wrong_file(shown, f"holds a second sweep{where}", remedy) from error
-        raise _wrong_file(shown, f"is no valid YAML{where}: {reason}", "Correct it there.") from error
-    if not isinstance(data, dict):
-        what = "is empty" if data is None else f"holds a {type(data).__name__}, not fields"
-        raise _wrong_file(
-            shown, what, "Write fields, e.g. 'dataset: digits' and 'noise_rate: 0.4', a line each."
-        )
-    return {str(name): value for name, value in data.items()}
-
-
-class _OneValueAField(yaml.SafeLoader):
-    """Plain data only, and no field twice: YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value} is given twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _wrong_file(path: str, problem: str, remedy: str) -> InvalidInput:
-    return InvalidInput(FieldError("file", path, problem, remedy))
-
-
-def _read_one(data: Mapping[str, Any], rate_field: str) -> Reading:
-    """Read one sweep, setting wrong fields aside until the rest is right.
-
-    Pydantic looks at what fields say of each other only once each is right by itself. Setting the wrong ones
-    aside and reading again finds those problems too; one that rests on a field set aside is dropped.
-    """
-    remaining: dict[str, Any] = {str(name): value for name, value in data.items()}
-    errors: list[FieldError] = []
-    unread: set[str] = set()
-    while True:
-        try:
-            spec = SweepSpec.model_validate(remaining)
-        except ValidationError as error:
-            found = field_errors(error, SweepSpec, REMEDIES)
-            aside: set[str] = set()
-            before = dict(remaining)
-            for details, wrong in zip(error.errors(include_url=False), found, strict=True):
-                if unread.isdisjoint(details.get("ctx", {}).get("reads", ())):
-                    errors.append(_renamed(wrong, rate_field))
-                aside.add(_set_aside(remaining, location(details)))
-            if remaining == before:
-                given = next(name for name in _LAST_RESORT if name in remaining)
-                aside.add(_set_aside(remaining, (given,)))
-            unread |= aside
-        else:
-            return Reading((spec,), tuple(errors), frozenset(unread))
-
-
-def _set_aside(remaining: dict[str, Any], path: tuple[int | str, ...]) -> str:
-    """Take the field at a path out of the data, or put a placeholder if it is required; return its name."""
-    if not path:
-        return ""
-    top = str(path[0])
-    section = remaining.get(top)
-    if top in _SECTIONS and len(path) > 1 and isinstance(section, Mapping):
-        remaining[top] = {name: value for name, value in section.items() if str(name) != str(path[1])}
-        return dotted(path[:2])
-    remaining.pop(top, None)
-    if top in _PLACEHOLDERS:
-        remaining[top] = _PLACEHOLDERS[top]
-    return top
-
-
-def _renamed(error: FieldError, rate_field: str) -> FieldError:
-    if error.field != "noise_rate":
-        return error
-    return FieldError(rate_field, error.value, error.problem, error.remedy)

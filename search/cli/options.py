@@ -21,7 +21,7 @@ def submitted_fields(file: Path | None, options: Mapping[str, Any]) -> dict[str,
     Raises:
         InvalidInput: The file cannot be read.
     """
-    from search.spec import read_spec_file
+    from search.spec_reading import read_spec_file
 
     fields = read_spec_file(file) if file is not None else {}
     for name, value in options.items():

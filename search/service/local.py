@@ -362,7 +362,7 @@ class LocalService(LocalCatalogue):
     def _checked(self, fields: Mapping[str, Any], fetch: bool) -> Submission:
         # Imported here since it needs torch, which takes seconds.
         from search.preflight import check_submission
-        from search.spec import read_specs
+        from search.spec_reading import read_specs
 
         fields, several = _with_one_rate(fields)
         reading = read_specs(fields)

@@ -16,7 +16,7 @@ from search.plan import SweepPlan
 from search.recommendation import recommend
 from search.reports.figures import write_figures
 from search.spec import SweepSpec
-from search.spec import parse_specs
+from search.spec_reading import parse_specs
 from search.store import Phase
 from search.store import Store
 from search.store import TrialRecord

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from search.spec import REMEDIES
+from search.remedies import REMEDIES
 from search.spec import Confirm
 from search.spec import Resources
 from search.spec import SweepSpec
 from search.spec import Training
-from search.spec import parse_specs
-from search.spec import read_spec_file
-from search.spec import read_specs
+from search.spec_reading import parse_specs
+from search.spec_reading import read_spec_file
+from search.spec_reading import read_specs
 from spaces import KappaSpace
 from spaces import space_by_name
 from trainers.errors import FieldError

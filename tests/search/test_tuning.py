@@ -24,7 +24,7 @@ from search.orchestrator import _SweepRun
 from search.owner import this_process
 from search.packing import Packing
 from search.packing import lanes_fused
-from search.spec import parse_specs
+from search.spec_reading import parse_specs
 from search.store import Store
 from search.store import TrialRecord
 from search.store import TrialState
