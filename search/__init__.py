@@ -12,11 +12,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from search.newest_recommendations import recommend
     from search.orchestrator import SweepOutcome
     from search.orchestrator import resume_sweep
     from search.orchestrator import run_sweep
     from search.recommendation import Recommendation
-    from search.recommendation import recommend
     from search.service.client import Client
     from search.spec import SweepSpec
     from search.spec_reading import parse_specs
@@ -38,7 +38,7 @@ _WHERE = {
     "SweepOutcome": "search.orchestrator",
     "SweepSpec": "search.spec",
     "parse_specs": "search.spec_reading",
-    "recommend": "search.recommendation",
+    "recommend": "search.newest_recommendations",
     "resume_sweep": "search.orchestrator",
     "run_sweep": "search.orchestrator",
 }

@@ -9,13 +9,13 @@ from enum import StrEnum
 
 from search.naming import label
 from search.recommendation import Choice
-from search.recommendation import Estimate
-from search.recommendation import Objective
-from search.recommendation import Standing
 from search.recommendation import defaults_standing
-from search.recommendation import is_baseline
 from search.recommendation import pick
-from search.recommendation import standings
+from search.standings import Estimate
+from search.standings import Objective
+from search.standings import Standing
+from search.standings import is_baseline
+from search.standings import standings
 from search.store import Phase
 from search.store import SweepRecord
 from search.store import TrialRecord

@@ -59,13 +59,13 @@ from search.plan import SweepPlan
 from search.preflight import check
 from search.recommendation import Recommendation
 from search.recommendation import choose
-from search.recommendation import is_baseline
 from search.reports.tables import leaderboard_markdown
 from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate
 from search.spec import UNKNOWN
 from search.spec import SweepSpec
 from search.spec_reading import parse_specs
+from search.standings import is_baseline
 from search.status import SweepStatus
 from search.store import Accuracies
 from search.store import EpochRecord

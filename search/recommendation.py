@@ -1,144 +1,38 @@
 """Which configuration a sweep recommends, how sure it is, and what else it cannot tell apart.
 
-Everything but `recommend` and `recommendations` is a pure function of records that the store returned: the
-same records give the same recommendation, during a sweep, after it, and years later.
+Pure functions of records that the store returned: the same records give the same recommendation, during a sweep,
+after it, and years later.
 """
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from statistics import fmean
-from statistics import stdev
 from typing import Any
-from typing import Self
 
-from scipy.special import stdtr  # type: ignore[import-untyped, unused-ignore]
-
-from search.dataset_file import dataset_file
-from search.home import Home
 from search.hyperparameters import SPEC_FIELDS
 from search.naming import in_order
 from search.naming import python_name
 from search.naming import written_name
 from search.objective import SearchObjective
-from search.objective import objective_label
-from search.owner import state_now
+from search.standings import JSON
+from search.standings import Estimate
+from search.standings import Objective
+from search.standings import Standing
+from search.standings import configuration_of
+from search.standings import is_baseline
+from search.standings import is_complete
+from search.standings import paired_differences
+from search.standings import standings
+from search.standings import told_apart
 from search.store import Phase
-from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialRecord
 from search.store import TrialState
 from spaces import Value
-from trainers.errors import FieldError
-from trainers.errors import InvalidInput
-
-SIGNIFICANCE = 0.05
-NOISE_RATE_TOLERANCE = 1e-9
-# Accuracies are ratios of counts: differences below this are rounding, not a difference of one example.
-_ROUNDING = 1e-12
-
-JSON = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over seeds.
-
-    Args:
-        mean: Sample mean, an accuracy in [0, 1].
-        sem: Standard error of the mean (sample standard deviation / sqrt(n)); None for a single seed.
-        n: Number of seeds, >= 1.
-    """
-
-    mean: float
-    sem: float | None
-    n: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Estimate:
-        """Estimate from one value a seed; raises ValueError when there is none."""
-        if not values:
-            raise ValueError("values is empty: an estimate needs at least one seed.")
-        n = len(values)
-        return cls(fmean(values), stdev(values) / math.sqrt(n) if n > 1 else None, n)
-
-    def as_dict(self) -> JSON:
-        """JSON-ready form, as exported."""
-        return {"mean": self.mean, "sem": self.sem, "n": self.n}
-
-    @classmethod
-    def from_dict(cls, told: JSON) -> Self:
-        """The inverse of `as_dict`."""
-        return cls(**told)
-
-    def __str__(self) -> str:
-        spread = "" if self.sem is None else f" ± {self.sem:.3f}"
-        return f"{self.mean:.3f}{spread} (n={self.n})"
-
-
-@dataclass(frozen=True, slots=True)
-class Objective(Estimate):
-    """The estimate that guides the search, under its name."""
-
-    name: str = "intact_train_accuracy"
-
-    @property
-    def label(self) -> str:
-        """How a table calls it, e.g. ``intact accuracy``."""
-        return objective_label(self.name)
-
-    def as_dict(self) -> JSON:
-        """JSON-ready form, as exported."""
-        return {"name": self.name, "mean": self.mean, "sem": self.sem, "n": self.n}
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One configuration with the finished trials of one phase: its accuracies over seeds.
-
-    Args:
-        supervision: Name of the supervision.
-        hyperparameters: Its hyper-parameters, (name, value) sorted by name.
-        trials: Finished trials in the order of their numbers, one a pair of seeds.
-        objective: What guides the search, over the trials: their final intact-training-set accuracy, or what
-            `search.objective` says.
-        test_accuracy: Final test accuracy over the same trials; None where there is no test set.
-        intact_accuracy: Final intact-training-set accuracy over them; None where nobody knows the intact labels.
-    """
-
-    supervision: str
-    hyperparameters: tuple[tuple[str, Any], ...]
-    trials: tuple[TrialRecord, ...]
-    objective: Objective
-    test_accuracy: Estimate | None
-    intact_accuracy: Estimate | None = None
-
-    @property
-    def beta(self) -> float | None:
-        """Emphasis spread of GR; None elsewhere, and where the sweep fixed it."""
-        return self._of_gradient_rescaling("beta")
-
-    @property
-    def lam(self) -> float | None:
-        """Emphasis focus of GR; None elsewhere, and where the sweep fixed it."""
-        return self._of_gradient_rescaling("lam")
-
-    def _of_gradient_rescaling(self, name: str) -> float | None:
-        value = dict(self.hyperparameters).get(name) if self.supervision == "gr" else None
-        return value if isinstance(value, int | float) else None
-
-    @property
-    def objective_by_seeds(self) -> dict[tuple[int, int], float]:
-        """The objective by (initialisation seed, noise seed)."""
-        return {(trial.seed, trial.noise_seed): _objective(trial) for trial in self.trials}
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,34 +384,6 @@ class Choice:
     confirmed: bool
 
 
-def standings(sweep: SweepRecord, trials: Iterable[TrialRecord], *phases: Phase) -> list[Standing]:
-    """Group the trials of the given phases that trained to the full budget by configuration, best mean first.
-
-    A configuration is its supervision and hyper-parameters. Two trials of one configuration on the same seeds
-    are the same measurement, so only the first counts. Pruned and failed trials never appear, nor does what a
-    configuration reached of which a seed was pruned.
-    """
-    groups: dict[tuple[str, tuple[tuple[str, Any], ...]], dict[tuple[int, int], TrialRecord]] = defaultdict(
-        dict
-    )
-    given_up: set[tuple[str, tuple[tuple[str, Any], ...]]] = set()
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        configuration = _configuration(trial)
-        if trial.phase in phases and _is_complete(trial):
-            groups[configuration].setdefault((trial.seed, trial.noise_seed), trial)
-        elif trial.phase in phases and trial.state is TrialState.PRUNED:
-            given_up.add(configuration)
-    objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
-    found = [
-        _standing(objective, *configuration, tuple(group.values()))
-        for configuration, group in groups.items()
-        if configuration not in given_up
-    ]
-    return sorted(
-        found, key=lambda standing: -standing.objective.mean
-    )  # stable: of equals, the earlier trial
-
-
 def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     """Pick the best configuration from a sweep's trials; None while none of its supervision has finished.
 
@@ -532,7 +398,7 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     if not confirmed:
         searched = standings(sweep, trials, Phase.SEARCH)
         # What failed on fresh seeds is not recommended for the seeds on which it was found.
-        failed = {_configuration(trial) for trial in confirm if trial.state is TrialState.FAILED}
+        failed = {configuration_of(trial) for trial in confirm if trial.state is TrialState.FAILED}
         held = [each for each in searched if (each.supervision, each.hyperparameters) not in failed]
         candidates = _equally_measured(sweep, held)
     if not candidates:
@@ -540,31 +406,6 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     winner, others = candidates[0], candidates[1:]
     ties = tuple(other for other in others if not told_apart(winner, other))
     return Choice(winner, ties, tuple(candidates), _baseline(sweep, trials, winner), confirmed)
-
-
-def paired_differences(one: Standing, other: Standing) -> list[float]:
-    """The objective of one configuration less the other's, on each pair of seeds that both were trained on."""
-    mine, theirs = one.objective_by_seeds, other.objective_by_seeds
-    return [mine[seeds] - theirs[seeds] for seeds in sorted(mine.keys() & theirs.keys())]
-
-
-def told_apart(one: Standing, other: Standing) -> bool | None:
-    """Whether the objectives of two configurations differ beyond what their seeds explain.
-
-    Two-sided paired t-test at the 5% level on the differences over the seeds that both were trained on,
-    without correction for the number of comparisons. None with fewer than two common seeds: nothing can be told
-    apart then.
-    """
-    differences = paired_differences(one, other)
-    n = len(differences)
-    if n < 2:
-        return None
-    if stdev(differences) < _ROUNDING:  # the t statistic would be x/0: every seed says the same
-        # On a small training set two seeds agree by chance, since accuracies are whole examples.
-        return n > 2 and abs(fmean(differences)) > _ROUNDING
-    t = fmean(differences) / (stdev(differences) / math.sqrt(n))
-    # The distribution function alone: scipy.stats, which has the whole test, takes a second to import.
-    return bool(2 * stdtr(n - 1, -abs(t)) < SIGNIFICANCE)
 
 
 def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation | None:
@@ -601,7 +442,7 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
     return Recommendation(
         dataset=sweep.dataset,
         noise_rate=sweep.noise_rate,
-        noise_model=_noise_model(sweep),
+        noise_model=noise_model_of(sweep),
         backbone=sweep.backbone,
         recommended=RecommendedPoint(
             winner.supervision,
@@ -635,141 +476,8 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
     )
 
 
-def recommendations(
-    store: Store,
-    dataset: str | None = None,
-    noise_rate: float | None = None,
-    backbone: str | None = None,
-    supervision: str | None = None,
-    noise_model: str | None = None,
-    objective: str | None = None,
-) -> list[Recommendation]:
-    """Recommendations of the newest finished sweep for each dataset, noise, backbone, supervision and objective.
-
-    One that confirmed its best on fresh seeds goes before newer ones that did not: a short trial run replaces nothing.
-
-    Args:
-        store: Where the sweeps are.
-        dataset: Only this dataset, by name. Of a ``.npz`` file its path; its name alone, where no such file lies in
-            the present folder, means every file of that name.
-        noise_rate: Only this nominal noise rate.
-        backbone: Only this backbone.
-        supervision: Only this supervision.
-        noise_model: Only this noise model.
-        objective: Only sweeps that this guided: ``intact``, ``clean_validation`` or ``noisy_validation``.
-
-    Returns:
-        At least one recommendation, ordered by dataset, noise rate, noise model, backbone, supervision and objective.
-
-    Raises:
-        InvalidInput: There is none; the message names what there is.
-    """
-    found: dict[tuple[str, float, tuple[str, ...], str, str, str, str], Recommendation] = {}
-    for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
-        if not _matches(sweep, dataset, noise_rate, backbone, supervision):
-            continue
-        guide = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).kind.value
-        if noise_model not in (None, _noise_model(sweep)) or objective not in (None, guide):
-            continue
-        # Two files of one name are two datasets.
-        rate, source = round(sweep.noise_rate, 9), _source(sweep)
-        noise = (_noise_model(sweep), *(str(sweep.spec.get(name) or "") for name in ("noise_file", "noise_column")))
-        group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source)
-        if group in found and found[group].provenance.confirmed:
-            continue
-        try:
-            recommendation = choose(sweep, store.trials(sweep.id))
-        except InvalidInput:  # it was deleted meanwhile
-            continue
-        if recommendation is not None and (group not in found or recommendation.provenance.confirmed):
-            found[group] = recommendation
-    if not found:
-        raise _nothing_found(store.sweeps(), dataset, noise_rate, backbone, supervision)
-    return [found[group] for group in sorted(found)]
-
-
-def recommend(
-    dataset: str,
-    noise_rate: float,
-    *,
-    home: Path | str | None = None,
-    backbone: str | None = None,
-    supervision: str = "gr",
-    noise_model: str | None = None,
-    objective: str | None = None,
-) -> Recommendation:
-    """What to use for a dataset at a noise rate, from the newest finished sweep: (beta, lambda) of GR, or another's.
-
-    Example:
-        >>> found = recommend("digits", 0.4)  # doctest: +SKIP
-        >>> GradientRescaling(beta=found.recommended.beta, lam=found.recommended.lam)  # doctest: +SKIP
-
-    Args:
-        dataset: Name of the dataset, or path of a ``.npz`` file, as `recommendations` takes it.
-        noise_rate: Nominal noise rate, in [0, 1).
-        home: Home folder; by default ``EMPHASIS_HOME``, else ``.emphasis`` in the user's home directory.
-        backbone: Network; by default whichever the newest finished sweep used.
-        supervision: What was searched.
-        noise_model: Of the sweep; by default whichever the newest finished sweep used.
-        objective: What guided it; by default likewise.
-
-    Raises:
-        InvalidInput: No finished sweep answers it; the message names what there is.
-    """
-    store = Store.open(Home.resolve(home).store_url)
-    try:
-        found = recommendations(store, dataset, noise_rate, backbone, supervision, noise_model, objective)
-        newest = {
-            sweep.id: age for age, sweep in enumerate(_newest_first(store.sweeps(state=SweepState.DONE)))
-        }
-    finally:
-        store.close()
-    return min(found, key=lambda recommendation: newest[recommendation.provenance.sweep_id])
-
-
-def _configuration(trial: TrialRecord) -> tuple[str, tuple[tuple[str, Any], ...]]:
-    return trial.supervision, tuple(sorted(trial.hyperparameters.items()))
-
-
-def _is_complete(trial: TrialRecord) -> bool:
-    return (
-        trial.state is TrialState.DONE
-        and trial.final is not None
-        and trial.objective is not None
-        and math.isfinite(trial.objective)
-    )
-
-
 def _estimate(told: JSON | None) -> Estimate | None:
     return None if told is None else Estimate.from_dict(told)
-
-
-def _objective(trial: TrialRecord) -> float:
-    assert trial.objective is not None  # by _is_complete
-    return trial.objective
-
-
-def _standing(
-    objective: SearchObjective,
-    supervision: str,
-    hyperparameters: tuple[tuple[str, Any], ...],
-    trials: tuple[TrialRecord, ...],
-) -> Standing:
-    estimate = Estimate.of([_objective(trial) for trial in trials])
-    sem = estimate.sem
-    if sem is None and trials[0].final is not None:
-        # Of one seed there is at least the error of counting validation examples.
-        sem = objective.standard_error(trials[0].final)
-    intact = [trial.final.intact_train for trial in trials if trial.final]
-    tests = [trial.final.test for trial in trials if trial.final and math.isfinite(trial.final.test)]
-    return Standing(
-        supervision=supervision,
-        hyperparameters=hyperparameters,
-        trials=trials,
-        objective=Objective(estimate.mean, sem, estimate.n, objective.metric),
-        test_accuracy=Estimate.of(tests) if tests else None,
-        intact_accuracy=Estimate.of(intact) if all(map(math.isfinite, intact)) else None,
-    )
 
 
 def _equally_measured(sweep: SweepRecord, found: Sequence[Standing]) -> list[Standing]:
@@ -787,7 +495,7 @@ def _equally_measured(sweep: SweepRecord, found: Sequence[Standing]) -> list[Sta
 
 def _baseline(sweep: SweepRecord, trials: Sequence[TrialRecord], winner: Standing) -> Standing | None:
     # A grid may hold CCE as one of its cells: then the search phase has the baseline on the search's seeds.
-    tried = [trial for trial in trials if is_baseline(trial) and _is_complete(trial)]
+    tried = [trial for trial in trials if is_baseline(trial) and is_complete(trial)]
     shared = [trial for trial in tried if (trial.seed, trial.noise_seed) in winner.objective_by_seeds]
     shown = shared or tried
     found = standings(sweep, shown, Phase.BASELINE) or standings(sweep, shown, Phase.SEARCH)
@@ -816,11 +524,6 @@ def defaults_standing(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Stan
     return found[0] if found else None
 
 
-def is_baseline(configuration: Standing | TrialRecord) -> bool:
-    """Whether it is CCE trained as the sweep says, without a searched weight decay or dropout."""
-    return configuration.supervision == "cce" and not configuration.hyperparameters
-
-
 def _fixed(sweep: SweepRecord) -> dict[str, Value]:
     """The values that every configuration of the sweep's supervision has, as its spec was recorded."""
     own = {"transform": "exp", "normalise": "batch"} if sweep.supervision == "gr" else {}
@@ -828,75 +531,6 @@ def _fixed(sweep: SweepRecord) -> dict[str, Value]:
     return {**sweep.spec.get("hyperparameters", {}), **given}
 
 
-def _noise_model(sweep: SweepRecord) -> str:
+def noise_model_of(sweep: SweepRecord) -> str:
+    """Name of the noise model of a recorded sweep."""
     return str(sweep.spec.get("noise_model", "symmetric"))
-
-
-def _source(sweep: SweepRecord) -> str:
-    """The dataset as the sweep was asked for it: a name, or the absolute path of a file."""
-    return str(sweep.spec.get("dataset", sweep.dataset))
-
-
-def _is_dataset(sweep: SweepRecord, dataset: str) -> bool:
-    file = dataset_file(dataset)
-    return sweep.dataset == dataset if file is None else _source(sweep) == file
-
-
-def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:
-    return sorted(sweeps, key=lambda sweep: (sweep.finished_at or sweep.created_at, sweep.id), reverse=True)
-
-
-def _matches(
-    sweep: SweepRecord,
-    dataset: str | None,
-    noise_rate: float | None,
-    backbone: str | None,
-    supervision: str | None,
-) -> bool:
-    return (
-        (dataset is None or _is_dataset(sweep, dataset))
-        and (noise_rate is None or abs(sweep.noise_rate - noise_rate) <= NOISE_RATE_TOLERANCE)
-        and (backbone is None or sweep.backbone == backbone)
-        and (supervision is None or sweep.supervision == supervision)
-    )
-
-
-def _nothing_found(
-    sweeps: Sequence[SweepRecord],
-    dataset: str | None,
-    noise_rate: float | None,
-    backbone: str | None,
-    supervision: str | None,
-) -> InvalidInput:
-    wanted = {"dataset": dataset, "noise_rate": noise_rate, "backbone": backbone}
-    given = {field: value for field, value in wanted.items() if value is not None}
-    if not given and supervision is not None:
-        given = {"supervision": supervision}
-    unfinished = [
-        sweep
-        for sweep in sweeps
-        if sweep.state is not SweepState.DONE and _matches(sweep, dataset, noise_rate, backbone, supervision)
-    ]
-    finished = sorted(
-        {(s.dataset, s.noise_rate, s.backbone, s.supervision) for s in sweeps if s.state is SweepState.DONE},
-    )
-    remedy = ""
-    if unfinished:
-        listed = ", ".join(f"{sweep.id} ({state_now(sweep).value})" for sweep in unfinished[:5])
-        remedy = f"Not finished yet: {listed}; `emphasis resume SWEEP` completes one that has stopped. "
-    if finished:
-        remedy += "There is: " + "; ".join(
-            f"{name} at noise_rate {rate:g} with {network}: {searched}"
-            for name, rate, network, searched in finished[:20]
-        )
-        remedy += f"; and {len(finished) - 20} more." if len(finished) > 20 else "."
-    elif not unfinished:
-        remedy = "There are no finished sweeps here; start one with `emphasis run --dataset NAME --noise-rate R`."
-    searching = f"of {supervision} " if supervision is not None else ""
-    problem = f"no finished sweep {searching}recommends anything for it"
-    field = next(iter(given), "dataset")
-    return InvalidInput(FieldError(", ".join(given) or field, _shown(given), problem, remedy.strip()))
-
-
-def _shown(given: Mapping[str, object]) -> object:
-    return next(iter(given.values())) if len(given) == 1 else tuple(given.values()) or None

@@ -20,8 +20,8 @@ from search.naming import symbol
 from search.objective import SearchObjective
 from search.objective import objective_label
 from search.recommendation import Choice
-from search.recommendation import Estimate
-from search.recommendation import Standing
+from search.standings import Estimate
+from search.standings import Standing
 from search.store import SweepRecord
 from spaces import Value
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.naming import symbol
-from search.recommendation import Standing
-from search.recommendation import standings
+from search.standings import Standing
+from search.standings import standings
 from search.store import Phase
 from search.store import SweepRecord
 from search.store import TrialRecord

@@ -15,8 +15,8 @@ from search.leaderboard import Mark
 from search.naming import in_order
 from search.naming import symbol
 from search.naming import symbols
-from search.recommendation import Estimate
 from search.recommendation import Recommendation
+from search.standings import Estimate
 
 LEADERBOARD_NOTE = (
     "Final accuracies, eval mode, un-augmented: mean ± standard error over seeds. The first accuracy "

@@ -316,7 +316,7 @@ class LocalService(LocalCatalogue):
         objective: str | None = None,
     ) -> list[dict[str, Any]]:
         """The objects of `emphasis export --format json`."""
-        from search.recommendation import recommendations
+        from search.newest_recommendations import recommendations
 
         found = recommendations(self.store, dataset, noise_rate, backbone, supervision, noise_model, objective)
         return [each.as_dict() for each in found]

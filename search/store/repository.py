@@ -74,7 +74,7 @@ from trainers.errors import InvalidInput
 _LARGEST_INTEGER = 2**63 - 1
 
 #: A noise rate asked for matches a recorded one when it was meant to be the same decimal.
-_NOISE_RATE_TOLERANCE = 1e-9
+NOISE_RATE_TOLERANCE = 1e-9
 
 #: What the column holds while a noise rate is not known; neither backend's filters match it.
 _UNKNOWN_NOISE_RATE = -1.0
@@ -330,7 +330,7 @@ class Store:
         if noise_rate is not None:
             query = query.where(
                 Sweep.noise_rate.between(
-                    noise_rate - _NOISE_RATE_TOLERANCE, noise_rate + _NOISE_RATE_TOLERANCE
+                    noise_rate - NOISE_RATE_TOLERANCE, noise_rate + NOISE_RATE_TOLERANCE
                 )
             )
         if state is not None:

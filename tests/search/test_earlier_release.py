@@ -12,8 +12,8 @@ from recorded_sweeps import RecordSweep
 from typer.testing import CliRunner
 
 from search.cli import app
+from search.newest_recommendations import recommend
 from search.plan import SweepPlan
-from search.recommendation import recommend
 from search.reports.figures import write_figures
 from search.spec import SweepSpec
 from search.spec_reading import parse_specs

@@ -15,8 +15,8 @@ from recorded_sweeps import RecordSweep
 from search.export import FORMATS
 from search.export import export
 from search.export import flatten
+from search.newest_recommendations import recommendations
 from search.recommendation import Recommendation
-from search.recommendation import recommendations
 from search.store import Store
 from spaces import Configuration
 from trainers.errors import InvalidInput

@@ -17,12 +17,12 @@ from search.display import recommendation_lines
 from search.leaderboard import Mark
 from search.leaderboard import best_so_far
 from search.leaderboard import leaderboard
-from search.recommendation import Estimate
+from search.newest_recommendations import recommend
+from search.newest_recommendations import recommendations
 from search.recommendation import Recommendation
 from search.recommendation import choose
-from search.recommendation import recommend
-from search.recommendation import recommendations
 from search.reports.tables import recommendations_markdown
+from search.standings import Estimate
 from search.store import Store
 from search.store import SweepState
 from search.store import TrialState

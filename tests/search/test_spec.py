@@ -66,7 +66,7 @@ def test_dataset_and_noise_rate_are_enough() -> None:
         ({"download": "maybe"}, "download", "maybe", "neither true nor false", "true or false"),
         ({"limit_train": 0}, "limit_train", 0, "must be above 0", "e.g. 5000"),
         ({"noise_model": "pair"}, "noise_model", "pair", "no such noise_model", "Did you mean pair_flip"),
-        ({"backbone": 20}, "backbone", 20, "is not text", "e.g. resnet20"),
+        ({"backbone": 20}, "backbone", 20, "is not text", "emphasis backbones"),
         ({"supervision": "gc"}, "supervision", "gc", "no such supervision", "Did you mean gce"),
         ({"supervision": 7}, "supervision", 7, "is not text", "emphasis supervisions"),
         ({"hyperparameters": 7}, "hyperparameters", 7, "not a mapping", "{q: 0.7}"),

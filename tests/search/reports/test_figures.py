@@ -19,8 +19,8 @@ from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 
 from search.leaderboard import leaderboard
+from search.newest_recommendations import recommendations
 from search.recommendation import choose
-from search.recommendation import recommendations
 from search.reports.appearance import DPI
 from search.reports.appearance import RECOMMENDED
 from search.reports.appearance import objective_axis

@@ -27,8 +27,8 @@ from served_api import Served
 from served_api import served
 
 from search.export import export
+from search.newest_recommendations import recommendations
 from search.preflight import check_submission
-from search.recommendation import recommendations
 from search.service import followed_log
 from search.service.asking import MlflowPages
 from search.service.json_body import DEEPEST

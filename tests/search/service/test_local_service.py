@@ -22,7 +22,7 @@ from search.cluster_resources import Nodes
 from search.errors import IllegalMove
 from search.errors import RequestKeyUsed
 from search.home import Home
-from search.recommendation import recommendations
+from search.newest_recommendations import recommendations
 from search.service.local import LocalService
 from search.service.sweep_views import NO_WORKER
 from search.store import ProcessKind
