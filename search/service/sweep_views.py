@@ -139,7 +139,7 @@ class SweepViews:
     def _outcomes(self, sweeps: Sequence[SweepRecord], progress: dict[str, Progress]) -> dict[str, _Outcome]:
         done = {sweep.id for sweep in sweeps if sweep.state is SweepState.DONE}
         under_way = [sweep.id for sweep in sweeps if sweep.id not in done and progress[sweep.id].done]
-        leading, baselines = self._store.best_so_far_of(under_way), self._store.baselines_of(under_way)
+        leading, baselines = self._store.best_trial_of(under_way), self._store.baselines_of(under_way)
         return {
             sweep.id: self._final(sweep.id)
             if sweep.id in done

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from dataclasses import fields
 from datetime import datetime
 from datetime import timedelta
 from statistics import fmean
@@ -63,6 +62,17 @@ from search.store.records import TrackingRecord
 from search.store.records import TrialRecord
 from search.store.records import TrialState
 from search.store.records import utc_now
+from search.store.rows import UNKNOWN_NOISE_RATE
+from search.store.rows import accuracy_columns
+from search.store.rows import attempt_record
+from search.store.rows import epoch_record
+from search.store.rows import event_record
+from search.store.rows import finite
+from search.store.rows import plain_json
+from search.store.rows import storable_text
+from search.store.rows import sweep_record
+from search.store.rows import tracking_record
+from search.store.rows import trial_record
 from search.store.states import Verb
 from search.store.states import after
 from search.store.states import once_stopped
@@ -76,8 +86,6 @@ _LARGEST_INTEGER = 2**63 - 1
 #: A noise rate asked for matches a recorded one when it was meant to be the same decimal.
 NOISE_RATE_TOLERANCE = 1e-9
 
-#: What the column holds while a noise rate is not known; neither backend's filters match it.
-_UNKNOWN_NOISE_RATE = -1.0
 
 #: SQLite takes at most 32,766 values in one statement, PostgreSQL 65,535.
 _IDS_PER_QUERY = 10_000
@@ -194,7 +202,7 @@ class Store:
             InvalidInput: A sweep with that id exists, or spec or versions are not plain JSON.
             RequestKeyUsed: Another spec was submitted under the key.
         """
-        plain = _plain_json("spec", spec)
+        plain = plain_json("spec", spec)
         request_hash = _request_hash(plain if request is None else request, priority)
         with self._writing() as session:
             if request_key is not None:
@@ -205,7 +213,7 @@ class Store:
                     session.execute(select(func.pg_advisory_xact_lock(lock)))
                 existing = _requested(session, submitter, request_key, request_hash)
                 if existing is not None:
-                    return _sweep_record(existing)
+                    return sweep_record(existing)
             if session.get(Sweep, id) is not None:
                 raise InvalidInput(
                     FieldError("id", id, "a sweep with this id exists", "Resume that sweep or use another id.")
@@ -214,13 +222,13 @@ class Store:
                 id=id,
                 spec=plain,
                 dataset=dataset,
-                noise_rate=_UNKNOWN_NOISE_RATE if math.isnan(noise_rate) else noise_rate,
+                noise_rate=UNKNOWN_NOISE_RATE if math.isnan(noise_rate) else noise_rate,
                 backbone=backbone,
                 supervision=supervision,
                 state=SweepState.QUEUED,
                 data_hash=data_hash,
-                versions=_plain_json("versions", versions),
-                facts=_plain_json("facts", facts or {}),
+                versions=plain_json("versions", versions),
+                facts=plain_json("facts", facts or {}),
                 created_at=utc_now(),
                 priority=priority,
                 submitter=submitter,
@@ -233,7 +241,7 @@ class Store:
             session.add(row)
             session.flush()
             _add_event(session, id, "submitted", f"submitted by {submitter}")
-            return _sweep_record(row)
+            return sweep_record(row)
 
     def requested(
         self, submitter: str, request_key: str, request: Mapping[str, Any], priority: int = 0
@@ -245,7 +253,7 @@ class Store:
         """
         with self._reading() as session:
             found = _requested(session, submitter, request_key, _request_hash(request, priority))
-            return None if found is None else _sweep_record(found)
+            return None if found is None else sweep_record(found)
 
     def settle(
         self, sweep_id: str, *, spec: Mapping[str, Any], noise_rate: float, facts: Mapping[str, Any]
@@ -260,13 +268,13 @@ class Store:
         """
         with self._writing() as session:
             row = _locked_sweep(session, sweep_id)
-            if row.noise_rate == _UNKNOWN_NOISE_RATE:
-                row.spec = _plain_json("spec", spec)
+            if row.noise_rate == UNKNOWN_NOISE_RATE:
+                row.spec = plain_json("spec", spec)
                 row.noise_rate = noise_rate
-                row.facts = {**(row.facts or {}), **_plain_json("facts", facts)}
+                row.facts = {**(row.facts or {}), **plain_json("facts", facts)}
                 _add_event(session, sweep_id, "log", f"noise rate settled at {noise_rate:g}")
             session.flush()
-            return _sweep_record(row)
+            return sweep_record(row)
 
     def sweep(self, id_or_unique_prefix: str) -> SweepRecord:
         """One sweep by its id, or by the first characters of its id where only one sweep begins with them.
@@ -278,7 +286,7 @@ class Store:
         with self._reading() as session:
             row = session.get(Sweep, wanted)
             if row is not None:
-                return _sweep_record(row)
+                return sweep_record(row)
             newest_first = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc())
             matching = session.scalars(
                 newest_first.where(Sweep.id.startswith(wanted, autoescape=True)).limit(1000)
@@ -286,7 +294,7 @@ class Store:
             # SQLite's LIKE ignores case, PostgreSQL's does not; an id is exact on both.
             matching = [row for row in matching if wanted and row.id.startswith(wanted)]
             if len(matching) == 1:
-                return _sweep_record(matching[0])
+                return sweep_record(matching[0])
             if matching:
                 ids = [row.id for row in matching]
                 problem = f"{len(ids)} sweeps begin with it"
@@ -343,7 +351,7 @@ class Store:
                 or_(Sweep.created_at < created_at, and_(Sweep.created_at == created_at, Sweep.id < sweep_id))
             )
         with self._reading() as session:
-            return [_sweep_record(row) for row in session.scalars(query)]
+            return [sweep_record(row) for row in session.scalars(query)]
 
     def sweep_counts(self) -> dict[SweepState, int]:
         """How many sweeps are in each state."""
@@ -386,7 +394,7 @@ class Store:
                     row.attended, row.deaths = False, 0
                 _move(session, row, state, f"asked to {verb} by {by}")
                 session.flush()
-            return _sweep_record(row)
+            return sweep_record(row)
 
     def next_queued(self, passing_over: Collection[str] = ()) -> SweepRecord | None:
         """The sweep that a worker should run next: of the highest priority, the first that came.
@@ -399,12 +407,12 @@ class Store:
             query = query.where(Sweep.id.not_in(list(passing_over)))
         with self._reading() as session:
             row = session.scalars(query).one_or_none()
-            return None if row is None else _sweep_record(row)
+            return None if row is None else sweep_record(row)
 
     def queue(self, limit: int) -> list[SweepRecord]:
         """The sweeps that workers run next, the first of them first; at most so many."""
         with self._reading() as session:
-            return [_sweep_record(row) for row in session.scalars(_queue().limit(limit))]
+            return [sweep_record(row) for row in session.scalars(_queue().limit(limit))]
 
     def queue_length(self) -> int:
         """How many sweeps wait for a worker."""
@@ -448,7 +456,7 @@ class Store:
             row.started_at = row.started_at or now
             _move(session, row, SweepState.RUNNING, None, kind="started", told=f"taken up by {owner}")
             session.flush()
-            return _sweep_record(row)
+            return sweep_record(row)
 
     def renew(self, lease: Lease, lease_seconds: float | None = None) -> SweepState:
         """Say that the owner lives, and hear what state the sweep is in: another than running, and it is to stop.
@@ -485,7 +493,7 @@ class Store:
             _disown(row)
             _move(session, row, state, message)
             session.flush()
-            return _sweep_record(row)
+            return sweep_record(row)
 
     def release_sweep(self, sweep_id: str, reason: str, *, died: bool = False) -> SweepRecord:
         """Record that the process that ran a sweep has stopped: running trials wait again, nobody owns it.
@@ -502,7 +510,7 @@ class Store:
             row = _locked_sweep(session, sweep_id)
             self._release(session, row, reason, died)
             session.flush()
-            return _sweep_record(row)
+            return sweep_record(row)
 
     def release_lost(
         self, is_alive: IsAlive, *, may_sleep: Callable[[str], bool] | None = None, sweep_id: str | None = None
@@ -536,7 +544,7 @@ class Store:
                 reason = f"the process that ran it {'was killed' if died else silent}"
                 self._release(session, row, reason, died)
                 session.flush()
-                released.append(_sweep_record(row))
+                released.append(sweep_record(row))
         return released
 
     def _release(self, session: Session, row: Sweep, reason: str, died: bool) -> None:
@@ -580,7 +588,7 @@ class Store:
             changed = {name: value for name, value in versions.items() if row.versions.get(name) != value}
             before = row.versions.get("resumed_with", [])
             if changed and before[-1:] != [changed]:
-                row.versions = {**row.versions, "resumed_with": [*before, _plain_json("versions", changed)]}
+                row.versions = {**row.versions, "resumed_with": [*before, plain_json("versions", changed)]}
 
     # Trials
 
@@ -613,8 +621,8 @@ class Store:
                 )
         given: dict[str, Any] = {
             "supervision": supervision,
-            "hyperparameters": _plain_json("hyperparameters", hyperparameters),
-            "params": _plain_json("params", params),
+            "hyperparameters": plain_json("hyperparameters", hyperparameters),
+            "params": plain_json("params", params),
             "noise_rate": noise_rate,
             "seed": seed,
             "noise_seed": noise_seed,
@@ -644,7 +652,7 @@ class Store:
                             for name, value in different.items()
                         )
                     )
-                return _trial_record(existing, _attempt_count(session, existing.id))
+                return trial_record(existing, _attempt_count(session, existing.id))
             last = session.scalar(select(func.max(Trial.number)).where(Trial.sweep_id == sweep_id))
             number = 0 if last is None else last + 1
             row = Trial(
@@ -659,7 +667,7 @@ class Store:
             )
             session.add(row)
             session.flush()
-            return _trial_record(row, 0)
+            return trial_record(row, 0)
 
     def start_attempt(self, trial_id: str, host: str, pid: int) -> AttemptRecord:
         """Record that a process begins to train the trial, which becomes running.
@@ -693,7 +701,7 @@ class Store:
             session.flush()
             told = "started" if number == 1 else f"started again (attempt {number})"
             _add_event(session, row.sweep_id, "trial_started", told, trial_id, data=row.hyperparameters)
-            return _attempt_record(attempt)
+            return attempt_record(attempt)
 
     def record_epochs(self, trial_id: str, epochs: Sequence[EpochRecord]) -> None:
         """Record epochs of a trial; an epoch that is recorded already is replaced.
@@ -716,15 +724,15 @@ class Store:
         rows = {
             epoch.epoch: {
                 **asdict(epoch),
-                "train_loss": _finite(epoch.train_loss),
-                "learning_rate": _finite(epoch.learning_rate),
-                "seconds": _finite(epoch.seconds),
-                "test_accuracy": _finite(epoch.test_accuracy),
-                "corrupted_train_accuracy": _finite(epoch.corrupted_train_accuracy),
-                "intact_train_accuracy": _finite(epoch.intact_train_accuracy),
-                "validation_accuracy": _finite(epoch.validation_accuracy),
-                "running_corrupted_train_accuracy": _finite(epoch.running_corrupted_train_accuracy),
-                "running_intact_train_accuracy": _finite(epoch.running_intact_train_accuracy),
+                "train_loss": finite(epoch.train_loss),
+                "learning_rate": finite(epoch.learning_rate),
+                "seconds": finite(epoch.seconds),
+                "test_accuracy": finite(epoch.test_accuracy),
+                "corrupted_train_accuracy": finite(epoch.corrupted_train_accuracy),
+                "intact_train_accuracy": finite(epoch.intact_train_accuracy),
+                "validation_accuracy": finite(epoch.validation_accuracy),
+                "running_corrupted_train_accuracy": finite(epoch.running_corrupted_train_accuracy),
+                "running_intact_train_accuracy": finite(epoch.running_intact_train_accuracy),
             }
             for epoch in epochs
         }
@@ -771,13 +779,13 @@ class Store:
             )
         result: dict[str, Any] = {
             "state": state,
-            "objective": _finite(objective),
-            "reason": _storable_text(reason),
-            "train_seconds": _finite(train_seconds),
+            "objective": finite(objective),
+            "reason": storable_text(reason),
+            "train_seconds": finite(train_seconds),
             "noise_hash": noise_hash,
-            "realised_noise_rate": _finite(realised_noise_rate),
-            **_accuracy_columns("final", final),
-            **_accuracy_columns("best", best),
+            "realised_noise_rate": finite(realised_noise_rate),
+            **accuracy_columns("final", final),
+            **accuracy_columns("best", best),
         }
         with self._writing() as session:
             row = _locked_trial(session, trial_id)
@@ -806,7 +814,7 @@ class Store:
                     level="warning" if state is TrialState.FAILED else "info",
                     data={"state": str(state), "objective": row.objective, "train_seconds": row.train_seconds},
                 )
-            return _trial_record(row, _attempt_count(session, trial_id))
+            return trial_record(row, _attempt_count(session, trial_id))
 
     def release_trial(self, trial_id: str, reason: str) -> TrialRecord:
         """The trial's process is gone without a result: its attempt is lost and the trial waits again.
@@ -817,13 +825,13 @@ class Store:
             row = _locked_trial(session, trial_id)
             if row.state is TrialState.RUNNING:
                 _end_running_attempts(
-                    session, [trial_id], AttemptState.LOST, _storable_text(reason), utc_now()
+                    session, [trial_id], AttemptState.LOST, storable_text(reason), utc_now()
                 )
                 row.state = TrialState.WAITING
                 _locked_sweep(session, row.sweep_id)
                 session.flush()
                 _add_event(session, row.sweep_id, "trial_released", reason, trial_id, level="warning")
-            return _trial_record(row, _attempt_count(session, trial_id))
+            return trial_record(row, _attempt_count(session, trial_id))
 
     def release_running(self, sweep_id: str, reason: str) -> list[TrialRecord]:
         """Every running trial of a sweep waits again, its attempt lost; for a sweep whose driver is gone.
@@ -834,7 +842,7 @@ class Store:
         with self._writing() as session:
             _locked_sweep(session, sweep_id)
             rows = _release_trials(session, sweep_id, reason)
-            return [_trial_record(row, _attempt_count(session, row.id)) for row in rows]
+            return [trial_record(row, _attempt_count(session, row.id)) for row in rows]
 
     def trial(self, trial_id: str) -> TrialRecord:
         """One trial by its id.
@@ -846,7 +854,7 @@ class Store:
             found = session.execute(_trials_with_attempts().where(Trial.id == trial_id)).one_or_none()
             if found is None:
                 raise _no_trial(trial_id)
-            return _trial_record(*found)
+            return trial_record(*found)
 
     def trials(
         self,
@@ -876,27 +884,27 @@ class Store:
         if state is not None:
             query = query.where(Trial.state == state)
         with self._reading() as session:
-            found = [_trial_record(row, attempts) for row, attempts in session.execute(query)]
+            found = [trial_record(row, attempts) for row, attempts in session.execute(query)]
             if not found and session.get(Sweep, sweep_id) is None:
                 raise _no_sweep(sweep_id)
             return found
 
-    def best_so_far(self, sweep_id: str) -> TrialRecord | None:
+    def best_trial(self, sweep_id: str) -> TrialRecord | None:
         """The done search trial of the searched supervision with the highest objective, the earliest of equals.
 
         None of a configuration that was given up: it can never be recommended.
         """
-        return self.best_so_far_of([sweep_id]).get(sweep_id)
+        return self.best_trial_of([sweep_id]).get(sweep_id)
 
-    def best_so_far_of(self, sweep_ids: Iterable[str]) -> dict[str, TrialRecord]:
-        """`best_so_far` of many sweeps, for lists; those without one are left out."""
+    def best_trial_of(self, sweep_ids: Iterable[str]) -> dict[str, TrialRecord]:
+        """`best_trial` of many sweeps, for lists; those without one are left out."""
         best = {}
         with self._reading() as session:
             # One look into the index each costs less than ranking all trials of all these sweeps.
             for sweep_id in dict.fromkeys(sweep_ids):
                 found = session.execute(_BEST_SO_FAR, {"sweep_id": sweep_id}).one_or_none()
                 if found is not None:
-                    best[sweep_id] = _trial_record(*found)
+                    best[sweep_id] = trial_record(*found)
         return best
 
     def baselines_of(self, sweep_ids: Iterable[str]) -> dict[str, float]:
@@ -918,13 +926,13 @@ class Store:
         """What a trial reported so far, by epoch: of those after ``after``."""
         query = select(Epoch).where(Epoch.trial_id == trial_id, Epoch.epoch > after).order_by(Epoch.epoch)
         with self._reading() as session:
-            return [_epoch_record(row) for row in session.scalars(query)]
+            return [epoch_record(row) for row in session.scalars(query)]
 
     def attempts(self, trial_id: str) -> list[AttemptRecord]:
         """How often and how a trial was executed, by number."""
         query = select(Attempt).where(Attempt.trial_id == trial_id).order_by(Attempt.number)
         with self._reading() as session:
-            return [_attempt_record(row) for row in session.scalars(query)]
+            return [attempt_record(row) for row in session.scalars(query)]
 
     def progress(self, sweep_id: str) -> Progress:
         """How many of the sweep's trials are in each state."""
@@ -967,7 +975,7 @@ class Store:
         """
         with self._writing() as session:
             _locked_sweep(session, sweep_id)
-            return _event_record(_add_event(session, sweep_id, "log", message, trial_id, level, data))
+            return event_record(_add_event(session, sweep_id, "log", message, trial_id, level, data))
 
     def events(self, sweep_id: str, *, after: int = 0, limit: int | None = None) -> list[EventRecord]:
         """A sweep's log, oldest first.
@@ -983,7 +991,7 @@ class Store:
         query = select(Event).where(Event.sweep_id == sweep_id, Event.number > after)
         query = query.order_by(Event.number).limit(limit)
         with self._reading() as session:
-            found = [_event_record(row) for row in session.scalars(query)]
+            found = [event_record(row) for row in session.scalars(query)]
             if not found and session.get(Sweep, sweep_id) is None:
                 raise _no_sweep(sweep_id)
             return found
@@ -1001,13 +1009,13 @@ class Store:
             row = session.get(Tracking, subject_id)
             if row is None:
                 return None
-            return _tracking_record(row)
+            return tracking_record(row)
 
     def tracking_of(self, subject_ids: Collection[str]) -> dict[str, TrackingRecord]:
         """`tracking` of several sweeps or trials, for lists; those of which MLflow has nothing are left out."""
         query = select(Tracking).where(Tracking.subject_id.in_(list(subject_ids)))
         with self._reading() as session:
-            return {row.subject_id: _tracking_record(row) for row in session.scalars(query)}
+            return {row.subject_id: tracking_record(row) for row in session.scalars(query)}
 
     def forget_tracking(self, sweep_id: str) -> None:
         """Say that MLflow has nothing of a deleted sweep any more."""
@@ -1154,7 +1162,7 @@ def _move(
     if not (row.state is state and state.ended):
         row.finished_at = utc_now() if state.ended else None
     row.state = state
-    row.message = _storable_text(message)
+    row.message = storable_text(message)
     session.execute(update(Tracking).where(Tracking.subject_id == row.id).values(closed=False))
     level = "error" if state is SweepState.FAILED else level
     told = told or (f"{state}: {message}" if message else str(state))
@@ -1182,9 +1190,9 @@ def _add_event(
         at=utc_now(),
         level=level,
         kind=kind,
-        message=_storable_text(message) or "",
+        message=storable_text(message) or "",
         trial_id=trial_id,
-        data=_plain_json("data", data or {}),
+        data=plain_json("data", data or {}),
     )
     session.add(row)
     session.flush()
@@ -1198,7 +1206,7 @@ def _release_trials(session: Session, sweep_id: str, reason: str) -> Sequence[Tr
         .order_by(Trial.number)
         .with_for_update(key_share=True)
     ).all()
-    _end_running_attempts(session, [row.id for row in rows], AttemptState.LOST, _storable_text(reason), utc_now())
+    _end_running_attempts(session, [row.id for row in rows], AttemptState.LOST, storable_text(reason), utc_now())
     for row in rows:
         row.state = TrialState.WAITING
         _add_event(session, sweep_id, "trial_released", reason, row.id)
@@ -1301,120 +1309,3 @@ def _insert_or_replace(session: Session, model: type[Epoch | Tracking], rows: li
         if column.name not in keys
     }
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), rows)
-
-
-# Values
-
-
-def _finite(value: float | None) -> float | None:
-    # SQLite turns NaN into NULL and PostgreSQL keeps it; None is what both can say.
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _storable_text(value: str | None) -> str | None:
-    # A reason quotes whatever a crashed process said; PostgreSQL takes neither NUL nor lone surrogates.
-    if value is None:
-        return None
-    return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
-
-
-def _plain_json(field: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(
-            FieldError(
-                field, value, f"is not plain JSON ({error})", "Use finite numbers, texts, lists and dicts."
-            )
-        ) from None
-    return plain
-
-
-def _accuracy_columns(prefix: str, accuracies: Accuracies | None) -> dict[str, int | float | None]:
-    if accuracies is None:
-        return {f"{prefix}_{field.name}": None for field in fields(Accuracies)}
-    return {
-        f"{prefix}_epoch": accuracies.epoch,
-        f"{prefix}_test": _finite(accuracies.test),
-        f"{prefix}_corrupted_train": _finite(accuracies.corrupted_train),
-        f"{prefix}_intact_train": _finite(accuracies.intact_train),
-        f"{prefix}_validation": _finite(accuracies.validation),
-    }
-
-
-def _accuracies(row: Trial, prefix: str) -> Accuracies | None:
-    values = {field.name: getattr(row, f"{prefix}_{field.name}") for field in fields(Accuracies)}
-    epoch = values.pop("epoch")
-    return None if epoch is None else Accuracies(epoch, **{name: _or_nan(value) for name, value in values.items()})
-
-
-# Records
-
-
-def _sweep_record(row: Sweep) -> SweepRecord:
-    values = {field.name: getattr(row, field.name) for field in fields(SweepRecord)}
-    noise_rate = math.nan if row.noise_rate == _UNKNOWN_NOISE_RATE else row.noise_rate
-    return SweepRecord(**{**values, "facts": row.facts or {}, "noise_rate": noise_rate})
-
-
-def _trial_record(row: Trial, attempts: int) -> TrialRecord:
-    return TrialRecord(
-        id=row.id,
-        sweep_id=row.sweep_id,
-        number=row.number,
-        phase=row.phase,
-        configuration=row.configuration,
-        repeat=row.repeat,
-        supervision=row.supervision,
-        hyperparameters=row.hyperparameters,
-        params=row.params,
-        noise_rate=row.noise_rate,
-        seed=row.seed,
-        noise_seed=row.noise_seed,
-        state=row.state,
-        reason=row.reason,
-        objective=row.objective,
-        final=_accuracies(row, "final"),
-        best=_accuracies(row, "best"),
-        noise_hash=row.noise_hash,
-        realised_noise_rate=row.realised_noise_rate,
-        train_seconds=row.train_seconds,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        attempts=attempts,
-    )
-
-
-def _epoch_record(row: Epoch) -> EpochRecord:
-    return EpochRecord(
-        trial_id=row.trial_id,
-        epoch=row.epoch,
-        iteration=row.iteration,
-        train_loss=row.train_loss,
-        learning_rate=_or_nan(row.learning_rate),
-        test_accuracy=row.test_accuracy,
-        corrupted_train_accuracy=row.corrupted_train_accuracy,
-        intact_train_accuracy=row.intact_train_accuracy,
-        seconds=_or_nan(row.seconds),
-        recorded_at=row.recorded_at,
-        validation_accuracy=row.validation_accuracy,
-        running_corrupted_train_accuracy=row.running_corrupted_train_accuracy,
-        running_intact_train_accuracy=row.running_intact_train_accuracy,
-    )
-
-
-def _attempt_record(row: Attempt) -> AttemptRecord:
-    return AttemptRecord(**{field.name: getattr(row, field.name) for field in fields(AttemptRecord)})
-
-
-def _event_record(row: Event) -> EventRecord:
-    values = {field.name: getattr(row, field.name) for field in fields(EventRecord)}
-    return EventRecord(**{**values, "data": row.data or {}})
-
-
-def _tracking_record(row: Tracking) -> TrackingRecord:
-    return TrackingRecord(row.subject_id, row.run_id, row.epochs_recorded, row.closed, row.deleted)

@@ -234,7 +234,7 @@ class Projection:
         stopped = status != content.RUNNING
         self.runs.set_status(run, status, content.milliseconds(_end(sweep)))
         summary = self._summarise(sweep.id) if stopped else None
-        tags = content.best_tags(self._store.best_so_far(sweep.id), summary, sweep)
+        tags = content.best_tags(self._store.best_trial(sweep.id), summary, sweep)
         # Of a configuration that has been given up since.
         tags = {**dict.fromkeys((name for name in run.tags if name.startswith("best.")), ""), **tags}
         if not stopped:

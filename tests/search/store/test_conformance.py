@@ -569,7 +569,7 @@ def test_baselines_are_the_means_that_cce_has_reached_beside_each_sweep(store: S
 
 def test_best_so_far_is_the_earliest_search_trial_with_the_highest_finite_objective(store: Store) -> None:
     add_sweep(store)
-    assert store.best_so_far("digits-r40-a1b2") is None
+    assert store.best_trial("digits-r40-a1b2") is None
     results: list[tuple[Phase, TrialState, float | None]] = [
         (Phase.SEARCH, TrialState.DONE, math.nan),
         (Phase.SEARCH, TrialState.DONE, 0.8),
@@ -584,7 +584,7 @@ def test_best_so_far_is_the_earliest_search_trial_with_the_highest_finite_object
         store.start_attempt(trial.id, "machine", 1)
         store.finish_trial(trial.id, state, objective=objective)
 
-    best = store.best_so_far("digits-r40-a1b2")
+    best = store.best_trial("digits-r40-a1b2")
 
     assert best is not None
     assert best == store.trial(best.id)
@@ -604,7 +604,7 @@ def test_best_so_far_is_not_a_seed_of_a_configuration_that_was_given_up(store: S
         store.start_attempt(trial.id, "machine", 1)
         store.finish_trial(trial.id, state, objective=objective)
 
-    best = store.best_so_far("digits-r40-a1b2")
+    best = store.best_trial("digits-r40-a1b2")
 
     assert best is not None
     assert (best.configuration, best.objective) == (1, 0.8)

@@ -120,7 +120,7 @@ def test_progress_and_best_are_read_from_the_index_of_trials_alone(sqlite_url: s
             data_hash="h",
             versions={},
         )
-        for ask in (store.progress, store.best_so_far, lambda id: store.progress_of([id, "other"])):
+        for ask in (store.progress, store.best_trial, lambda id: store.progress_of([id, "other"])):
             with plans(store) as steps:
                 ask("s")
             of_trials = [step for step in steps if "trials" in step]
@@ -154,7 +154,7 @@ def test_progress_and_best_are_right_with_a_hundred_thousand_trials(store: Store
         )
 
     progress = store.progress("big")
-    best = store.best_so_far("big")
+    best = store.best_trial("big")
 
     assert (progress.done, progress.failed) == (90_000, 10_000)
     assert best is not None
