@@ -204,49 +204,19 @@ def _so_far(sweep: SweepRecord, leading: TrialRecord | None, baseline: float | N
 
 def trial_view(trial: TrialRecord) -> TrialView:
     """A trial as the service tells it."""
-    return TrialView(
-        id=trial.id,
-        number=trial.number,
-        phase=trial.phase,
-        configuration=trial.configuration,
-        repeat=trial.repeat,
-        supervision=trial.supervision,
-        hyperparameters=_written(trial.hyperparameters),
-        params=trial.params,
-        noise_rate=trial.noise_rate,
-        seed=trial.seed,
-        noise_seed=trial.noise_seed,
-        state=trial.state,
-        reason=trial.reason,
-        objective=trial.objective,
-        test_accuracy=_finite(trial.final.test) if trial.final else None,
-        final=_accuracies(trial.final),
-        best=_accuracies(trial.best),
-        noise_hash=trial.noise_hash,
-        realised_noise_rate=trial.realised_noise_rate,
-        train_seconds=trial.train_seconds,
-        attempts=trial.attempts,
-        started_at=trial.started_at,
-        finished_at=trial.finished_at,
-    )
+    told: dict[str, Any] = {
+        "hyperparameters": _written(trial.hyperparameters),
+        "test_accuracy": _finite(trial.final.test) if trial.final else None,
+        "final": _accuracies(trial.final),
+        "best": _accuracies(trial.best),
+    }
+    return TrialView(**told, **{name: getattr(trial, name) for name in TrialView.model_fields if name not in told})
 
 
 def epoch_view(epoch: EpochRecord) -> EpochView:
     """An epoch as the service tells it."""
-    return EpochView(
-        epoch=epoch.epoch,
-        iteration=epoch.iteration,
-        train_loss=epoch.train_loss,
-        learning_rate=_finite(epoch.learning_rate),
-        test_accuracy=epoch.test_accuracy,
-        corrupted_train_accuracy=epoch.corrupted_train_accuracy,
-        intact_train_accuracy=epoch.intact_train_accuracy,
-        validation_accuracy=epoch.validation_accuracy,
-        running_corrupted_train_accuracy=epoch.running_corrupted_train_accuracy,
-        running_intact_train_accuracy=epoch.running_intact_train_accuracy,
-        seconds=_finite(epoch.seconds),
-        recorded_at=epoch.recorded_at,
-    )
+    told: dict[str, Any] = {"learning_rate": _finite(epoch.learning_rate), "seconds": _finite(epoch.seconds)}
+    return EpochView(**told, **{name: getattr(epoch, name) for name in EpochView.model_fields if name not in told})
 
 
 def standing_view(row: LeaderboardRow) -> StandingView:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from search.naming import python_name
@@ -29,60 +30,20 @@ def all_trials(service: Service, sweep_id: str) -> list[TrialRecord]:
 
 def sweep_told(detail: SweepDetail) -> SweepRecord:
     """A sweep as a record."""
-    return SweepRecord(
-        id=detail.id,
-        spec=detail.spec,
-        dataset=detail.dataset,
-        noise_rate=math.nan if detail.noise_rate is None else detail.noise_rate,
-        backbone=detail.backbone,
-        supervision=detail.supervision,
-        state=detail.state,
-        message=detail.message,
-        data_hash=detail.data_hash,
-        versions=detail.versions,
-        created_at=detail.created_at,
-        started_at=detail.started_at,
-        finished_at=detail.finished_at,
-        owner=detail.owner,
-        heartbeat_at=detail.heartbeat_at,
-        facts=detail.facts,
-        priority=detail.priority,
-        submitter=detail.submitter,
-        request_key=detail.request_key,
-        attended=detail.attended,
-        lease_expires_at=detail.lease_expires_at,
-        fence=detail.fence,
-        deaths=detail.deaths,
-    )
+    told: dict[str, Any] = {field.name: getattr(detail, field.name) for field in fields(SweepRecord)}
+    return SweepRecord(**{**told, "noise_rate": math.nan if detail.noise_rate is None else detail.noise_rate})
 
 
 def trial_told(sweep_id: str, trial: TrialView) -> TrialRecord:
     """A trial as a record."""
-    return TrialRecord(
-        id=trial.id,
-        sweep_id=sweep_id,
-        number=trial.number,
-        phase=trial.phase,
-        configuration=trial.configuration,
-        repeat=trial.repeat,
-        supervision=trial.supervision,
-        hyperparameters=by_python_name(trial.hyperparameters),
-        params=trial.params,
-        noise_rate=trial.noise_rate,
-        seed=trial.seed,
-        noise_seed=trial.noise_seed,
-        state=trial.state,
-        reason=trial.reason,
-        objective=trial.objective,
-        final=_accuracies(trial.final),
-        best=_accuracies(trial.best),
-        noise_hash=trial.noise_hash,
-        realised_noise_rate=trial.realised_noise_rate,
-        train_seconds=trial.train_seconds,
-        started_at=trial.started_at,
-        finished_at=trial.finished_at,
-        attempts=trial.attempts,
-    )
+    told: dict[str, Any] = {
+        "sweep_id": sweep_id,
+        "hyperparameters": by_python_name(trial.hyperparameters),
+        "final": _accuracies(trial.final),
+        "best": _accuracies(trial.best),
+    }
+    own = (field.name for field in fields(TrialRecord) if field.name not in told)
+    return TrialRecord(**told, **{name: getattr(trial, name) for name in own})
 
 
 def by_python_name(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -723,16 +723,7 @@ class Store:
         # The last report of an epoch wins, also inside one call: SQL refuses to replace a row twice at once.
         rows = {
             epoch.epoch: {
-                **asdict(epoch),
-                "train_loss": finite(epoch.train_loss),
-                "learning_rate": finite(epoch.learning_rate),
-                "seconds": finite(epoch.seconds),
-                "test_accuracy": finite(epoch.test_accuracy),
-                "corrupted_train_accuracy": finite(epoch.corrupted_train_accuracy),
-                "intact_train_accuracy": finite(epoch.intact_train_accuracy),
-                "validation_accuracy": finite(epoch.validation_accuracy),
-                "running_corrupted_train_accuracy": finite(epoch.running_corrupted_train_accuracy),
-                "running_intact_train_accuracy": finite(epoch.running_intact_train_accuracy),
+                name: finite(value) if isinstance(value, float) else value for name, value in asdict(epoch).items()
             }
             for epoch in epochs
         }

@@ -27,6 +27,10 @@ from trainers.errors import InvalidInput
 UNKNOWN_NOISE_RATE = -1.0
 """What the column holds while a noise rate is not known; neither backend's filters match it."""
 
+_FOUND = ("final", "best")
+_OF_A_TRIAL = [field.name for field in fields(TrialRecord) if field.name not in (*_FOUND, "attempts")]
+_OF_AN_EPOCH = [field.name for field in fields(EpochRecord)]
+
 
 def finite(value: float | None) -> float | None:
     """A number as both databases can hold it: None in place of what is not finite."""
@@ -93,50 +97,14 @@ def sweep_record(row: Sweep) -> SweepRecord:
 
 def trial_record(row: Trial, attempts: int) -> TrialRecord:
     """A trial, with how often it was started."""
-    return TrialRecord(
-        id=row.id,
-        sweep_id=row.sweep_id,
-        number=row.number,
-        phase=row.phase,
-        configuration=row.configuration,
-        repeat=row.repeat,
-        supervision=row.supervision,
-        hyperparameters=row.hyperparameters,
-        params=row.params,
-        noise_rate=row.noise_rate,
-        seed=row.seed,
-        noise_seed=row.noise_seed,
-        state=row.state,
-        reason=row.reason,
-        objective=row.objective,
-        final=accuracies(row, "final"),
-        best=accuracies(row, "best"),
-        noise_hash=row.noise_hash,
-        realised_noise_rate=row.realised_noise_rate,
-        train_seconds=row.train_seconds,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        attempts=attempts,
-    )
+    found: dict[str, Any] = {name: accuracies(row, name) for name in _FOUND}
+    return TrialRecord(**{name: getattr(row, name) for name in _OF_A_TRIAL}, **found, attempts=attempts)
 
 
 def epoch_record(row: Epoch) -> EpochRecord:
     """An epoch of a trial."""
-    return EpochRecord(
-        trial_id=row.trial_id,
-        epoch=row.epoch,
-        iteration=row.iteration,
-        train_loss=row.train_loss,
-        learning_rate=or_nan(row.learning_rate),
-        test_accuracy=row.test_accuracy,
-        corrupted_train_accuracy=row.corrupted_train_accuracy,
-        intact_train_accuracy=row.intact_train_accuracy,
-        seconds=or_nan(row.seconds),
-        recorded_at=row.recorded_at,
-        validation_accuracy=row.validation_accuracy,
-        running_corrupted_train_accuracy=row.running_corrupted_train_accuracy,
-        running_intact_train_accuracy=row.running_intact_train_accuracy,
-    )
+    known: dict[str, Any] = {name: or_nan(getattr(row, name)) for name in ("learning_rate", "seconds")}
+    return EpochRecord(**{name: getattr(row, name) for name in _OF_AN_EPOCH if name not in known}, **known)
 
 
 def attempt_record(row: Attempt) -> AttemptRecord:
