@@ -84,7 +84,8 @@ def check(
         spec: The sweep.
         clusters: The Rays that may run it, of which one will; none given leaves processors unchecked.
         free_disk_bytes: Free space where the home folder lies; None leaves it unchecked.
-        free_memory_bytes: Free memory of this machine, where the only Ray is to run on it; None leaves it unchecked.
+        free_memory_bytes: Free memory of this machine, where the only Ray is to run on it. None where others train:
+            it is not checked then, and published weights that cannot be fetched from here are warned of.
 
     Returns:
         The warnings; ``errors`` is empty.
@@ -191,7 +192,7 @@ def examine(
             warnings += dict.fromkeys(text for look in looks for text in look.warnings())
             notes = list(dict.fromkeys(text for look in looks for text in look.notes())) if not errors else []
     if pretrained is not None and not errors and not missing and not unread:
-        warnings += _have_weights(*pretrained, fetch, errors)
+        warnings += _have_weights(*pretrained, fetch, free_memory_bytes is not None, errors)
     return Preflight((*errors, *missing), tuple(warnings), tuple(notes))
 
 
@@ -239,15 +240,18 @@ def _check_backbone(spec: SweepSpec, dataset: Dataset | None, errors: list[Field
     return None
 
 
-def _have_weights(backbone: str, weights: str, fetch: bool, errors: list[FieldError]) -> list[str]:
-    """Have published weights where trainings find them, or warn that they are not there yet."""
+def _have_weights(backbone: str, weights: str, fetch: bool, here: bool, errors: list[FieldError]) -> list[str]:
+    """Have published weights where trainings find them, or warn that they are not there."""
     try:
         if fetch:
             fetch_weights(backbone, weights)
         elif not weights_at_hand(backbone, weights):
             return [f"training.weights = {weights}: not yet fetched for {backbone}: whether they can be was not tried."]
     except InvalidInput as error:
-        errors.extend(_spec_errors(error))
+        found = _spec_errors(error)
+        if not here:
+            return [f"{each} The machines that train have to have them." for each in found]
+        errors.extend(found)
     return []
 
 
