@@ -116,6 +116,8 @@ def test_an_installed_packages_data_loss_space_and_network_are_searched_like_our
     assert (record.sweep.dataset, record.sweep.backbone) == ("rings", "shallow")
     searched = [trial for trial in record.trials if trial.phase is Phase.SEARCH]
     assert all(0 <= trial.hyperparameters["gamma"] <= 5 for trial in searched)
-    assert record.sweep.spec["space"]["dimensions"] == {"gamma": {"low": 0, "high": 5, "log": False}}
+    assert record.sweep.spec["space"]["dimensions"] == {
+        "gamma": {"low": 0, "high": 5, "log": False, "whole": False}
+    }
     # Where the package is gone, its sweeps are still listed and exported.
     assert exported(tmp_path)["supervision"] == "focal"
