@@ -24,7 +24,8 @@ def read_class_matrix(path: Path) -> npt.NDArray[Any]:
     """What is in a file: an array of numbers, with no claim on its shape.
 
     Args:
-        path: ``.npy``, or text (``.csv``, ``.txt``) with a row a line, its numbers separated by commas or white space.
+        path: ``.npy``, or text (``.csv``, ``.txt``) with a row a line, its numbers separated by commas or white space;
+            what follows a ``#`` is a comment.
 
     Raises:
         Exception: The file cannot be read, of one of the many kinds that numpy raises for a broken one.
@@ -40,7 +41,8 @@ def read_class_matrix(path: Path) -> npt.NDArray[Any]:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"unknown suffix {path.suffix!r}")
     rows: list[list[float]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        line = text.partition("#")[0]  # numpy writes a header as a comment
         if not line.strip():
             continue
         try:
@@ -58,7 +60,7 @@ def transition_problem(matrix: npt.NDArray[Any]) -> str | None:
     Args:
         matrix: Any array.
     """
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2 or matrix.dtype.kind not in "fiu":
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2 or matrix.dtype.kind not in "fiub":
         return f"{matrix.dtype} {matrix.shape}: not a square matrix of numbers for at least 2 classes"
     outside = ~((matrix >= 0) & (matrix <= 1))  # true for NaN
     if outside.any():

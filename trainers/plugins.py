@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import traceback
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +66,7 @@ def plugin_call(group: str, name: str, field: str, method: str) -> Iterator[None
         entry_point = next(iter(entry_points(group=group, name=name)), None)
         if entry_point is None:
             raise
-        said = traceback.format_exception_only(error)[-1].strip()
+        said = f"{type(error).__name__}: {error}"
         problem = f"{method} of the plugin {_package(entry_point)} ({entry_point.value}) fails: {said}"
         raise InvalidInput(FieldError(field, name, problem, _repair(entry_point, field))) from error
 

@@ -350,7 +350,8 @@ def train(
         task: What the lanes share.
         lanes: The configurations to train.
         on_epoch: Called after every epoch of every lane; `Decision.STOP` ends that lane. A resumed lane
-            reports its earlier epochs first, as they were, and STOP ends it there too.
+            reports its earlier epochs first, as they were, and STOP ends it there too. Of lanes that are lost in
+            the same step of one network each is trained again by itself, and its epochs are reported anew.
         checkpoints: Where to leave and find the lanes' states; None keeps none. The files of lanes that have
             ended are left to the caller.
         on_end: Called as soon as a lane has ended, with its result, which is not returned then: a training that is

@@ -228,6 +228,23 @@ def test_lanes_that_are_lost_in_the_same_step_are_trained_again_each_alone(
         assert_alike(results[f"lane-{seed}"], alone[seed])
 
 
+def test_lanes_lost_together_do_not_wait_for_all_that_are_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of()
+    lost = {"learning_rate": 1e30}  # both in their second step
+    more = [lane_of(task, seed) for seed in (2, 3, 4)]
+    ended: list[LaneResult] = []
+    train(
+        task,
+        [lane_of(task, 0, **lost), lane_of(task, 1, **lost)],
+        engine="fused",
+        at_once=2,
+        refill=lambda: more.pop(0) if more else None,
+        on_end=ended.append,
+    )
+    assert [result.lane_id for result in ended] == [f"lane-{seed}" for seed in range(5)]
+    assert [result.ending for result in ended] == [Ending.DIVERGED] * 2 + [Ending.COMPLETED] * 3
+
+
 @pytest.mark.parametrize(("first", "second"), [("fused", "fused"), ("fused", "solo"), ("solo", "fused")])
 def test_a_lane_goes_on_from_its_checkpoint_in_either_engine(
     first: Any, second: Any, tmp_path: Path, alone: list[LaneResult]

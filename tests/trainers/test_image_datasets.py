@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import shutil
 import struct
@@ -463,6 +464,14 @@ def test_an_unusable_manifest_is_refused_with_the_reason(
     assert told.startswith(problem)
 
 
+def test_a_file_of_several_rows_that_is_only_validated_on_is_taken(tmp_path: Path) -> None:
+    rows = manifest_rows(tmp_path / "images")
+    split = [{**row, "split": "validation" if number % 5 == 0 else "train"} for number, row in enumerate(rows)]
+    dataset = load_dataset(write_csv(tmp_path / "list.csv", [*split, split[0]]))
+    assert dataset.y_validation is not None
+    assert len(dataset.y_validation) == 9
+
+
 def test_files_of_several_rows_are_taken_where_no_test_set_is_held_out_of_them_and_said(tmp_path: Path) -> None:
     rows = manifest_rows(tmp_path / "images")
     split = [{**row, "split": "test" if number % 5 == 0 else "train"} for number, row in enumerate(rows)]
@@ -745,6 +754,24 @@ def test_damaged_files_of_torchvision_are_refused_and_not_taken_for_a_part_that_
     monkeypatch.setattr("torchvision.datasets.fer2013.check_integrity", lambda *_, **__: True)
     (error,) = errors_of("torchvision:FER2013", tmp_path)
     assert error.problem.startswith("torchvision cannot read its files (ValueError: invalid literal for int()")
+
+
+def test_what_the_system_refuses_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: object, index: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    fashion_tree(tmp_path)
+    monkeypatch.setattr("torchvision.datasets.FashionMNIST.__getitem__", refused)
+    (error,) = errors_of("torchvision:FashionMNIST", tmp_path)
+    assert "Too many open files" in error.problem
+    assert "delete" not in error.remedy
+
+    def exhausted(self: object, index: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("torchvision.datasets.FashionMNIST.__getitem__", exhausted)
+    with pytest.raises(MemoryError):
+        load_dataset("torchvision:FashionMNIST", tmp_path)
 
 
 def test_a_torchvision_download_that_fails_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

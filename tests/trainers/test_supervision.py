@@ -345,6 +345,15 @@ def test_labels_of_any_integer_type_will_do(dtype: torch.dtype) -> None:
     assert torch.equal(supervision(logits, labels.to(dtype)), supervision(logits, labels))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "classes"), [(torch.int8, 128), (torch.int8, 200), (torch.uint8, 256), (torch.uint8, 300)]
+)
+def test_labels_of_a_narrow_type_will_do_for_more_classes_than_it_holds(dtype: torch.dtype, classes: int) -> None:
+    logits, labels = torch.randn(3, classes), torch.tensor([0, 1, 100])
+    supervision = GradientRescaling(8, 0.5)
+    assert torch.equal(supervision(logits, labels.to(dtype)), supervision(logits, labels))
+
+
 def test_a_class_masked_by_minus_infinity_is_as_one_that_there_is_not() -> None:
     logits, labels = torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0, 1])
     supervision = GradientRescaling(8, 0.5)

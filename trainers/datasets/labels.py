@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import numpy.typing as npt
 
@@ -64,4 +62,4 @@ def first(items: npt.NDArray[np.generic] | list[str]) -> str:
 
 def printable(name: str) -> str:
     r"""A name of the file system as text that can be written anywhere: bytes that are no UTF-8 become ``\xe9``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -213,7 +213,8 @@ def _path_problems(paths: list[str], splits: list[str], root: Path) -> Problems:
     if twice:
         problem = f"{len(twice)} files are in more than one split: {first(twice)}"
         problems.append((problem, "Give each file one split."))
-    repeated = _repeated(paths)
+    # The test set is drawn from these.
+    repeated = _repeated([path for path, split in zip(paths, splits, strict=True) if path and split == "train"])
     if repeated and not (twice or unsafe or "test" in splits):
         # Of several rows of a file one could be trained on and another tested on.
         problem = f"{len(repeated)} files have more than one row and there is no test split: {first(repeated)}"

@@ -213,7 +213,11 @@ class TorchvisionDataset(FileSource):
             raise InvalidInput(FieldError("data_dir", str(data_dir), problem, remedy)) from error
 
     def _refuse_damaged(self, error: Exception) -> NoReturn:
+        if isinstance(error, MemoryError):
+            raise error
         problem = f"torchvision cannot read its files ({type(error).__name__}: {error})"
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of what is in them
+            self._refuse(problem, "Let this user read them, as many at once as are opened.", error)
         self._refuse(problem, "They seem damaged: delete them, and copy or fetch them again.", error)
 
     def _check_examples(self, parts: Parts) -> None:

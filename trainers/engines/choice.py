@@ -93,7 +93,14 @@ def train_by(
         _check(engine, task, lane)
         return engine
 
+    def train_alone(lane: Lane, engine: Engine) -> None:
+        one: _TrainLane = train_lane_by_graph if engine == "graph" else train_lane
+        on_end(one(task, lane, on_epoch, checkpoints))
+
     def next_fused() -> Lane | None:
+        # Nothing takes a place while suspects wait: they are trained once those that have one have ended.
+        if suspects:
+            return None
         # One that cannot be fused waits until those that are have ended, and so do all behind it.
         lane = held.pop() if held else next_lane()
         if lane is not None and engine_for(lane) != "fused":
@@ -106,13 +113,11 @@ def train_by(
         if chosen == "fused":
             held.append(lane)
             train_fused(task, next_fused, places, on_epoch, checkpoints, on_end, suspects.append)
+            while suspects:
+                captured = _is_gpu(task.device) and why_not_captured(task, suspects[0].supervision) is None
+                train_alone(suspects.pop(0), "graph" if captured else "solo")
         else:
-            one: _TrainLane = train_lane_by_graph if chosen == "graph" else train_lane
-            on_end(one(task, lane, on_epoch, checkpoints))
-    for lane in suspects:
-        captured = _is_gpu(task.device) and why_not_captured(task, lane.supervision) is None
-        one = train_lane_by_graph if captured else train_lane
-        on_end(one(task, lane, on_epoch, checkpoints))
+            train_alone(lane, chosen)
 
 
 def _check(engine: Engine, task: TrainingTask, lane: Lane) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 from typing import runtime_checkable
 
 import torch
+from torch import Tensor
 from torch import nn
 
 from trainers.errors import FieldError
@@ -171,8 +173,13 @@ def _built(
 
 def _assign_published(found: Backbone, backbone: str, network: nn.Module, weights: str) -> tuple[str, ...]:
     name = published_name(found, backbone, weights)
+    return assign_weights(network, _published(found, backbone, name), name)
+
+
+def _published(found: Backbone, backbone: str, name: str) -> Mapping[str, Tensor]:
     assert isinstance(found, PublishedWeights)
-    return assign_weights(network, found.published_weights(name), name)
+    with plugin_call(ENTRY_POINT_GROUP, backbone, "weights", "published_weights"):
+        return found.published_weights(name)
 
 
 def check_weights(backbone: str, example_shape: tuple[int, ...], num_classes: int, weights: str) -> str:
@@ -222,9 +229,7 @@ def fetch_weights(backbone: str, weights: str) -> None:
     """
     if not is_weights_file(weights):
         found = find_backbone(backbone)
-        name = published_name(found, backbone, weights)
-        assert isinstance(found, PublishedWeights)
-        found.published_weights(name)
+        _published(found, backbone, published_name(found, backbone, weights))
 
 
 def weights_at_hand(backbone: str, weights: str) -> bool:

@@ -105,10 +105,11 @@ def check_batch(logits: Tensor, labels: Tensor) -> None:
                 f"Give integer labels of shape ({logits.shape[0]},).",
             )
         )
-    # A device is waited for once.
-    if bool(((labels >= 0) & (labels < logits.shape[1])).all() & torch.isfinite(logits).all()):
+    # As int64, since the number of classes may be more than a narrow type holds. A device is waited for once.
+    classes = labels.long()
+    if bool(((classes >= 0) & (classes < logits.shape[1])).all() & torch.isfinite(logits).all()):
         return
-    lowest, highest = int(labels.min()), int(labels.max())
+    lowest, highest = int(classes.min()), int(classes.max())
     if lowest < 0 or highest >= logits.shape[1]:
         raise InvalidInput(
             FieldError(

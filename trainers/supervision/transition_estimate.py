@@ -14,10 +14,11 @@ _PERCENTILE = 0.97
 def estimate_transition(probabilities: Tensor) -> Tensor:
     """The estimated transition matrix: row i is what the network says of the example that is most surely of class i.
 
-    Of a class that the network gives to more than 3 % of the examples, those from the 97th percentile of p_i upwards
-    are passed over as outliers. Of a rarer one that would pass over the class itself, and another's examples would
-    speak for it. (The released code filters all classes alike, but none of CIFAR-100. It also zeroes what it passed
-    over in the matrix that later rows are read from; here each row is read from the network's own outputs.)
+    With up to 33 classes the examples from the 97th percentile of p_i upwards are passed over as outliers, but never
+    more than half of those that the network gives to class i: of a rare class that would pass over the class itself,
+    and another's examples would speak for it. (The released code has no such bound. It filters no CIFAR-100, where
+    whole classes would go. It also zeroes what it passed over in the matrix that later rows are read from; here each
+    row is read from the network's own outputs.)
 
     Args:
         probabilities: Softmax outputs for the training set, shape (N, C).
@@ -28,11 +29,12 @@ def estimate_transition(probabilities: Tensor) -> Tensor:
     Source: Patrini et al., CVPR 2017, Eq. 12 and 13, and the authors' code (NoiseEstimator).
     """
     examples, classes = probabilities.shape
-    rank = math.ceil(_PERCENTILE * (examples - 1))
-    threshold = probabilities.sort(dim=0).values[rank]
-    share = torch.bincount(probabilities.argmax(dim=1), minlength=classes) / examples
+    passed_over = torch.bincount(probabilities.argmax(dim=1), minlength=classes) // 2
+    passed_over.clamp_(max=examples - math.ceil(_PERCENTILE * (examples - 1)) if classes * (1 - _PERCENTILE) < 1 else 0)
+    surest_first = probabilities.sort(dim=0, descending=True).values
+    threshold = surest_first.gather(0, (passed_over - 1).clamp_(min=0).unsqueeze(0))
     # Where all are equal none is left, and the first of them is as good as any.
     filtered = torch.where(probabilities < threshold, probabilities, -1)
-    candidates = torch.where(share > 1 - _PERCENTILE, filtered, probabilities)
+    candidates = torch.where(passed_over > 0, filtered, probabilities)
     rows = probabilities[candidates.argmax(dim=0)].cpu().double()
     return rows / rows.sum(dim=1, keepdim=True)

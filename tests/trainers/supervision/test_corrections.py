@@ -172,6 +172,13 @@ def test_a_matrix_is_read_from_a_file(tmp_path: Path, suffix: str) -> None:
     torch.testing.assert_close(value, literal_forward(logits, labels, SPARSE), rtol=1e-6, atol=0)
 
 
+def test_a_matrix_with_a_header_as_numpy_writes_it_is_read(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "t.csv", SPARSE.numpy(), delimiter=",", header="rows are intact", fmt="%.17g")
+    assert torch.equal(read_transition(tmp_path / "t.csv", 5), SPARSE)
+    np.save(tmp_path / "t.npy", np.eye(5, dtype=bool))
+    assert torch.equal(read_transition(tmp_path / "t.npy", 5), torch.eye(5, dtype=torch.float64))
+
+
 def test_a_matrix_printed_with_six_decimals_is_read_with_rows_that_sum_to_one(tmp_path: Path) -> None:
     exact = symmetric_transition(0.4, 10)
     path = tmp_path / "printed.csv"

@@ -12,7 +12,7 @@ def outputs(classes: int, n: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, classes, generator=generator).mul(2).softmax(dim=1)
 
 
-@pytest.mark.parametrize(("classes", "n"), [(2, 50), (10, 1437), (20, 1437)])
+@pytest.mark.parametrize(("classes", "n"), [(2, 50), (10, 1437), (12, 1437)])
 def test_rows_are_outputs_of_the_surest_example_below_the_97th_percentile(classes: int, n: int) -> None:
     p = outputs(classes, n).numpy().astype(np.float64)
     expected = np.empty((classes, classes))
@@ -43,6 +43,17 @@ def test_a_rare_class_is_read_off_an_example_of_its_own() -> None:
     found = estimate_transition(p)
     assert found.argmax(dim=1).tolist() == list(range(10))
     assert float(found.diagonal().min()) > 0.8
+
+
+@pytest.mark.parametrize("classes", [14, 20, 33, 50, 100])
+@pytest.mark.parametrize("share", [0.005, 0.025, 0.032, 0.04, 0.06, 0.1])
+def test_no_class_is_read_off_another_ones_examples_however_rare_it_is(classes: int, share: float) -> None:
+    count = round(2000 * share)
+    labels = torch.arange(2000) % (classes - 1)
+    labels[1000 : 1000 + count] = classes - 1
+    p = 0.2 * outputs(classes, 2000).double()
+    p[torch.arange(2000), labels] += 0.8
+    assert float(estimate_transition(p).diagonal().min()) > 0.8
 
 
 def test_an_estimate_from_exact_outputs_is_the_matrix_itself() -> None:
