@@ -340,10 +340,16 @@ def _standings(store: Store, sweep: SweepRecord) -> Iterator[tuple[str, Standing
     choice = pick(sweep, trials)
     if choice is None or not choice.confirmed:
         return
-    # Over all of its seeds, also those that the winner lost.
+    # Each over all of its seeds, also those that another lost.
     for baseline in standings(sweep, filter(is_baseline, trials), Phase.BASELINE):
         yield BASELINE, baseline
-    yield SEARCHED, choice.winner
+    (winner,) = [
+        standing
+        for standing in standings(sweep, trials, Phase.CONFIRM)
+        if (standing.supervision, standing.hyperparameters)
+        == (choice.winner.supervision, choice.winner.hyperparameters)
+    ]
+    yield SEARCHED, winner
     if defaults := defaults_standing(sweep, trials):
         yield DEFAULTS, defaults
 

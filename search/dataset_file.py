@@ -18,5 +18,8 @@ def dataset_file(dataset: str) -> str | None:
     # Imported here since the data sets need torch.
     from trainers.datasets import dataset_path
 
-    path = dataset_path(dataset)
+    try:
+        path = dataset_path(dataset)
+    except RuntimeError:  # a home folder of nobody: no sweep's
+        return None
     return None if path is None else str(path.absolute())

@@ -21,20 +21,20 @@ def memory_warning(
 
     Args:
         spec: The sweep.
-        dataset: Its data, in memory here already.
+        dataset: Its data, of which this process has a copy too.
         resources: Of the Ray that runs it, all on this machine.
         free_bytes: Memory that processes can have without others being swapped out.
     """
     each = bytes_in_memory(dataset)
     packed = packing(spec, resources)
     processes = math.ceil(packed.trials / packed.lanes)
-    if each * processes <= free_bytes:
+    if each * (processes + 1) <= free_bytes:
         return None
-    fit = free_bytes // each * packed.lanes
+    fit = max(free_bytes // each - 1, 0) * packed.lanes
     remedy = f"Give --concurrency {fit}" if fit else "Not even one fits: give fewer examples or smaller ones"
     return (
-        f"{dataset.name} takes {each / _GIB:,.1f} GiB of memory in each of {processes} processes at once, and "
-        f"{free_bytes / _GIB:,.1f} GiB are free. {remedy}."
+        f"{dataset.name} takes {each / _GIB:,.1f} GiB of memory in each of {processes} processes at once and in the "
+        f"one that drives them, and {free_bytes / _GIB:,.1f} GiB are free. {remedy}."
     )
 
 

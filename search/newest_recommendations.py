@@ -85,7 +85,9 @@ def recommend(
     noise_model: str | None = None,
     objective: str | None = None,
 ) -> Recommendation:
-    """What to use for a dataset at a noise rate, from the newest finished sweep: (beta, lambda) of GR, or another's.
+    """What to use for a dataset at a noise rate: (beta, lambda) of GR, or another's.
+
+    From the newest sweep that confirmed its best on fresh seeds; where none did, from the newest that is done.
 
     Example:
         >>> found = recommend("digits", 0.4)  # doctest: +SKIP
@@ -95,9 +97,9 @@ def recommend(
         dataset: Name of the dataset, or path of a ``.npz`` file, as `recommendations` takes it.
         noise_rate: Nominal noise rate, in [0, 1).
         home: Home folder; by default ``EMPHASIS_HOME``, else ``.emphasis`` in the user's home directory.
-        backbone: Network; by default whichever the newest finished sweep used.
+        backbone: Network; by default whichever that sweep used.
         supervision: What was searched.
-        noise_model: Of the sweep; by default whichever the newest finished sweep used.
+        noise_model: Of the sweep; by default whichever that sweep used.
         objective: What guided it; by default likewise.
 
     Raises:
@@ -111,7 +113,8 @@ def recommend(
         }
     finally:
         store.close()
-    return min(found, key=lambda recommendation: newest[recommendation.provenance.sweep_id])
+    # As within a kind, what was confirmed goes before what is newer.
+    return min(found, key=lambda each: (not each.provenance.confirmed, newest[each.provenance.sweep_id]))
 
 
 def _source(sweep: SweepRecord) -> str:

@@ -355,7 +355,8 @@ class SweepPlan:
         if confirming and all(trial.state is TrialState.FAILED for trial in confirming):
             self._fail(
                 "of the best configurations none could be trained on a fresh seed",
-                "Narrow the space or lower training.learning_rate in a new sweep.",
+                "In a new sweep narrow the space or lower training.learning_rate where they diverged, and give trials "
+                "more memory or run fewer at once (concurrency) where their processes died.",
             )
 
     def _fail(self, problem: str, remedy: str) -> NoReturn:

@@ -210,6 +210,7 @@ class Provenance:
         baseline_seeds: Initialisation seeds of the baseline's trials.
         data_hash: Fingerprint of the dataset.
         versions: Versions of what computed it.
+        failed_seeds: On how many fresh seeds the recommended configuration failed, which its means leave out.
     """
 
     sweep_id: str
@@ -227,6 +228,7 @@ class Provenance:
     baseline_seeds: tuple[int, ...]
     data_hash: str
     versions: Mapping[str, Any]
+    failed_seeds: int = 0
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported; times in ISO 8601."""
@@ -246,6 +248,7 @@ class Provenance:
             "baseline_seeds": list(self.baseline_seeds),
             "data_hash": self.data_hash,
             "versions": dict(self.versions),
+            "failed_seeds": self.failed_seeds,
         }
 
     @classmethod
@@ -323,7 +326,13 @@ class Recommendation:
     def caveats(self) -> tuple[str, ...]:
         """Everything that has to be said against it, a sentence or two each."""
         unconfirmed = "Not confirmed on fresh seeds: the best of a search on its own seeds is too good on average."
-        said = (self.reservation, None if self.provenance.confirmed else unconfirmed)
+        lost = self.provenance.failed_seeds
+        failed = f"It failed on {lost} fresh seed{'s' if lost > 1 else ''}, which the means leave out."
+        said = (
+            self.reservation,
+            failed if lost else None,
+            None if self.provenance.confirmed else unconfirmed,
+        )
         return tuple(each for each in said if each)
 
     def as_dict(self) -> JSON:
@@ -416,7 +425,8 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
     * Only configurations of the sweep's supervision that trained to the full budget can be recommended: never a
       pruned or a failed trial, nor an extra cell of a grid. A configuration that lost some of its seeds (diverged
       there, say) is not compared with ones that kept all of theirs, since a mean over the seeds that went well
-      flatters it. Where all have lost some, those that kept the most are compared over the seeds that they share.
+      flatters it. Where all have lost some, those that kept the most are compared over the seeds that they share,
+      or, where they share none, each over its own; that it failed is said (`Recommendation.caveats`).
     * The best mean objective (final intact-training-set accuracy, or that on a validation set; `search.objective`)
       over the fresh seeds of the confirm phase wins. Test accuracy is reported and never guides.
     * Ties are the candidates that cannot be told apart from the winner: a two-sided paired t-test over the
@@ -472,6 +482,12 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
             baseline_seeds=tuple(trial.seed for trial in choice.baseline.trials) if choice.baseline else (),
             data_hash=sweep.data_hash,
             versions=dict(sweep.versions),
+            failed_seeds=sum(
+                trial.phase is Phase.CONFIRM
+                and trial.state is TrialState.FAILED
+                and configuration_of(trial) == (winner.supervision, winner.hyperparameters)
+                for trial in trials
+            ),
         ),
     )
 

@@ -217,7 +217,9 @@ class _Bridge(Searcher):  # type: ignore[misc]
         if len(self._packs) == 1 or pack.places == 1:
             return pack.places
         left = self._unended() + self._source.ready()
-        return min(pack.places, max(1, math.ceil(left / len(self._packs))))
+        # By their places, since one may have begun with fewer than others.
+        share = math.ceil(left * pack.places / sum(each.places for each in self._packs.values()))
+        return min(pack.places, max(1, share))
 
     def _unended(self) -> int:
         return sum(len(pack.unended) for pack in self._packs.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -41,11 +40,3 @@ def show_found(
     if stopped_early:
         rule = sweep.spec["early_stopping"]
         say(f"  {stopped_early} trials stopped early by {rule}; with --early-stopping none all go to their end")
-
-
-def export_arguments(sweep: SweepRecord) -> str:
-    """What to give `emphasis` to have the sweep's recommendation written."""
-    which = f"--dataset {shlex.quote(str(sweep.spec['dataset']))} --noise-rate {sweep.noise_rate}"
-    if sweep.supervision != "gr":
-        which += f" --supervision {shlex.quote(sweep.supervision)}"
-    return f"export {which}"

@@ -186,7 +186,10 @@ def export(
     home: HomeOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Write what the newest finished sweep of each dataset, noise rate and supervision recommends.
+    """Write what the newest sweep of each dataset, noise rate and supervision recommends.
+
+    A sweep that confirmed its best on fresh seeds goes before newer ones that
+    did not.
 
     Examples:
 

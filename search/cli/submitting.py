@@ -9,7 +9,6 @@ from typing import Any
 
 import typer
 
-from search.cli.found import export_arguments
 from search.cli.found import show_found
 from search.cli.home import HomeOption
 from search.cli.home import ServerOption
@@ -107,4 +106,4 @@ def _show_outcome(ctx: typer.Context, service: Service, sweep: SweepDetail) -> N
     title = f"{record.dataset}, noise rate {record.noise_rate:g}"
     show_found(record, leaderboard(record, trials), choose(record, trials), sweep.progress.pruned, title)
     say()
-    say(f"export   {again(ctx)} {export_arguments(record)}")
+    say(f"export   {again(ctx)} export --sweep {record.id}")

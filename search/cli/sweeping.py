@@ -14,7 +14,6 @@ from typing import Any
 import typer
 
 from search.cli import sweep_options as options
-from search.cli.found import export_arguments
 from search.cli.found import show_found
 from search.cli.home import HomeOption
 from search.cli.home import command
@@ -235,7 +234,7 @@ def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> No
     say()
     say(f"figures  {outcome.figures}")
     say(f"sweep    {emphasis} show {sweep.id}")
-    say(f"export   {emphasis} {export_arguments(sweep)}")
+    say(f"export   {emphasis} export --sweep {sweep.id}")
     say(f"MLflow   {without_password(tracking_uri) if is_server(tracking_uri) else f'{emphasis} ui'}")
     if outcome.tracking_behind:
         complain(f"Warning: {outcome.tracking_behind}")

@@ -82,7 +82,7 @@ class SweepDetail(SweepView):
     lease_expires_at: datetime | None = Field(description="When a worker's right to run it ends; null for a person.")
     fence: int = Field(description="Number of the last lease.")
     deaths: int = Field(description="How often in a row its process died before it finished a trial.")
-    last_event: int = Field(description="Number of the newest event in its log.")
+    last_event: int = Field(default=0, description="Number of the newest event in its log.")
 
 
 class SweepPage(View):

@@ -58,6 +58,7 @@ class Recorder:
         self._pending: dict[str, None] = {}  # sweep ids, in the order in which they came
         self._working_on: set[str] = set()
         self._waiters = 0
+        self._awaited: set[str] = set()
         self._closing = False
         self._abandoned = False
         self._failed: dict[str, _Failure] = {}  # by sweep: one that cannot be recorded must not delay the others
@@ -104,7 +105,7 @@ class Recorder:
         """Wait until all that is known of a sweep is in MLflow, trying at once and then often.
 
         Args:
-            sweep_id: The sweep; others that cannot be recorded do not hold it up.
+            sweep_id: The sweep; of others, none but the one that is being recorded holds it up.
             timeout: Longest wait, in seconds.
 
         Returns:
@@ -113,7 +114,11 @@ class Recorder:
         with self._changed:
             if failure := self._failed.get(sweep_id):
                 failure.times = 0
-            return self._wait_for(lambda: sweep_id not in self._pending and sweep_id not in self._working_on, timeout)
+            self._awaited.add(sweep_id)
+            try:
+                return self._wait_for(lambda: sweep_id not in {*self._pending, *self._working_on}, timeout)
+            finally:
+                self._awaited.discard(sweep_id)
 
     def close(self, timeout: float = 30.0) -> bool:
         """Record what is left, then stop.
@@ -164,25 +169,35 @@ class Recorder:
                 now = time.monotonic()
                 everything = self._waiters or self._closing
                 due = [each for each in self._pending if everything or self._due(each, started) <= now]
-                for sweep_id in due:
-                    del self._pending[sweep_id]
-                self._working_on = set(due)
+                due.sort(key=lambda each: each not in self._awaited)
             started = time.monotonic()
-            errors: dict[str, str] = {}
             for sweep_id in due:
-                try:
-                    self.projection.sync_sweep(sweep_id)
-                except Exception as problem:  # whatever it is, the sweep goes on; the record is tried again
-                    said = without_password_of(self._uri, str(problem))  # MLflow quotes the whole address
-                    errors[sweep_id] = f"{type(problem).__name__} from MLflow at {self._address}: {said}"
-            with self._changed:
-                for sweep_id in due:
+                with self._changed:
+                    if self._abandoned or (sweep_id not in self._awaited and self._another_is_awaited()):
+                        break  # it stays pending
+                    del self._pending[sweep_id]
+                    self._working_on = {sweep_id}
+                error = self._record(sweep_id)
+                with self._changed:
                     failure = self._failed.pop(sweep_id, _Failure())
-                    if sweep_id in errors:
+                    if error is not None:
                         self._pending[sweep_id] = None
-                        self._failed[sweep_id] = self._failed_again(failure, errors[sweep_id])
-                self._working_on = set()
-                self._changed.notify_all()
+                        self._failed[sweep_id] = self._failed_again(failure, error)
+                    self._working_on = set()
+                    self._changed.notify_all()
+
+    def _another_is_awaited(self) -> bool:
+        """Whether somebody waits for a sweep that has not been tried since; called with the lock held."""
+        return any(not self._failed.get(each, _Failure()).times for each in self._awaited & self._pending.keys())
+
+    def _record(self, sweep_id: str) -> str | None:
+        """Bring MLflow up to the store for one sweep; why that failed, None where it did not."""
+        try:
+            self.projection.sync_sweep(sweep_id)
+        except Exception as problem:  # whatever it is, the sweep goes on; the record is tried again
+            said = without_password_of(self._uri, str(problem))  # MLflow quotes the whole address
+            return f"{type(problem).__name__} from MLflow at {self._address}: {said}"
+        return None
 
     def _due(self, sweep_id: str, started: float) -> float:
         failure = self._failed.get(sweep_id)

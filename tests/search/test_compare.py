@@ -49,6 +49,7 @@ def record(
     reached: Sequence[float | None],
     *,
     defaults: Sequence[float | None] | None = None,
+    rival: Sequence[float | None] = (),
     first_seed: int = 100,
     noise_hash: str = "labels",
 ) -> str:
@@ -59,6 +60,7 @@ def record(
         data_hash="hash", versions={},
     )  # fmt: skip
     trials = [(Phase.CONFIRM, 0, supervision, values, reached), (Phase.BASELINE, 0, "cce", {}, CCE)]
+    trials.append((Phase.CONFIRM, 2, supervision, {"q": 0.9}, rival))
     if defaults is not None:
         trials.append((Phase.BASELINE, 1, supervision, {"q": 0.7}, defaults))
     for phase, index, name, hyperparameters, accuracies in trials:
@@ -127,6 +129,13 @@ def test_a_supervision_that_lost_a_seed_takes_none_from_the_others(store: Store)
     lost = comparison.rows[-1]
     assert (lost.label, lost.objective) == ("mae", None)
     assert lost.problem == "1 of 3 fresh seeds failed; intact accuracy 0.850 ± 0.050 (n=2) on the others"
+
+
+def test_a_winner_is_held_against_others_over_all_the_seeds_that_it_kept(store: Store) -> None:
+    # Its sweep compared it with another candidate on the one seed that both kept.
+    sweep = record(store, "gce", {"q": 0.3}, [None, 0.90, 0.90], rival=[0.97, None, 0.89])
+    (lost,) = [each for each in compared(store, [sweep]).rows if each.objective is None]
+    assert lost.problem == "1 of 3 fresh seeds failed; intact accuracy 0.900 ± 0.000 (n=2) on the others"
 
 
 def test_defaults_that_diverge_are_a_row_of_their_own_that_says_so(store: Store) -> None:

@@ -224,10 +224,14 @@ def test_candidates_that_lost_different_seeds_are_compared_on_those_that_they_sh
     found = chosen(sweep)
     assert found.recommended.beta == 16
     assert (found.objective.mean, found.objective.n) == (0.90, 1)
+    failed = "It failed on 1 fresh seed, which the means leave out."
+    assert failed in found.caveats
+    assert f"  {failed}" in recommendation_lines(found)
+    assert Recommendation.from_dict(found.as_dict()) == found
 
 
 def test_a_newer_sweep_that_confirmed_nothing_replaces_none_that_did(
-    record_sweep: RecordSweep, confirmed_sweep: RecordedSweep, store: Store
+    record_sweep: RecordSweep, confirmed_sweep: RecordedSweep, store: Store, tmp_path: Path
 ) -> None:
     quick = record_sweep("digits-quick")
     quick.searched((40, 3), 0.11)
@@ -235,10 +239,15 @@ def test_a_newer_sweep_that_confirmed_nothing_replaces_none_that_did(
     (found,) = recommendations(store, "digits", 0.4)
     assert found.provenance.sweep_id == confirmed_sweep.id
 
+    other = record_sweep("digits-other-network", backbone="resnet20")
+    other.searched((1, 1), 0.3)
+    other.done()
+    assert recommend("digits", 0.4, home=tmp_path).provenance.sweep_id == confirmed_sweep.id
+
     better = record_sweep("digits-again")
     better.confirmed((9, 1), 0.90, 0.91)
     better.done()
-    (found,) = recommendations(store, "digits", 0.4)
+    (found,) = recommendations(store, "digits", 0.4, "mlp")
     assert found.provenance.sweep_id == better.id
 
 

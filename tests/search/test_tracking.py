@@ -768,6 +768,27 @@ def test_sweep_that_cannot_be_recorded_does_not_delay_another(
     assert not recorder.close(timeout=1e6)  # of which nothing passes: what fails is tried once more
 
 
+def test_what_is_waited_for_is_recorded_before_what_came_earlier(
+    sweep: Sweep, store: Store, database: str, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+
+    def summarise(sweep_id: str) -> None:
+        if sweep_id == "earlier":
+            gate.wait()
+
+    recorder = Recorder(store, database, artifact_root=tmp_path, summarise=summarise, interval=3600)
+    recorder.notify(sweep.id)
+    until(lambda: recorder.behind == ())
+    for id in ("earlier", "wanted"):  # neither is due for an hour unless somebody waits
+        store.finish_sweep(Sweep(store, id).id, SweepState.DONE)
+        recorder.notify(id)
+    assert recorder.flush("wanted", timeout=PATIENCE)
+    assert recorder.behind == ("earlier",)
+    gate.set()
+    assert recorder.close(timeout=PATIENCE)
+
+
 def test_why_mlflow_does_not_answer_is_said_without_its_password(sweep: Sweep, store: Store) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -229,6 +229,22 @@ def test_what_is_left_at_the_end_is_spread_over_the_packs() -> None:
     assert told == [0, 0, 3, 2]
 
 
+def test_a_pack_that_began_with_one_trial_takes_no_share_from_another() -> None:
+    like = {"supervision": "gr", "hyperparameters": {}, "alone": False}
+    alone = {"supervision": "gr", "hyperparameters": {}, "alone": True}
+    left = deque([{**alone, "trial_id": "alone"}, *({**like, "trial_id": str(number)} for number in range(9))])
+    source: Any = SimpleNamespace(
+        hand_out=lambda: left.popleft() if left else None,
+        put_back=lambda trial_id: left.appendleft({**like, "trial_id": trial_id}),
+        ready=lambda: len(left),
+        take_report=lambda trial_id, news: False,
+        take_start=lambda trial_id: None,
+    )
+    bridge = tuning._Bridge(source, concurrency=9, lanes=8)
+    assert ordered(Process(1, bridge.suggest("ray-1"))) == ["alone"]
+    assert len(ordered(Process(2, bridge.suggest("ray-2")))) == 8
+
+
 def test_figures_that_cannot_be_imported_are_tried_once_meanwhile_and_disturb_nothing(
     packed: Callable[..., PackedSweep], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

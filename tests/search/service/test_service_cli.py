@@ -131,7 +131,8 @@ class TestSubmit:
         assert re.search(r"^done \| 4/15 trials \| best β=12 λ=0.5 intact accuracy 0.915", done.stdout, re.MULTILINE)
         assert "★ 1" in done.stdout
         assert "Recommended: beta = 12, lambda = 0.5 for digits at noise rate 0.4" in done.stdout
-        assert "export --dataset digits --noise-rate 0.4" in done.stdout.splitlines()[-1]
+        (sweep,) = store.sweeps()
+        assert done.stdout.splitlines()[-1].endswith(f" export --sweep {sweep.id}")
 
     def test_waiting_for_a_sweep_that_fails_says_why_and_goes_on_with_the_next(
         self, ask: Emphasis, store: Store
