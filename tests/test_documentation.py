@@ -65,7 +65,7 @@ def refusal(words: list[str]) -> str | None:
             command = command.commands[word]
         elif not any(each.param_type_name == "argument" for each in command.params):
             return f"no argument {word} of {command.name}"
-    return None
+    return f"no command of {command.name} is named" if hasattr(command, "commands") else None
 
 
 def test_every_command_line_that_is_shown_names_a_command_and_options_that_there_are() -> None:
