@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -23,6 +22,9 @@ from trainers.errors import FieldError
 
 _UNNAMED = ("value", "range")
 """What a check of one value calls its field when it does not know it; the path does."""
+
+_TAGGED = ("space",)
+"""Fields that hold one of several models: pydantic's path names the chosen one, users do not."""
 
 _PROBLEMS = {
     "missing": "is required and was not given",
@@ -47,10 +49,7 @@ _PROBLEMS = {
 
 
 def field_errors(
-    error: ValidationError,
-    model: type[BaseModel],
-    remedies: Mapping[str, str],
-    tagged: Collection[int | str] = ("space",),
+    error: ValidationError, model: type[BaseModel], remedies: Mapping[str, str]
 ) -> list[FieldError]:
     """Say what is wrong as the user would look for it, one entry a problem.
 
@@ -58,18 +57,14 @@ def field_errors(
         error: What pydantic raised.
         model: The model that was read.
         remedies: What to do, by dotted field name without positions in lists.
-        tagged: Fields that hold one of several models: pydantic's path names the chosen one, users do not.
     """
-    return [
-        _field_error(details, model, remedies, frozenset(tagged))
-        for details in error.errors(include_url=False)
-    ]
+    return [_field_error(details, model, remedies) for details in error.errors(include_url=False)]
 
 
-def location(details: ErrorDetails, tagged: Collection[int | str] = ("space",)) -> tuple[int | str, ...]:
+def location(details: ErrorDetails) -> tuple[int | str, ...]:
     """Return the path to what is wrong, as keys of the user's data."""
     path = details["loc"]
-    if len(path) > 1 and path[0] in tagged:
+    if len(path) > 1 and path[0] in _TAGGED:
         return (path[0], *path[2:])
     return path
 
@@ -82,10 +77,8 @@ def dotted(path: Iterable[int | str]) -> str:
     return text
 
 
-def _field_error(
-    details: ErrorDetails, model: type[BaseModel], remedies: Mapping[str, str], tagged: frozenset[int | str]
-) -> FieldError:
-    path = location(details, tagged)
+def _field_error(details: ErrorDetails, model: type[BaseModel], remedies: Mapping[str, str]) -> FieldError:
+    path = location(details)
     field = dotted(path)
     context = details.get("ctx", {})
     if details["type"] == REFUSAL:

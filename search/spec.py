@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,31 +19,25 @@ from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import PlainSerializer
 from pydantic import SerializeAsAny
-from pydantic import ValidationError
 from pydantic import ValidationInfo
 from pydantic import ValidatorFunctionWrapHandler
 from pydantic import WithJsonSchema
 from pydantic import WrapValidator
 from pydantic import field_validator
 from pydantic import model_validator
-from pydantic_core import InitErrorDetails
 from pydantic_core import PydanticCustomError
 
+from search.cross_field import Problem
+from search.cross_field import raise_all
+from search.cross_field import said
 from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
 from search.early_stopping import EarlyStoppingRule
-from search.field_errors import field_errors
 from search.hyperparameters import SPEC_FIELDS
-from search.hyperparameters import TRAINING_FIELDS
-from search.hyperparameters import Hyperparameters
-from search.hyperparameters import supervision_with
 from search.remedies import REMEDIES
+from search.supervision_check import SupervisionCheck
 from spaces import AnySpace
 from spaces import BoxSpace
-from spaces import Configuration
-from spaces import ContinuousSpace
-from spaces import GridSpace
 from spaces import KappaSpace
-from spaces import RangesSpace
 from spaces import SearchSpace
 from spaces import Value
 from spaces import default_space
@@ -52,8 +45,8 @@ from spaces import narrowed
 from spaces import refusal
 from spaces.named import as_fields
 from spaces.space import Hyperparameters as GivenHyperparameters
-from trainers.errors import FieldError
-from trainers.errors import InvalidInput
+from spaces.space import Number
+from spaces.space import no_truth_value
 from trainers.plugins import unknown_name
 
 Sampler = Literal["tpe", "random", "grid", "gp", "cmaes"]
@@ -67,13 +60,6 @@ _CONTINUOUS_SAMPLERS = ("gp", "cmaes")
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 
 _SMALLEST_SHARE = 1e-3
-
-
-def _no_truth_value(value: Any) -> Any:
-    # YAML reads yes, no, on and off as booleans, and Python counts those as 1 and 0.
-    if isinstance(value, bool):
-        raise refusal("value", value, "is a truth value, not a number", "Give a number.")
-    return value
 
 
 def _fraction(value: Any) -> Any:
@@ -125,8 +111,7 @@ def _or_unknown(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
     return value if value is None or value == UNKNOWN else read(value)
 
 
-Whole = Annotated[int, BeforeValidator(_no_truth_value)]
-Number = Annotated[float, BeforeValidator(_no_truth_value)]
+Whole = Annotated[int, BeforeValidator(no_truth_value)]
 Positive = Annotated[Whole, Field(gt=0)]
 Share = Annotated[Number, Field(gt=0, lt=1)]
 FilePath = Annotated[Path, AfterValidator(_nameable)]
@@ -142,33 +127,6 @@ else:
             {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"const": UNKNOWN}, {"type": "null"}]}
         ),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    """What is wrong between fields, and which fields were read to find it."""
-
-    field: str
-    value: object
-    problem: str
-    remedy: str
-    reads: tuple[str, ...]
-
-
-def _raise_all(section: str, problems: list[_Problem]) -> None:
-    """Raise every problem at once; pydantic keeps them apart."""
-    prefix = f"{section}." if section else ""
-    lines: list[InitErrorDetails] = []
-    for each in problems:
-        reads = tuple(prefix + name for name in each.reads)
-        top, _, inside = each.field.partition(".")
-        error = refusal(inside or prefix + top, each.value, each.problem, each.remedy, reads=reads)
-        assert isinstance(error, PydanticCustomError)
-        # Of a space, the whole is what is wrong: its cells and ranges are judged together.
-        path = (top, inside) if inside and top != "space" else (top,)
-        lines.append(InitErrorDetails(type=error, loc=path, input=each.value))
-    if lines:
-        raise ValidationError.from_exception_data(section or "SweepSpec", lines)
 
 
 class _Section(BaseModel):
@@ -213,14 +171,14 @@ class Training(_Section):
 
     @model_validator(mode="after")
     def _across_fields(self) -> Training:
-        _raise_all("training", self._problems())
+        raise_all("training", self._problems())
         return self
 
-    def _problems(self) -> list[_Problem]:
+    def _problems(self) -> list[Problem]:
         problems = []
         if self.epochs is not None and self.iterations is not None:
             problems.append(
-                _Problem(
+                Problem(
                     "iterations",
                     self.iterations,
                     f"epochs = {self.epochs} is given too",
@@ -235,7 +193,7 @@ class Training(_Section):
         unit = self.milestone_unit
         if given != sorted(set(given)):
             problems.append(
-                _Problem(
+                Problem(
                     "milestones", given, "are not ascending", f"Write {sorted(set(given))}.", ("milestones",)
                 )
             )
@@ -243,17 +201,17 @@ class Training(_Section):
             remedy = (
                 "Give shares of the budget, e.g. [0.5, 0.75], or set milestone_unit to epochs or iterations."
             )
-            problems.append(_Problem("milestones", given, "are not all below 1", remedy, reads))
+            problems.append(Problem("milestones", given, "are not all below 1", remedy, reads))
         if unit != "fraction" and any(milestone != round(milestone) for milestone in given):
             remedy = "Give whole numbers, or milestone_unit: fraction."
-            problems.append(_Problem("milestones", given, f"are not whole {unit}", remedy, reads))
+            problems.append(Problem("milestones", given, f"are not whole {unit}", remedy, reads))
         budget = {"epochs": self.epochs, "iterations": self.iterations}.get(unit)
         if budget is not None and any(milestone >= budget for milestone in given):
             remedy = f"Give milestones below {budget}, or a larger budget."
             problem = (
                 f"reach to the end of the budget ({budget} {unit}) or past it, where nothing is left to train"
             )
-            problems.append(_Problem("milestones", given, problem, remedy, (*reads, unit)))
+            problems.append(Problem("milestones", given, problem, remedy, (*reads, unit)))
         return problems
 
 
@@ -379,7 +337,7 @@ class SweepSpec(_Section):
     @model_validator(mode="after")
     def _across_fields(self, info: ValidationInfo) -> SweepSpec:
         recorded = bool(info.context and info.context.get("recorded"))
-        _raise_all("", self._problems(recorded))
+        raise_all("", self._problems(recorded))
         return self
 
     @classmethod
@@ -476,19 +434,19 @@ class SweepSpec(_Section):
         """Return plain JSON; ``SweepSpec.model_validate`` reads it back."""
         return self.model_dump(mode="json")
 
-    def _problems(self, recorded: bool) -> list[_Problem]:
+    def _problems(self, recorded: bool) -> list[Problem]:
         try:
             space = self.searched_space
         except PydanticCustomError as error:
             wrong = error.context or {}
-            return [_Problem("supervision", self.supervision, wrong["problem"], wrong["remedy"], ("supervision",))]
+            return [Problem("supervision", self.supervision, wrong["problem"], wrong["remedy"], ("supervision",))]
         problems = [*self._noise_problems(), *self._sampler_problems(space), *self._trials_problems(space)]
         problems += self._early_stopping_problems()
         if not recorded:
-            problems += _SupervisionCheck(self, space).problems()
+            problems += SupervisionCheck(self, space).problems()
         return problems
 
-    def _noise_problems(self) -> list[_Problem]:
+    def _noise_problems(self) -> list[Problem]:
         # torch, which takes seconds to import, is needed from here on.
         from trainers.noise import noise_model_names
         from trainers.noise import takes_rate
@@ -496,18 +454,18 @@ class SweepSpec(_Section):
         model, reads = self.noise_model, ("noise_model", "noise_rate")
         if model not in noise_model_names():
             (wrong,) = unknown_name("noise_model", model, noise_model_names()).errors
-            return [_Problem("noise_model", *_said(wrong), ("noise_model",))]
+            return [Problem("noise_model", *said(wrong), ("noise_model",))]
         problems = []
         if takes_rate(model) and self.noise_rate is None:
             problem = f"is missing: the noise of noise_model {model} is drawn by it"
-            problems.append(_Problem("noise_rate", None, problem, REMEDIES["noise_rate"], reads))
+            problems.append(Problem("noise_rate", None, problem, REMEDIES["noise_rate"], reads))
         if self.noise_rate == UNKNOWN and model not in ("none", "file"):
             problem = f"noise_model {model} draws noise of a rate that is known"
             remedy = "Give the rate, or noise_model: none or file for labels that are noisy already."
-            problems.append(_Problem("noise_rate", UNKNOWN, problem, remedy, reads))
+            problems.append(Problem("noise_rate", UNKNOWN, problem, remedy, reads))
         return problems
 
-    def _sampler_problems(self, space: SearchSpace) -> list[_Problem]:
+    def _sampler_problems(self, space: SearchSpace) -> list[Problem]:
         cells, reads = space.grid(), ("sampler", "space", "supervision")
         if self.sampler == "grid" and cells is None:
             remedy = (
@@ -515,31 +473,30 @@ class SweepSpec(_Section):
                 "or sampler: tpe."
             )
             problem = f"needs a grid, and the space is continuous ({space.kind})"
-            return [_Problem("sampler", self.sampler, problem, remedy, reads)]
+            return [Problem("sampler", self.sampler, problem, remedy, reads)]
         if self.sampler in _CONTINUOUS_SAMPLERS and cells is not None:
             problem = "needs a continuous space, and this one is a grid"
             remedy = "Give sampler: grid, random or tpe, or a space of ranges, e.g. space: kappa."
-            return [_Problem("sampler", self.sampler, problem, remedy, reads)]
+            return [Problem("sampler", self.sampler, problem, remedy, reads)]
         return []
 
-    def _trials_problems(self, space: SearchSpace) -> list[_Problem]:
+    def _trials_problems(self, space: SearchSpace) -> list[Problem]:
         cells, reads = space.grid(), ("trials", "sampler", "space", "supervision")
         if cells is None or self.trials is None:
             return []
         if self.trials > len(cells):
             remedy = "Leave trials out to try every cell; repeats gives each of them more seeds."
             problem = f"exceeds the {len(cells)} cells of the grid"
-            return [_Problem("trials", self.trials, problem, remedy, reads)]
+            return [Problem("trials", self.trials, problem, remedy, reads)]
         if self.trials < len(cells) and self.resolved_sampler == "grid":
             remedy = (
                 f"Leave trials out to try every cell, or give sampler: random to draw {self.trials} of them."
             )
             problem = f"leaves out cells of the grid, which has {len(cells)}"
-            return [_Problem("trials", self.trials, problem, remedy, reads)]
+            return [Problem("trials", self.trials, problem, remedy, reads)]
         return []
 
-
-    def _early_stopping_problems(self) -> list[_Problem]:
+    def _early_stopping_problems(self) -> list[Problem]:
         rule = self.early_stopping
         if rule in ("none", None):
             return []
@@ -547,171 +504,9 @@ class SweepSpec(_Section):
         if rule == "wilcoxon" and self.repeats < LEAST_SEEDS_OF_WILCOXON:
             problem = f"compares seeds of a configuration, and repeats is {self.repeats}"
             remedy = f"Give repeats: {LEAST_SEEDS_OF_WILCOXON} or more, or early_stopping: none."
-            problems.append(_Problem("early_stopping", rule, problem, remedy, ("early_stopping", "repeats")))
+            problems.append(Problem("early_stopping", rule, problem, remedy, ("early_stopping", "repeats")))
         if self.sampler in _CONTINUOUS_SAMPLERS:
             problem = f"sampler {self.sampler} would learn nothing of what is stopped"
             remedy = "Give sampler: tpe or random, or early_stopping: none."
-            problems.append(_Problem("early_stopping", rule, problem, remedy, ("early_stopping", "sampler")))
+            problems.append(Problem("early_stopping", rule, problem, remedy, ("early_stopping", "sampler")))
         return problems
-
-
-class _SupervisionCheck:
-    """Whether a sweep's supervision takes what the space and the fixed values give it: it is asked itself."""
-
-    def __init__(self, spec: SweepSpec, space: SearchSpace) -> None:
-        self._spec, self._space = spec, space
-        self._found: dict[str, _Problem] = {}
-
-    def problems(self) -> list[_Problem]:
-        """Everything wrong, each thing once."""
-        spec, space = self._spec, self._space
-        try:
-            known = Hyperparameters.of(spec.supervision)
-        except InvalidInput as error:
-            return [_Problem("supervision", *_said(each), ("supervision",)) for each in error.errors]
-        self._check_whose_space_it_is()
-        self._check_fixed(known)
-        self._check_whole(known)
-        self._check_that_beta_matters()
-        if not self._found:
-            for place, configuration in _places(space):
-                self._check(place, configuration)
-        return list(self._found.values())
-
-    def _add(self, field: str, value: object, problem: str, remedy: str, reads: tuple[str, ...]) -> None:
-        self._found.setdefault(f"{field}: {problem}", _Problem(field, value, problem, remedy, reads))
-
-    def _check_whose_space_it_is(self) -> None:
-        spec, space = self._spec, self._space
-        cells = space.grid()
-        searched = (
-            {cell.supervision for cell in cells} if cells is not None else {str(getattr(space, "supervision", ""))}
-        )
-        if spec.supervision in searched:
-            return
-        problem = f"has no cell of {spec.supervision}, so nothing could be recommended"
-        remedy = f"Add cells of {spec.supervision}"
-        if cells is None:
-            problem = f"searches {', '.join(searched)}, and the sweep {spec.supervision}"
-            remedy = f"Give a space of {spec.supervision}, or leave space out for its own"
-        others = sorted(searched - {"cce"}) or sorted(searched)
-        remedy += f"; or give supervision: {others[0]}."
-        self._add("space", space.description, problem, remedy, ("space", "supervision"))
-
-    def _check_fixed(self, known: Hyperparameters) -> None:
-        spec = self._spec
-        everywhere = _searched_everywhere(self._space, spec.supervision)
-        for name, value in spec.hyperparameters.items():
-            field, reads = f"hyperparameters.{name}", ("hyperparameters", f"hyperparameters.{name}", "supervision")
-            if name in TRAINING_FIELDS:
-                self._add(field, value, "is a training field", f"Give it as training.{name}.", reads)
-            elif spec.supervision == "gr" and name in SPEC_FIELDS:
-                self._add(field, value, "is a field of the sweep itself", f"Give it as {name}.", reads)
-            elif name not in known.defaults:
-                self._add(field, value, "there is no such hyper-parameter", known.takes, reads)
-            elif name in everywhere:
-                remedy = "Leave it out, or give a space without it."
-                self._add(field, value, "is searched by the space too", remedy, (*reads, "space"))
-        for name in SPEC_FIELDS:
-            value, default = getattr(spec, name), SweepSpec.model_fields[name].default
-            if spec.supervision != "gr" and value != default:
-                problem = f"belongs to gr, and {spec.supervision} is searched"
-                self._add(name, value, problem, "Leave it out.", (name, "supervision"))
-
-    def _check_whole(self, known: Hyperparameters) -> None:
-        for name, axis in self._space.dimensions.items() if isinstance(self._space, RangesSpace) else ():
-            default = known.defaults.get(name)
-            if isinstance(default, int) and not isinstance(default, bool) and not axis.whole:
-                problem = f"{name} counts something, and between the ends of a range lie others than whole numbers"
-                ends = f"low: {math.ceil(axis.low)}, high: {math.floor(axis.high)}"
-                remedy = f"Have whole numbers tried: {name}: {{{ends}, whole: true}}."
-                self._add(f"space.dimensions.{name}", [axis.low, axis.high], problem, remedy, ("space", "supervision"))
-
-    def _check_that_beta_matters(self) -> None:
-        spec = self._spec
-        if spec.supervision != "gr" or (spec.transform, spec.normalise) != ("identity", "batch"):
-            return
-        values = [cell.as_dict() for _, cell in _places(self._space) if cell.supervision == "gr"]
-        betas = {each.get("beta", spec.hyperparameters.get("beta")) for each in values}
-        if len(betas) > 1 or 0.0 in betas:
-            problem = "with normalise batch, which divides beta out: all above 0 train alike, and 0 not at all"
-            remedy = "Give normalise: none, or transform: exp; or keep beta fixed above 0 and search lam alone."
-            self._add("transform", spec.transform, problem, remedy, ("normalise", "transform", "space"))
-
-    def _check(self, place: str, configuration: Configuration) -> None:
-        """Construct one configuration, ``place`` being where the user wrote its values."""
-        spec = self._spec
-        own = configuration.supervision == spec.supervision
-        values, fixed = configuration.as_dict(), spec.fixed if own else {}
-        reads = ("space", "supervision", "hyperparameters", *SPEC_FIELDS)
-        try:
-            known = Hyperparameters.of(configuration.supervision)
-        except InvalidInput as error:
-            for each in error.errors:
-                self._add("space", *_said(each), reads)
-            return
-        unknown = [name for name in values if name not in known.defaults and name not in TRAINING_FIELDS]
-        missing = [name for name in known.required if name not in values and name not in fixed]
-        for name in unknown:
-            remedy = f"{known.takes} Of training, {', '.join(TRAINING_FIELDS)} can be searched."
-            self._add(_at(place, name), values[name], "there is no such hyper-parameter", remedy, reads)
-        for name in missing:
-            why = f"{configuration.supervision} has no default for it, and it is neither searched nor fixed"
-            remedy = f"Search it, or fix it: hyperparameters: {{{name}: ...}}, on the command line --set {name}=..."
-            given = (*reads, f"hyperparameters.{name}")
-            self._add("space", self._space.description, f"{name} is missing: {why}", remedy, given)
-        for name in TRAINING_FIELDS:
-            if name in values and (wrong := _training_error(name, values[name])) is not None:
-                self._add(_at(place, name), *_said(wrong), reads)
-        if unknown or missing:
-            return
-        try:
-            stages = len(supervision_with(configuration.supervision, {**fixed, **values}).stages)
-            if stages > 1 and spec.early_stopping in ("median", "asha", "hyperband"):
-                problem = f"{configuration.supervision} has {stages} stages, and the first says little of the last"
-                remedy = "Give early_stopping: none, or wilcoxon with several seeds."
-                self._add("early_stopping", spec.early_stopping, problem, remedy, (*reads, "early_stopping"))
-        except InvalidInput as error:
-            for each in error.errors:
-                name = each.field.rpartition(".")[2]
-                if name in values:
-                    self._add(_at(place, name), *_said(each), reads)
-                elif name in fixed:
-                    field = name if name in SPEC_FIELDS else f"hyperparameters.{name}"
-                    self._add(field, *_said(each), (*reads, f"hyperparameters.{name}"))
-                else:
-                    self._add("space", *_said(each), reads)
-
-
-def _said(error: FieldError) -> tuple[object, str, str]:
-    return error.value, error.problem, error.remedy
-
-
-def _at(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else "space"
-
-
-def _places(space: SearchSpace) -> list[tuple[str, Configuration]]:
-    """Every cell of a grid and every corner of ranges, each with where users write its values; "" for nowhere."""
-    cells = space.grid()
-    if isinstance(space, GridSpace) and cells is not None:
-        points = len(cells) - len(space.extra)
-        written = [f"space.points[{number}]" if space.points is not None else "" for number in range(points)]
-        written += [f"space.extra[{number}].hyperparameters" for number in range(len(space.extra))]
-        return list(zip(written, cells, strict=True))
-    assert isinstance(space, ContinuousSpace)
-    return [({"ranges": "space.dimensions", "box": "space"}.get(space.kind, ""), corner) for corner in space.corners()]
-
-
-def _searched_everywhere(space: SearchSpace, supervision: str) -> set[str]:
-    """Names of the values that every configuration of a supervision has from the space."""
-    own = [set(each.as_dict()) for _, each in _places(space) if each.supervision == supervision]
-    return set.intersection(*own) if own else set()
-
-
-def _training_error(name: str, value: Value) -> FieldError | None:
-    try:
-        Training.model_validate({name: value})
-    except ValidationError as error:
-        return field_errors(error, Training, {name: REMEDIES[f"training.{name}"]})[0]
-    return None

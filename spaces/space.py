@@ -48,7 +48,8 @@ SIGNIFICANT_DIGITS = 6
 """Digits that sampled values are recorded with: finer than any measured effect, short enough to copy."""
 
 
-def _no_truth_value(value: Any) -> Any:
+def no_truth_value(value: Any) -> Any:
+    """Refuse a truth value where a number is asked for."""
     # YAML reads yes, no, on and off as booleans, and Python counts those as 1 and 0.
     if isinstance(value, bool):
         raise refusal("value", value, "is a truth value, not a number", "Give a number.")
@@ -80,7 +81,7 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
-Number = Annotated[float, BeforeValidator(_no_truth_value)]
+Number = Annotated[float, BeforeValidator(no_truth_value)]
 Magnitude = Annotated[Number, Field(ge=0)]
 Given = Annotated[float | str, BeforeValidator(_number_or_word)]
 """The value of a hyper-parameter as users write it: a number, or a word."""
