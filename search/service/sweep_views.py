@@ -105,7 +105,7 @@ class SweepViews:
         ids = [sweep.id for sweep in sweeps]
         progress = self._store.progress_of(ids)
         outcomes = self._outcomes(sweeps, progress)
-        runs = self._store.tracking_of(ids) if mlflow_url else {}
+        runs = self._store.tracking.cursors(ids) if mlflow_url else {}
         states = {sweep.id: state_now(sweep) for sweep in sweeps}
         idle = SweepState.QUEUED in states.values() and not self._store.processes.living(ProcessKind.WORKER)
         return [

@@ -1,4 +1,4 @@
-"""The store: every read and write of sweeps, trials, attempts, epochs, events and MLflow's cursor."""
+"""The store: every read and write of sweeps, trials, attempts, epochs and events."""
 
 from __future__ import annotations
 
@@ -30,13 +30,10 @@ from sqlalchemy import func
 from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import update
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.orm import aliased
 
 from search.errors import IllegalMove
-from search.errors import LeaseLost
 from search.errors import RequestKeyUsed
 from search.errors import SweepBusy
 from search.errors import TrialFinished
@@ -45,7 +42,6 @@ from search.store.models import Attempt
 from search.store.models import Epoch
 from search.store.models import Event
 from search.store.models import Sweep
-from search.store.models import Tracking
 from search.store.models import Trial
 from search.store.processes import Processes
 from search.store.records import Accuracies
@@ -58,7 +54,6 @@ from search.store.records import Phase
 from search.store.records import Progress
 from search.store.records import SweepRecord
 from search.store.records import SweepState
-from search.store.records import TrackingRecord
 from search.store.records import TrialRecord
 from search.store.records import TrialState
 from search.store.records import utc_now
@@ -71,12 +66,19 @@ from search.store.rows import finite
 from search.store.rows import plain_json
 from search.store.rows import storable_text
 from search.store.rows import sweep_record
-from search.store.rows import tracking_record
 from search.store.rows import trial_record
 from search.store.states import Verb
 from search.store.states import after
 from search.store.states import once_stopped
+from search.store.sweep_lock import leased_writing
+from search.store.sweep_lock import locked_sweep
+from search.store.sweep_lock import locking
+from search.store.sweep_lock import no_sweep
 from search.store.tokens import Tokens
+from search.store.tracking import TrackingCursors
+from search.store.tracking import mark_deleted
+from search.store.tracking import reopen
+from search.store.upsert import insert_or_replace
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -105,6 +107,7 @@ class Store:
     Attributes:
         tokens: Of the service.
         processes: Workers and servers.
+        tracking: How far MLflow's record of each sweep has come.
 
     Example:
         >>> with Store.open("sqlite:////tmp/emphasis.db") as store:  # doctest: +SKIP
@@ -117,6 +120,7 @@ class Store:
         self._lease = lease
         self.tokens = Tokens(database)
         self.processes = Processes(database)
+        self.tracking = TrackingCursors(database, lease)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -267,7 +271,7 @@ class Store:
             facts: How it was found; added to the sweep's.
         """
         with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
+            row = locked_sweep(session, sweep_id)
             if row.noise_rate == UNKNOWN_NOISE_RATE:
                 row.spec = plain_json("spec", spec)
                 row.noise_rate = noise_rate
@@ -387,7 +391,7 @@ class Store:
             IllegalMove: That cannot be asked of it in its state.
         """
         with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
+            row = locked_sweep(session, sweep_id)
             state = after(sweep_id, row.state, verb, owned=row.owner is not None)
             if state is not row.state:
                 if verb is Verb.RESUME:
@@ -440,7 +444,7 @@ class Store:
             IllegalMove: It is not in a state to be run.
         """
         with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
+            row = locked_sweep(session, sweep_id)
             now = self._database.moment(session)
             if row.owner is not None and row.owner != owner and _is_held(row, now, is_alive):
                 raise SweepBusy(sweep_id, row.owner)
@@ -469,7 +473,7 @@ class Store:
             LeaseLost: The sweep is another's, or the lease had run out.
         """
         with self.fenced(lease)._writing() as session:
-            row = _locked_sweep(session, lease.sweep_id)
+            row = locked_sweep(session, lease.sweep_id)
             now = self._database.moment(session)
             row.heartbeat_at = now
             row.lease_expires_at = None if lease_seconds is None else now + timedelta(seconds=lease_seconds)
@@ -489,7 +493,7 @@ class Store:
         if state not in (SweepState.DONE, SweepState.FAILED):
             raise InvalidInput(FieldError("state", str(state), "is not the end of a sweep", "Give done or failed."))
         with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
+            row = locked_sweep(session, sweep_id)
             _disown(row)
             _move(session, row, state, message)
             session.flush()
@@ -507,7 +511,7 @@ class Store:
                 a trial has failed.
         """
         with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
+            row = locked_sweep(session, sweep_id)
             self._release(session, row, reason, died)
             session.flush()
             return sweep_record(row)
@@ -533,7 +537,7 @@ class Store:
         released = []
         for each in ids:
             with self._writing() as session:
-                row = session.scalars(_locking(each)).one_or_none()
+                row = session.scalars(locking(each)).one_or_none()
                 if row is None or row.owner is None or _is_held(row, self._database.moment(session), is_alive):
                     continue
                 if may_sleep is not None and row.attended and row.state is SweepState.RUNNING and may_sleep(row.owner):
@@ -564,14 +568,10 @@ class Store:
             IllegalMove: It runs, or is still stopping.
         """
         with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
+            row = locked_sweep(session, sweep_id)
             if row.owner is not None or not (row.state.stopped or row.state is SweepState.QUEUED):
                 raise IllegalMove(sweep_id, "be deleted", row.state, f"Cancel it first: `emphasis cancel {sweep_id}`.")
-            trials = select(Trial.id).where(Trial.sweep_id == sweep_id)
-            session.execute(delete(Tracking).where(Tracking.subject_id.in_(trials)))
-            # By its run the recorder finds the others.
-            parent = update(Tracking).where(Tracking.subject_id == sweep_id)
-            session.execute(parent.values(deleted=True, closed=False))
+            mark_deleted(session, sweep_id)
             session.execute(delete(Sweep).where(Sweep.id == sweep_id))
 
     def add_versions(self, sweep_id: str, versions: Mapping[str, Any]) -> None:
@@ -584,7 +584,7 @@ class Store:
             versions: As `create_sweep` takes them.
         """
         with self._writing() as session:
-            row = _locked_sweep(session, sweep_id)
+            row = locked_sweep(session, sweep_id)
             changed = {name: value for name, value in versions.items() if row.versions.get(name) != value}
             before = row.versions.get("resumed_with", [])
             if changed and before[-1:] != [changed]:
@@ -628,7 +628,7 @@ class Store:
             "noise_seed": noise_seed,
         }
         with self._writing() as session:
-            _locked_sweep(session, sweep_id)
+            locked_sweep(session, sweep_id)
             existing = session.scalars(
                 select(Trial).where(
                     Trial.sweep_id == sweep_id,
@@ -679,7 +679,7 @@ class Store:
         """
         with self._writing() as session:
             row = _locked_trial(session, trial_id)
-            _locked_sweep(session, row.sweep_id)
+            locked_sweep(session, row.sweep_id)
             if row.state.finished:
                 raise TrialFinished(trial_id, f"it cannot be started again, it is {row.state}")
             now = utc_now()
@@ -731,7 +731,7 @@ class Store:
             row = _locked_trial(session, trial_id)
             if row.state.finished:
                 raise TrialFinished(trial_id, f"no epochs can be added, it is {row.state}")
-            _insert_or_replace(session, Epoch, list(rows.values()))
+            insert_or_replace(session, Epoch, list(rows.values()))
 
     def finish_trial(
         self,
@@ -793,7 +793,7 @@ class Store:
                 row.finished_at = now
                 outcome = AttemptState.FAILED if state is TrialState.FAILED else AttemptState.DONE
                 _end_running_attempts(session, [trial_id], outcome, row.reason, now)
-                sweep = _locked_sweep(session, row.sweep_id)
+                sweep = locked_sweep(session, row.sweep_id)
                 sweep.deaths = 0
                 session.flush()
                 _add_event(
@@ -819,7 +819,7 @@ class Store:
                     session, [trial_id], AttemptState.LOST, storable_text(reason), utc_now()
                 )
                 row.state = TrialState.WAITING
-                _locked_sweep(session, row.sweep_id)
+                locked_sweep(session, row.sweep_id)
                 session.flush()
                 _add_event(session, row.sweep_id, "trial_released", reason, trial_id, level="warning")
             return trial_record(row, _attempt_count(session, trial_id))
@@ -831,7 +831,7 @@ class Store:
             The trials that were released, by number.
         """
         with self._writing() as session:
-            _locked_sweep(session, sweep_id)
+            locked_sweep(session, sweep_id)
             rows = _release_trials(session, sweep_id, reason)
             return [trial_record(row, _attempt_count(session, row.id)) for row in rows]
 
@@ -851,7 +851,6 @@ class Store:
         self,
         sweep_id: str,
         *,
-        phase: Phase | None = None,
         state: TrialState | None = None,
         after: int = -1,
         limit: int | None = None,
@@ -860,7 +859,6 @@ class Store:
 
         Args:
             sweep_id: Full id of the sweep.
-            phase: Only of this phase.
             state: Only in this state.
             after: Only those with a higher number: the next page.
             limit: At most so many.
@@ -870,14 +868,12 @@ class Store:
         """
         query = _trials_with_attempts().where(Trial.sweep_id == sweep_id, Trial.number > after)
         query = query.order_by(Trial.number).limit(limit)
-        if phase is not None:
-            query = query.where(Trial.phase == phase)
         if state is not None:
             query = query.where(Trial.state == state)
         with self._reading() as session:
             found = [trial_record(row, attempts) for row, attempts in session.execute(query)]
             if not found and session.get(Sweep, sweep_id) is None:
-                raise _no_sweep(sweep_id)
+                raise no_sweep(sweep_id)
             return found
 
     def best_trial(self, sweep_id: str) -> TrialRecord | None:
@@ -893,7 +889,7 @@ class Store:
         with self._reading() as session:
             # One look into the index each costs less than ranking all trials of all these sweeps.
             for sweep_id in dict.fromkeys(sweep_ids):
-                found = session.execute(_BEST_SO_FAR, {"sweep_id": sweep_id}).one_or_none()
+                found = session.execute(_BEST_TRIAL, {"sweep_id": sweep_id}).one_or_none()
                 if found is not None:
                     best[sweep_id] = trial_record(*found)
         return best
@@ -965,7 +961,7 @@ class Store:
             data: Its numbers.
         """
         with self._writing() as session:
-            _locked_sweep(session, sweep_id)
+            locked_sweep(session, sweep_id)
             return event_record(_add_event(session, sweep_id, "log", message, trial_id, level, data))
 
     def events(self, sweep_id: str, *, after: int = 0, limit: int | None = None) -> list[EventRecord]:
@@ -984,86 +980,13 @@ class Store:
         with self._reading() as session:
             found = [event_record(row) for row in session.scalars(query)]
             if not found and session.get(Sweep, sweep_id) is None:
-                raise _no_sweep(sweep_id)
+                raise no_sweep(sweep_id)
             return found
 
     def last_event_number(self, sweep_id: str) -> int:
         """The number of the newest event in a sweep's log; 0 without one."""
         with self._reading() as session:
             return session.scalar(_last_event_number(sweep_id)) or 0
-
-    # MLflow's cursor
-
-    def tracking(self, subject_id: str) -> TrackingRecord | None:
-        """How far MLflow's projection of a sweep or trial has come; None before it began."""
-        with self._reading() as session:
-            row = session.get(Tracking, subject_id)
-            if row is None:
-                return None
-            return tracking_record(row)
-
-    def tracking_of(self, subject_ids: Collection[str]) -> dict[str, TrackingRecord]:
-        """`tracking` of several sweeps or trials, for lists; those of which MLflow has nothing are left out."""
-        query = select(Tracking).where(Tracking.subject_id.in_(list(subject_ids)))
-        with self._reading() as session:
-            return {row.subject_id: tracking_record(row) for row in session.scalars(query)}
-
-    def forget_tracking(self, sweep_id: str) -> None:
-        """Say that MLflow has nothing of a deleted sweep any more."""
-        with self._writing() as session:
-            session.execute(delete(Tracking).where(Tracking.subject_id == sweep_id, Tracking.deleted))
-
-    def adopt_run(self, sweep_id: str, subject_id: str, run_id: str) -> str | None:
-        """Make an MLflow run the one of a sweep or trial, unless there is one: of several recorders the first wins.
-
-        Args:
-            sweep_id: Full id of the sweep.
-            subject_id: Of the sweep, or of a trial of it.
-            run_id: A run that was made for it.
-
-        Returns:
-            Its run: ``run_id``, or the one that another made; None where the sweep has been deleted.
-        """
-        with self._writing() as session:
-            if session.scalars(_locking(sweep_id)).one_or_none() is None:
-                return None
-            row = session.get(Tracking, subject_id)
-            if row is not None:
-                return row.run_id
-            session.add(Tracking(**asdict(TrackingRecord(subject_id, run_id))))
-            return run_id
-
-    def save_tracking(self, sweep_id: str, record: TrackingRecord) -> None:
-        """Remember how far MLflow's projection has come; of a deleted sweep nothing but that it was deleted.
-
-        Args:
-            sweep_id: Full id of the sweep.
-            record: Of the sweep, or of a trial of it.
-        """
-        with self._writing() as session:
-            if session.scalars(_locking(sweep_id)).one_or_none() is not None:
-                _insert_or_replace(session, Tracking, [asdict(record)])
-
-    def behind_in_tracking(self, quiet_seconds: float = 0.0) -> list[str]:
-        """Ids of the sweeps that nobody runs and whose present state MLflow does not have; deleted ones too.
-
-        Args:
-            quiet_seconds: Only those to which nothing has happened for so long: the process that ran a sweep goes on
-                recording it for a while after it has let go of it.
-        """
-        behind = (
-            select(Sweep.id)
-            .outerjoin(Tracking, Tracking.subject_id == Sweep.id)
-            .where(Sweep.owner.is_(None), or_(Tracking.closed.is_(None), Tracking.closed.is_(False)))
-            .order_by(Sweep.created_at, Sweep.id)
-        )
-        last = select(func.max(Event.at)).where(Event.sweep_id == Sweep.id).scalar_subquery()
-        with self._reading() as session:
-            if quiet_seconds:
-                since = self._database.moment(session) - timedelta(seconds=quiet_seconds)
-                behind = behind.where(or_(last.is_(None), last <= since))
-            deleted = select(Tracking.subject_id).where(Tracking.deleted)
-            return [*session.scalars(behind), *session.scalars(deleted)]
 
     # Transactions
 
@@ -1074,47 +997,17 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with self._database.writing() as session:
-            if self._lease is not None:
-                _check_lease(session, self._lease, self._database.moment(session))
+        with leased_writing(self._database, self._lease) as session:
             yield session
 
 
 # Rows
 
 
-def _no_sweep(sweep_id: str) -> InvalidInput:
-    return InvalidInput(
-        FieldError("sweep", sweep_id, "there is no such sweep", "See them with `emphasis list`.")
-    )
-
-
 def _no_trial(trial_id: str) -> InvalidInput:
     return InvalidInput(
         FieldError("trial", trial_id, "there is no such trial", "See a sweep's trials with `emphasis show`.")
     )
-
-
-def _locking(sweep_id: str) -> Select[Sweep]:
-    # Epochs and attempts refer to keys only, so they need not wait for this lock.
-    return select(Sweep).where(Sweep.id == sweep_id).with_for_update(key_share=True)
-
-
-def _locked_sweep(session: Session, sweep_id: str) -> Sweep:
-    row = session.scalars(_locking(sweep_id)).one_or_none()
-    if row is None:
-        raise _no_sweep(sweep_id)
-    return row
-
-
-def _check_lease(session: Session, lease: Lease, now: datetime) -> None:
-    row = session.scalars(_locking(lease.sweep_id)).one_or_none()
-    if row is None:
-        raise LeaseLost(lease.sweep_id, "it was deleted")
-    if (row.owner, row.fence) != (lease.owner, lease.fence):
-        raise LeaseLost(lease.sweep_id, f"{row.owner} has it now" if row.owner else "it was released")
-    if row.lease_expires_at is not None and row.lease_expires_at < now:
-        raise LeaseLost(lease.sweep_id, "the lease ran out, since it was not renewed in time")
 
 
 def _queue() -> Select[Sweep]:
@@ -1154,7 +1047,7 @@ def _move(
         row.finished_at = utc_now() if state.ended else None
     row.state = state
     row.message = storable_text(message)
-    session.execute(update(Tracking).where(Tracking.subject_id == row.id).values(closed=False))
+    reopen(session, row.id)
     level = "error" if state is SweepState.FAILED else level
     told = told or (f"{state}: {message}" if message else str(state))
     _add_event(session, row.id, kind, told, level=level, data={"state": str(state)})
@@ -1259,7 +1152,7 @@ def _trials_with_attempts() -> Select[Trial, int]:
 
 _Seed = aliased(Trial)
 # Built once: a list of sweeps asks it of each.
-_BEST_SO_FAR = (
+_BEST_TRIAL = (
     _trials_with_attempts()
     .where(
         Trial.sweep_id == bindparam("sweep_id"),
@@ -1285,18 +1178,3 @@ def _in_turn(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """As many at a time as one query may name."""
     for start in range(0, len(ids), _IDS_PER_QUERY):
         yield ids[start : start + _IDS_PER_QUERY]
-
-
-def _insert_or_replace(session: Session, model: type[Epoch | Tracking], rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    keys = [column.name for column in model.__table__.primary_key]
-    # The two dialects spell it alike but have a class each.
-    insert: Any = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(model)
-    values = {
-        column.name: statement.excluded[column.name]
-        for column in model.__table__.columns
-        if column.name not in keys
-    }
-    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), rows)

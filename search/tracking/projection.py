@@ -95,7 +95,7 @@ class Projection:
 
     def _sync(self, sweep_id: str) -> None:
         # Read from the outside in: what is read later is newer, so a trial seen as done has all its epochs.
-        cursor = self._store.tracking(sweep_id)
+        cursor = self._store.tracking.cursor(sweep_id)
         if cursor is not None and cursor.deleted:
             self._delete(cursor)
             return
@@ -118,7 +118,7 @@ class Projection:
             self._sync_parent_end(sweep, parent)
         elif stopped:
             # Deleted in MLflow: there is nothing more to say of it.
-            self._store.save_tracking(sweep.id, TrackingRecord(sweep.id, parent.run_id, 0, closed=True))
+            self._store.tracking.save(sweep.id, TrackingRecord(sweep.id, parent.run_id, 0, closed=True))
         if stopped:
             del self._ledgers[sweep_id]
             self._check_still_stopped(sweep)
@@ -128,15 +128,15 @@ class Projection:
         now = self._store.sweep(sweep.id)
         if (now.state, now.message, now.fence) == (sweep.state, sweep.message, sweep.fence):
             return
-        cursor = self._store.tracking(sweep.id)
+        cursor = self._store.tracking.cursor(sweep.id)
         if cursor is not None:
-            self._store.save_tracking(sweep.id, replace(cursor, closed=False))
+            self._store.tracking.save(sweep.id, replace(cursor, closed=False))
         self._sync(sweep.id)
 
     def _delete(self, cursor: TrackingRecord) -> None:
         self._ledgers.pop(cursor.subject_id, None)
         self.runs.delete_sweep(cursor.run_id, cursor.subject_id)
-        self._store.forget_tracking(cursor.subject_id)
+        self._store.tracking.forget(cursor.subject_id)
 
     def _open_ledger(self, sweep: SweepRecord) -> _Ledger:
         ledger = _Ledger(self.runs.experiment(f"emphasis/{sweep.dataset}"))
@@ -156,7 +156,7 @@ class Projection:
         if first.deleted or second.deleted:
             return second if first.deleted else first
         # MLflow obeyed a "create run" late that we had taken for lost and repeated.
-        cursor = self._store.tracking(subject_id)
+        cursor = self._store.tracking.cursor(subject_id)
         kept, extra = (first, second) if cursor is None or cursor.run_id != second.run_id else (second, first)
         self.runs.delete(extra)
         return kept
@@ -180,13 +180,13 @@ class Projection:
     ) -> RecordedRun:
         """Make a subject's run, unless another process has made one since MLflow was looked at."""
         run = self.runs.create(ledger.experiment_id, name, content.milliseconds(started), tags)
-        held = self._store.adopt_run(sweep_id, subject_id, run.run_id)
+        held = self._store.tracking.adopt_run(sweep_id, subject_id, run.run_id)
         if held == run.run_id:
             return run
         other = self.runs.find(held) if held is not None else None
         if held is not None and other is None:
             # MLflow has lost what it had; its record is made anew.
-            self._store.save_tracking(sweep_id, TrackingRecord(subject_id, run.run_id))
+            self._store.tracking.save(sweep_id, TrackingRecord(subject_id, run.run_id))
             return run
         self.runs.delete(run)
         if other is None:
@@ -207,7 +207,7 @@ class Projection:
         if run.deleted:
             return
         ended = trial.state.finished
-        cursor = ledger.cursors.get(trial.id) or self._store.tracking(trial.id)
+        cursor = ledger.cursors.get(trial.id) or self._store.tracking.cursor(trial.id)
         if cursor is not None and cursor.closed and cursor.run_id == run.run_id and ended:
             ledger.cursors[trial.id] = cursor
             return
@@ -257,7 +257,7 @@ class Projection:
         if folder is not None and folder.is_dir():
             self._upload(run, folder)
         # Not by the cached cursor: whenever the sweep moves, the store takes back that its record is closed.
-        self._store.save_tracking(sweep.id, TrackingRecord(sweep.id, run.run_id, 0, stopped))
+        self._store.tracking.save(sweep.id, TrackingRecord(sweep.id, run.run_id, 0, stopped))
 
     def _upload(self, run: RecordedRun, folder: Path) -> None:
         # The tag is written after the files: a folder cut off half way is sent again, a whole one is not.
@@ -269,7 +269,7 @@ class Projection:
 
     def _save_cursor(self, sweep_id: str, ledger: _Ledger, cursor: TrackingRecord) -> None:
         if ledger.cursors.get(cursor.subject_id) != cursor:
-            self._store.save_tracking(sweep_id, cursor)
+            self._store.tracking.save(sweep_id, cursor)
             ledger.cursors[cursor.subject_id] = cursor
 
 

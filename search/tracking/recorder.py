@@ -96,9 +96,9 @@ class Recorder:
         """Have every sweep recorded that nobody runs and whose record no process has finished.
 
         Args:
-            quiet_seconds: As for `search.store.Store.behind_in_tracking`.
+            quiet_seconds: As for `search.store.tracking.TrackingCursors.behind`.
         """
-        for sweep_id in self._store.behind_in_tracking(quiet_seconds):
+        for sweep_id in self._store.tracking.behind(quiet_seconds):
             self.notify(sweep_id)
 
     def flush(self, sweep_id: str, timeout: float) -> bool:

@@ -187,7 +187,7 @@ class Round:
     def _wait_for_mlflow(self, store: Store) -> dict[str, Any]:
         """MLflow may lag behind a sweep that is done; it must catch up without being asked."""
         began = time.monotonic()
-        while store.behind_in_tracking():
+        while store.tracking.behind():
             self._restart_what_died()
             assert time.monotonic() - began < LONGEST_ROUND, "MLflow never caught up"
             time.sleep(0.5)

@@ -326,7 +326,7 @@ def test_lost_cursor_makes_no_duplicates(
     sweep.train(running, last=2)
     projection.sync_sweep(sweep.id)
     for subject in (sweep.id, done, running):
-        store.save_tracking(sweep.id, TrackingRecord(subject, "unknown", 0, False))
+        store.tracking.save(sweep.id, TrackingRecord(subject, "unknown", 0, False))
     # A second attempt trains epoch 2 again, at another time: MLflow alone would take it for a new point.
     sweep.train(running, first=2, moment=MORNING + timedelta(hours=1))
     Projection(store, database, tmp_path / "artifacts").sync_sweep(sweep.id)
@@ -450,7 +450,7 @@ def test_sweep_that_is_paused_while_its_waiting_is_recorded_is_recorded_as_pause
     projection.sync_sweep("paused")
 
     assert Record(database).parent("paused").data.tags["emphasis.state"] == "paused"
-    assert store.behind_in_tracking() == []
+    assert store.tracking.behind() == []
 
 
 def test_sweep_that_is_deleted_while_it_is_recorded_leaves_nothing(
@@ -481,11 +481,11 @@ def test_sweep_that_is_deleted_while_what_it_found_is_summed_up_leaves_nothing(
     projection = Projection(store, database, tmp_path / "artifacts", summarise)
     with pytest.raises(InvalidInput, match="no such sweep"):
         projection.sync_sweep(sweep.id)
-    assert store.behind_in_tracking() == [sweep.id]
+    assert store.tracking.behind() == [sweep.id]
     projection.sync_sweep(sweep.id)
 
     assert Record(database).runs(sweep.id) == []
-    assert store.behind_in_tracking() == []
+    assert store.tracking.behind() == []
 
 
 def test_run_that_the_user_deleted_stays_deleted(
@@ -514,9 +514,9 @@ def test_record_of_a_stopped_sweep_that_the_user_deleted_is_complete(
     record = Record(database)
     record.client.delete_run(record.parent(sweep.id).info.run_id)
     sweep.store.finish_sweep(sweep.id, SweepState.DONE)
-    assert store.behind_in_tracking() == [sweep.id]
+    assert store.tracking.behind() == [sweep.id]
     projection.sync_sweep(sweep.id)
-    assert store.behind_in_tracking() == []
+    assert store.tracking.behind() == []
 
 
 def test_nothing_is_left_running_after_an_interruption_and_it_runs_again_when_resumed(

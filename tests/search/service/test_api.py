@@ -409,7 +409,7 @@ def test_the_page_in_mlflow_is_on_the_host_that_was_asked(
         browser = ada.get("/api/v1/sweeps/sweep/mlflow", headers={"Accept": "text/html,*/*"})
         assert (browser.status_code, str(browser.next_request.url)) == (302, f"{api.url}/#/sweeps/sweep")  # type: ignore[union-attr]
         assert ada.get("/api/v1/sweeps/sweep").json()["mlflow_url"] is None
-        store.save_tracking("sweep", TrackingRecord("sweep", "0123abcd"))
+        store.tracking.save("sweep", TrackingRecord("sweep", "0123abcd"))
         answer = ada.get("/api/v1/sweeps/sweep/mlflow")
         page = "http://127.0.0.1:5000/#/runs/0123abcd"
         assert (answer.status_code, answer.headers["location"]) == (302, page)

@@ -49,7 +49,7 @@ def test_no_request_is_answered_with_a_500_or_in_an_undeclared_way(
     record_sweep("waiting")
     record_sweep("running").searched((8, 0.5), 0.9)
     store.claim_sweep("running", "elsewhere:1:1.0", is_alive=lambda owner, at: True, lease_seconds=3600)
-    store.save_tracking(confirmed_sweep.id, TrackingRecord(confirmed_sweep.id, "0123abcd"))
+    store.tracking.save(confirmed_sweep.id, TrackingRecord(confirmed_sweep.id, "0123abcd"))
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(done=confirmed_sweep.id))
     # Without data roots no example can make the service read a file or fetch one.

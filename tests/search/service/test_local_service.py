@@ -407,7 +407,7 @@ def test_the_page_in_mlflow_is_told_once_mlflow_has_the_sweep(
     assert service.sweep("sweep").mlflow_url is None
     with pytest.raises(InvalidInput):
         service.mlflow_page("sweep")
-    store.save_tracking("sweep", TrackingRecord("sweep", "0123abcd"))
+    store.tracking.save("sweep", TrackingRecord("sweep", "0123abcd"))
     assert service.sweeps().items[0].mlflow_url == "http://127.0.0.1:5000/#/runs/0123abcd"
     assert service.mlflow_page("sweep") == "http://127.0.0.1:5000/#/runs/0123abcd"
 

@@ -106,7 +106,7 @@ def record(store: Store, home: Home, address: str) -> str:
     write_figures(store, id, home.figures(id))
     mlflow = Projection(store, home.tracking_uri, home.artifact_root, lambda id: summarise(store, home, id))
     mlflow.sync_sweep(id)
-    cursor = store.tracking(id)
+    cursor = store.tracking.cursor(id)
     assert cursor is not None
     return direct_run_url(address, cursor.run_id)
 

@@ -152,7 +152,7 @@ def test_three_sweeps_of_three_submitters_on_two_workers_finish_with_the_right_o
 
     for sweep_id, (name, rate) in expected.items():
         installation.wait_for(sweep_id, SweepState.DONE)
-        eventually(lambda sweep_id=sweep_id: sweep_id not in store.behind_in_tracking())  # type: ignore[misc]
+        eventually(lambda sweep_id=sweep_id: sweep_id not in store.tracking.behind())  # type: ignore[misc]
         record = installation.record(sweep_id)
         assert (record.sweep.submitter, record.sweep.noise_rate) == (name, rate)
         assert {trial.noise_rate for trial in record.trials} == {rate}
@@ -196,7 +196,7 @@ def test_running_sweep_is_paused_resumed_and_cancelled_and_mlflow_follows(
     store.ask(sweep_id, Verb.CANCEL)
     installation.wait_for(sweep_id, SweepState.CANCELLED)
     # The process that ran it, or a worker: whoever is there brings MLflow up to the store.
-    eventually(lambda: not store.behind_in_tracking())
+    eventually(lambda: not store.tracking.behind())
     cancelled = installation.record(sweep_id)
     assert_kept(paused.finished, cancelled)
     assert_nothing_runs(cancelled)
@@ -229,7 +229,7 @@ def test_process_that_comes_back_from_a_long_pause_writes_nothing_any_more(
     psutil.wait_procs([psutil.Process(pid_of(sleeper))] if psutil.pid_exists(pid_of(sleeper)) else [], timeout=240)
     installation.wait_for(sweep_id, SweepState.DONE)
 
-    eventually(lambda: sweep_id not in installation.store.behind_in_tracking())
+    eventually(lambda: sweep_id not in installation.store.tracking.behind())
     record = installation.record(sweep_id)
     assert not psutil.pid_exists(pid_of(sleeper))
     assert sleeper != successor
@@ -285,7 +285,7 @@ def test_sweep_goes_on_after_its_worker_was_stopped_and_after_the_next_was_kille
     brake.open()
     with alone.worker():
         alone.wait_for(sweep_id, SweepState.DONE)
-        eventually(lambda: not alone.store.behind_in_tracking())
+        eventually(lambda: not alone.store.tracking.behind())
     finished = alone.record(sweep_id)
     assert_kept(killed.finished, finished)
     assert_complete_once(finished)

@@ -258,6 +258,9 @@ def writes(store: Store, trial: TrialRecord) -> dict[str, Callable[[], object]]:
         "settle": lambda: store.settle("sweep", spec={}, noise_rate=0.1, facts={}),
         "add_versions": lambda: store.add_versions("sweep", {"torch": "9"}),
         "add_event": lambda: store.add_event("sweep", "hello"),
+        "adopt_run": lambda: store.tracking.adopt_run("sweep", "sweep", "run-9"),
+        "save": lambda: store.tracking.save("sweep", TrackingRecord("sweep", "run-9")),
+        "forget": lambda: store.tracking.forget("sweep"),
     }
 
 
@@ -280,7 +283,8 @@ def test_who_lost_the_lease_can_write_nothing_at_all(store: Store, loss: str) ->
 
     def everything() -> object:
         there = store.sweeps()
-        return there, [store.trials(sweep.id) for sweep in there], [store.events(sweep.id) for sweep in there]
+        told = [(store.trials(sweep.id), store.events(sweep.id)) for sweep in there]
+        return there, told, store.tracking.cursors(["sweep", trial.id])
 
     before = everything()
     for name, write in writes(store.fenced(lease), trial).items():
@@ -492,22 +496,22 @@ def test_a_deleted_sweep_is_gone_with_all_that_was_its_and_mlflow_is_to_follow(s
     trial = add_trial(store.fenced(lease))
     store.start_attempt(trial.id, "here", 1)
     store.record_epochs(trial.id, [EpochRecord(trial.id, 1, 10, 0.5, 0.1, None, None, None, 1.0)])
-    store.save_tracking("sweep", TrackingRecord("sweep", "run-1", closed=True))
-    store.save_tracking("sweep", TrackingRecord(trial.id, "run-2", closed=True))
-    store.save_tracking("other", TrackingRecord("other", "run-3", closed=True))
+    store.tracking.save("sweep", TrackingRecord("sweep", "run-1", closed=True))
+    store.tracking.save("sweep", TrackingRecord(trial.id, "run-2", closed=True))
+    store.tracking.save("other", TrackingRecord("other", "run-3", closed=True))
     store.finish_sweep("sweep", SweepState.DONE)
 
     store.delete_sweep("sweep")
 
     assert [sweep.id for sweep in store.sweeps()] == ["other"]
     assert store.epochs(trial.id) == []
-    assert store.tracking(trial.id) is None
-    assert store.tracking("sweep") == TrackingRecord("sweep", "run-1", deleted=True)
-    assert store.behind_in_tracking() == ["sweep"]
-    store.forget_tracking("sweep")
-    store.forget_tracking("other")  # it was not deleted
-    assert store.tracking("sweep") is None
-    assert store.tracking("other") is not None
+    assert store.tracking.cursor(trial.id) is None
+    assert store.tracking.cursor("sweep") == TrackingRecord("sweep", "run-1", deleted=True)
+    assert store.tracking.behind() == ["sweep"]
+    store.tracking.forget("sweep")
+    store.tracking.forget("other")  # it was not deleted
+    assert store.tracking.cursor("sweep") is None
+    assert store.tracking.cursor("other") is not None
     with pytest.raises(InvalidInput):
         store.delete_sweep("sweep")
 
@@ -515,14 +519,14 @@ def test_a_deleted_sweep_is_gone_with_all_that_was_its_and_mlflow_is_to_follow(s
 def test_recorder_that_was_in_the_middle_of_a_deleted_sweep_cannot_keep_its_runs(store: Store) -> None:
     add_sweep(store)
     trial = add_trial(store)
-    store.save_tracking("sweep", TrackingRecord("sweep", "run-1"))
+    store.tracking.save("sweep", TrackingRecord("sweep", "run-1"))
     store.delete_sweep("sweep")
-    store.save_tracking("sweep", TrackingRecord(trial.id, "run-2"))
-    store.save_tracking("sweep", TrackingRecord("sweep", "run-1", closed=True))
+    store.tracking.save("sweep", TrackingRecord(trial.id, "run-2"))
+    store.tracking.save("sweep", TrackingRecord("sweep", "run-1", closed=True))
 
-    assert store.tracking(trial.id) is None
-    assert store.tracking("sweep") == TrackingRecord("sweep", "run-1", deleted=True)
-    assert store.behind_in_tracking() == ["sweep"]
+    assert store.tracking.cursor(trial.id) is None
+    assert store.tracking.cursor("sweep") == TrackingRecord("sweep", "run-1", deleted=True)
+    assert store.tracking.behind() == ["sweep"]
 
 
 # What MLflow lacks
@@ -530,14 +534,14 @@ def test_recorder_that_was_in_the_middle_of_a_deleted_sweep_cannot_keep_its_runs
 
 def test_mlflow_is_behind_whenever_a_sweep_that_nobody_runs_has_moved(store: Store) -> None:
     add_sweep(store)
-    assert store.behind_in_tracking() == ["sweep"]
-    assert store.behind_in_tracking(quiet_seconds=3600) == []  # something has just happened to it
-    store.save_tracking("sweep", TrackingRecord("sweep", "run", closed=True))
-    assert store.behind_in_tracking() == []
+    assert store.tracking.behind() == ["sweep"]
+    assert store.tracking.behind(quiet_seconds=3600) == []  # something has just happened to it
+    store.tracking.save("sweep", TrackingRecord("sweep", "run", closed=True))
+    assert store.tracking.behind() == []
     claim(store)
-    assert store.behind_in_tracking() == []  # who runs it records it
+    assert store.tracking.behind() == []  # who runs it records it
     store.finish_sweep("sweep", SweepState.DONE)
-    assert store.behind_in_tracking() == ["sweep"]
+    assert store.tracking.behind() == ["sweep"]
 
 
 # Pages of lists
