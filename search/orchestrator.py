@@ -75,7 +75,6 @@ from search.store import Progress
 from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
-from search.store import TrialRecord
 from search.store import TrialState
 from search.submission import record_sweep
 from search.submission import settle_sweep
@@ -469,7 +468,7 @@ class _Session:
             sweep=sweep,
             recommendation=choose(sweep, trials),
             rows=leaderboard(sweep, trials),
-            stopped_early=progress_of(trials).pruned,
+            stopped_early=Progress.of(trials).pruned,
             figures=self.home.figures(sweep.id),
             tracking_behind=None if recorded else self.recorder.error_of(sweep.id) or "it did not answer in time",
         )
@@ -804,7 +803,7 @@ class _SweepRun:
             self._best, self._best_is_known = best_so_far(self.sweep, trials), True
             # It takes longer the more trials there are: two per cent of the time at most.
             self._best_is_due = started + 50 * (time.monotonic() - started)
-        progress = progress_of(trials)
+        progress = Progress.of(trials)
         planned = max(self.spec.number_of_trials().total, progress.total)
         left = planned - progress.finished
         # Trials of one sweep cost much the same, but the first of each process waits for its start.
@@ -841,14 +840,6 @@ def _import_slow_ones() -> None:
 def _import_quietly(module: str) -> None:
     with suppress(Exception):  # what is wrong with it is said where it is used
         importlib.import_module(module)
-
-
-def progress_of(trials: list[TrialRecord]) -> Progress:
-    """Trials by state."""
-    counts = {state.value: 0 for state in TrialState}
-    for trial in trials:
-        counts[trial.state.value] += 1
-    return Progress(**counts)
 
 
 def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:

@@ -35,7 +35,11 @@ class ProgressView(View):
 
 
 class BestView(View):
-    """The best configuration: the recommendation of a finished sweep, the best search trial of one that runs."""
+    """The best configuration: the recommendation of a sweep that is done, a mean over seeds.
+
+    Until then it is the best trial of the search, which is of one seed: the highest of several single seeds is too good
+    on average, and where configurations have several it need not be the one with the best mean.
+    """
 
     supervision: str
     hyperparameters: dict[str, float | int | str] = Field(description="By name, e.g. beta and lambda.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field
 from datetime import UTC
@@ -393,6 +395,11 @@ class Progress:
     done: int = 0
     failed: int = 0
     pruned: int = 0
+
+    @classmethod
+    def of(cls, trials: Iterable[TrialRecord]) -> Progress:
+        """Count trials that are at hand; of those of a store, `search.store.Store.progress` does it there."""
+        return cls(**Counter(trial.state.value for trial in trials))
 
     @property
     def total(self) -> int:

@@ -21,11 +21,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from search.orchestrator import progress_of
 from search.plan import SweepPlan
 from search.spec import SweepSpec
 from search.store import Accuracies
 from search.store import EpochRecord
+from search.store import Progress
 from search.store import Store
 from search.store import TrialRecord
 from search.store import TrialState
@@ -85,7 +85,7 @@ def measure(trials: int) -> dict[str, list[float]]:
 
             finished = timed("record", record)
             timed("learn", lambda finished=finished: plan.update(finished))  # type: ignore[misc]
-            timed("show", lambda: progress_of(list(plan.trials())))
+            timed("show", lambda: Progress.of(list(plan.trials())))
     return dict(parts)
 
 
