@@ -124,14 +124,14 @@ class LocalService(LocalCatalogue):
         """Who works, what runs and what waits."""
         processes = [process_view(each) for each in self.store.processes.living()]
         running = self.store.sweeps(state=RUNNING_STATES, limit=MOST_SHOWN)
-        told = self._views.sweeps([*running, *self.store.queue(MOST_SHOWN)], self._mlflow_url)
+        told = self._views.sweeps([*running, *self.store.queue.first(MOST_SHOWN)], self._mlflow_url)
         return StatusView(
             workers=[each for each in processes if each.kind is ProcessKind.WORKER],
             servers=[each for each in processes if each.kind is ProcessKind.SERVER],
             sweeps=self.store.sweep_counts(),
             running=told[: len(running)],
             queue=told[len(running) :],
-            waiting=self.store.queue_length(),
+            waiting=self.store.queue.length(),
         )
 
     def check(self, fields: Mapping[str, Any]) -> Checked:

@@ -82,6 +82,6 @@ class _StoreMetrics(Collector):
         yield trials
         workers = self._store.processes.living(ProcessKind.WORKER)
         yield GaugeMetricFamily("emphasis_workers", "Workers that live.", value=len(workers))
-        since = self._store.oldest_queued()
+        since = self._store.queue.oldest()
         age = 0.0 if since is None else max(0.0, (utc_now() - since).total_seconds())
         yield GaugeMetricFamily("emphasis_oldest_queued_seconds", "How long a sweep has waited at most.", value=age)

@@ -208,7 +208,7 @@ class Worker:
         """The sweep to run next: the first that waits, fits this worker, and that no other is just starting."""
         taken = set(self._running)
         others: list[ProcessRecord] | None = None
-        while (sweep := store.next_queued(self._cannot_run | self._cannot_read | taken)) is not None:
+        while (sweep := store.queue.next(self._cannot_run | self._cannot_read | taken)) is not None:
             others = _living(store) if others is None else others
             if any(other.facts.get("starting", {}).get(sweep.id) == sweep.fence for other in others):
                 taken.add(sweep.id)

@@ -44,6 +44,8 @@ from search.store.models import Event
 from search.store.models import Sweep
 from search.store.models import Trial
 from search.store.processes import Processes
+from search.store.queue import Queue
+from search.store.queue import is_ready
 from search.store.records import Accuracies
 from search.store.records import AttemptRecord
 from search.store.records import AttemptState
@@ -107,6 +109,7 @@ class Store:
     Attributes:
         tokens: Of the service.
         processes: Workers and servers.
+        queue: The sweeps that wait for a worker.
         tracking: How far MLflow's record of each sweep has come.
 
     Example:
@@ -120,6 +123,7 @@ class Store:
         self._lease = lease
         self.tokens = Tokens(database)
         self.processes = Processes(database)
+        self.queue = Queue(database)
         self.tracking = TrackingCursors(database, lease)
 
     @classmethod
@@ -369,12 +373,6 @@ class Store:
             found = session.execute(select(Trial.state, func.count()).group_by(Trial.state)).all()
         return {state: 0 for state in TrialState} | {state: count for state, count in found}
 
-    def oldest_queued(self) -> datetime | None:
-        """When the sweep was submitted that has waited longest for a worker; None where none waits."""
-        oldest = select(func.min(Sweep.created_at)).where(Sweep.state == SweepState.QUEUED, Sweep.attended.is_(False))
-        with self._reading() as session:
-            return session.scalar(oldest)
-
     # A sweep's states
 
     def ask(self, sweep_id: str, verb: Verb, by: str = "local") -> SweepRecord:
@@ -399,29 +397,6 @@ class Store:
                 _move(session, row, state, f"asked to {verb} by {by}")
                 session.flush()
             return sweep_record(row)
-
-    def next_queued(self, passing_over: Collection[str] = ()) -> SweepRecord | None:
-        """The sweep that a worker should run next: of the highest priority, the first that came.
-
-        Args:
-            passing_over: Ids of sweeps that this worker cannot run.
-        """
-        query = _queue().limit(1)
-        if passing_over:
-            query = query.where(Sweep.id.not_in(list(passing_over)))
-        with self._reading() as session:
-            row = session.scalars(query).one_or_none()
-            return None if row is None else sweep_record(row)
-
-    def queue(self, limit: int) -> list[SweepRecord]:
-        """The sweeps that workers run next, the first of them first; at most so many."""
-        with self._reading() as session:
-            return [sweep_record(row) for row in session.scalars(_queue().limit(limit))]
-
-    def queue_length(self) -> int:
-        """How many sweeps wait for a worker."""
-        with self._reading() as session:
-            return session.scalar(select(func.count()).select_from(_queue().order_by(None).subquery())) or 0
 
     def claim_sweep(
         self, sweep_id: str, owner: str, *, is_alive: IsAlive, lease_seconds: float | None = None
@@ -449,7 +424,7 @@ class Store:
             if row.owner is not None and row.owner != owner and _is_held(row, now, is_alive):
                 raise SweepBusy(sweep_id, row.owner)
             attended = lease_seconds is None
-            ready = row.state not in (SweepState.DONE, SweepState.CANCELLED) if attended else _is_ready(row)
+            ready = row.state not in (SweepState.DONE, SweepState.CANCELLED) if attended else is_ready(row)
             if not ready:
                 raise IllegalMove(sweep_id, "run", row.state, f"See it with `emphasis show {sweep_id}`.")
             row.owner = owner
@@ -1010,11 +985,6 @@ def _no_trial(trial_id: str) -> InvalidInput:
     )
 
 
-def _queue() -> Select[Sweep]:
-    ready = select(Sweep).where(Sweep.state == SweepState.QUEUED, Sweep.owner.is_(None), Sweep.attended.is_(False))
-    return ready.order_by(Sweep.priority.desc(), Sweep.created_at, Sweep.id)
-
-
 def _is_held(row: Sweep, now: datetime, is_alive: IsAlive) -> bool:
     if row.owner is None:
         return False
@@ -1022,10 +992,6 @@ def _is_held(row: Sweep, now: datetime, is_alive: IsAlive) -> bool:
         return is_alive(row.owner, row.heartbeat_at or now)
     # A lease that runs is as good as a fresh heartbeat; a process of this machine can be seen to be dead before.
     return row.lease_expires_at >= now and is_alive(row.owner, utc_now())
-
-
-def _is_ready(row: Sweep) -> bool:
-    return row.state is SweepState.QUEUED and not row.attended
 
 
 def _disown(row: Sweep) -> None:

@@ -56,7 +56,7 @@ class TestSubmit:
         assert sweep.spec["training"]["momentum"] == 0.9
         assert sweep.progress.planned == 3 + 9 + 3
         assert any("emphasis worker" in note for note in sweep.notes)
-        assert [each.id for each in store.queue(10)] == [sweep.id]
+        assert [each.id for each in store.queue.first(10)] == [sweep.id]
 
     def test_the_same_key_twice_is_one_sweep(self, service: Service, store: Store) -> None:
         first = service.submit(FIELDS, request_key="mine")

@@ -659,11 +659,11 @@ def test_all_trials_are_counted_by_state(store: Store) -> None:
 
 
 def test_who_has_waited_longest_is_told_from_who_is_run_by_a_person(store: Store) -> None:
-    assert store.oldest_queued() is None
+    assert store.queue.oldest() is None
     add_sweep(store, "attended", attended=True)
     first = add_sweep(store, "first")
     add_sweep(store, "second", priority=9)
-    assert store.oldest_queued() == first.created_at
+    assert store.queue.oldest() == first.created_at
 
 
 # MLflow's cursor

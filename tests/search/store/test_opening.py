@@ -140,7 +140,7 @@ def test_a_store_of_an_earlier_schema_is_brought_up_to_date_with_all_it_holds(st
         # What a person ran is theirs to resume, and an interrupted sweep is a paused one by now.
         stopped_record = store.sweep("stopped")
         assert (stopped_record.state, stopped_record.attended) == (SweepState.PAUSED, True)
-        assert store.next_queued() is None
+        assert store.queue.next() is None
         assert store.claim_sweep("stopped", "here:1:1", is_alive=lambda owner, beat: True).fence == 1
     final = trial_record.final
     assert final is not None

@@ -144,7 +144,7 @@ def test_a_sweep_resumed_while_it_still_stops_waits_for_its_process_to_let_go(st
     lease = store.sweep("sweep").lease
     store.ask("sweep", Verb.RESUME)
 
-    assert store.next_queued() is None
+    assert store.queue.next() is None
     with pytest.raises(SweepBusy):
         claim(store, owner=OTHER)
     assert store.renew(lease, 60.0) is SweepState.QUEUED  # so its process learns that it is to stop
@@ -152,7 +152,7 @@ def test_a_sweep_resumed_while_it_still_stops_waits_for_its_process_to_let_go(st
     store.ask("sweep", Verb.RESUME)
     store.fenced(lease).release_sweep("sweep", "paused")
 
-    waiting = store.next_queued()
+    waiting = store.queue.next()
     assert waiting is not None
     assert (waiting.id, waiting.state) == ("sweep", SweepState.QUEUED)
 
@@ -198,7 +198,7 @@ def test_the_queue_gives_the_highest_priority_and_of_these_the_first_that_came(s
     add_sweep(store, "mine", priority=9, attended=True)
 
     order = []
-    while (found := store.next_queued()) is not None:
+    while (found := store.queue.next()) is not None:
         order.append(found.id)
         claim(store, found.id)
     assert order == ["b", "d", "a", "c", "e"]
@@ -207,7 +207,7 @@ def test_the_queue_gives_the_highest_priority_and_of_these_the_first_that_came(s
 def test_a_worker_passes_over_what_it_cannot_run(store: Store) -> None:
     add_sweep(store, "needs-a-gpu", priority=1)
     add_sweep(store, "sweep")
-    found = store.next_queued(passing_over=["needs-a-gpu"])
+    found = store.queue.next(passing_over=["needs-a-gpu"])
     assert found is not None
     assert found.id == "sweep"
 
