@@ -179,20 +179,49 @@ def test_suggestions_that_are_handed_out_at_once_are_distinct_and_never_more_tha
     assert len(values) == 6
 
 
+class Orders:
+    """A source of orders that are ready, None where it has to be asked again; what is told of them is of no account."""
+
+    ended = False
+
+    def __init__(self, *ids: str | None) -> None:
+        self.left = deque(None if id is None else self._order(id) for id in ids)
+
+    def _order(self, id: str) -> Mapping[str, Any]:
+        return {"trial_id": id, "supervision": "gr", "hyperparameters": {}, "alone": id == "alone"}
+
+    def add(self, *ids: str) -> None:
+        self.left.extend(map(self._order, ids))
+
+    def hand_out(self) -> Mapping[str, Any] | None:
+        return self.left.popleft() if self.left else None
+
+    def ready(self) -> int:
+        return len(self.left)
+
+    def put_back(self, trial_id: str) -> None:
+        self.left.appendleft(self._order(trial_id))
+
+    def take_start(self, trial_id: str) -> None:
+        pass
+
+    def take_report(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        return False
+
+    def take_death(self, trial_id: str, with_its_node: bool, alone: bool, said: str | None) -> None:
+        pass
+
+    def look(self) -> None:
+        pass
+
+
 def test_a_pack_is_never_given_more_than_the_places_that_it_began_with() -> None:
-    like = {"supervision": "gr", "hyperparameters": {}, "alone": False}
-    orders: deque[Mapping[str, Any] | None] = deque([{**like, "trial_id": "0"}, {**like, "trial_id": "1"}, None])
-    source: Any = SimpleNamespace(
-        hand_out=lambda: orders.popleft() if orders else None,
-        ready=lambda: len(orders),
-        take_report=lambda trial_id, news: False,
-        take_start=lambda trial_id: None,
-    )
+    source = Orders("0", "1", None)
     bridge = tuning._Bridge(source, concurrency=9, lanes=3)
     first = Process(1, bridge.suggest("ray-1"))
     assert ordered(first) == ["0", "1"]
 
-    orders.extend({**like, "trial_id": str(number)} for number in range(2, 6))
+    source.add("2", "3", "4", "5")
     ended = {"number": 1, "news": [{"trial_id": "0", "ending": {"state": "done"}}]}
     bridge.take_report(first, {"emphasis": json.dumps(ended)})
     second = Process(2, bridge.suggest("ray-2"))
@@ -201,45 +230,29 @@ def test_a_pack_is_never_given_more_than_the_places_that_it_began_with() -> None
 
 
 def test_what_is_left_at_the_end_is_spread_over_the_packs() -> None:
-    like = {"supervision": "gr", "hyperparameters": {}, "alone": False}
-    left = deque({**like, "trial_id": str(number)} for number in range(8))
-    source: Any = SimpleNamespace(
-        hand_out=lambda: left.popleft() if left else None,
-        ready=lambda: len(left),
-        take_report=lambda trial_id, news: False,
-        take_start=lambda trial_id: None,
-    )
+    source = Orders(*map(str, range(8)))
     bridge = tuning._Bridge(source, concurrency=8, lanes=4)
     first, second = Process(1, bridge.suggest("ray-1")), Process(2, bridge.suggest("ray-2"))
     assert [len(ordered(first)), len(ordered(second))] == [4, 4]
     told: list[int] = []
 
     def end(process: Process, number: int, *ended: str) -> None:
-        before = len(left)
+        before = source.ready()
         news = [{"trial_id": trial_id, "ending": {"state": "done"}} for trial_id in ended]
         bridge.take_report(process, {"emphasis": json.dumps({"number": number, "news": news})})
-        told.append(before - len(left))
+        told.append(before - source.ready())
 
     # The search ends in both at once; then five trials that confirm its best are ready.
     end(first, 1, "0", "1", "2")
     end(second, 1, "4", "5", "6")
-    left.extend({**like, "trial_id": str(number)} for number in range(8, 13))
+    source.add(*map(str, range(8, 13)))
     end(first, 2, "3")
     end(second, 2, "7")
     assert told == [0, 0, 3, 2]
 
 
 def test_a_pack_that_began_with_one_trial_takes_no_share_from_another() -> None:
-    like = {"supervision": "gr", "hyperparameters": {}, "alone": False}
-    alone = {"supervision": "gr", "hyperparameters": {}, "alone": True}
-    left = deque([{**alone, "trial_id": "alone"}, *({**like, "trial_id": str(number)} for number in range(9))])
-    source: Any = SimpleNamespace(
-        hand_out=lambda: left.popleft() if left else None,
-        put_back=lambda trial_id: left.appendleft({**like, "trial_id": trial_id}),
-        ready=lambda: len(left),
-        take_report=lambda trial_id, news: False,
-        take_start=lambda trial_id: None,
-    )
+    source = Orders("alone", *map(str, range(9)))
     bridge = tuning._Bridge(source, concurrency=9, lanes=8)
     assert ordered(Process(1, bridge.suggest("ray-1"))) == ["alone"]
     assert len(ordered(Process(2, bridge.suggest("ray-2")))) == 8

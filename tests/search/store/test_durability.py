@@ -21,19 +21,16 @@ from search.store import Store
 from search.store import TrialState
 
 
+def make_sweep(store: Store, id: str) -> None:
+    store.create_sweep(
+        id=id, spec={}, dataset="digits", noise_rate=0.4, backbone="mlp", supervision="gr", data_hash="h", versions={}
+    )
+
+
 def write_trials(url: str, announce: Connection) -> None:
     """Write as fast as it can, and say after each call, and only then, what the call has recorded."""
     store = Store.open(url)
-    store.create_sweep(
-        id="s",
-        spec={},
-        dataset="digits",
-        noise_rate=0.4,
-        backbone="mlp",
-        supervision="gr",
-        data_hash="h",
-        versions={},
-    )
+    make_sweep(store, "s")
     for number in range(100_000):
         trial = store.add_trial(
             "s",
@@ -110,16 +107,7 @@ def plans(store: Store) -> Iterator[list[str]]:
 
 def test_progress_and_best_are_read_from_the_index_of_trials_alone(sqlite_url: str) -> None:
     with Store.open(sqlite_url) as store:
-        store.create_sweep(
-            id="s",
-            spec={},
-            dataset="digits",
-            noise_rate=0.4,
-            backbone="mlp",
-            supervision="gr",
-            data_hash="h",
-            versions={},
-        )
+        make_sweep(store, "s")
         for ask in (store.progress, store.best_trial, lambda id: store.progress_of([id, "other"])):
             with plans(store) as steps:
                 ask("s")
@@ -132,16 +120,7 @@ def test_progress_and_best_are_read_from_the_index_of_trials_alone(sqlite_url: s
 
 def test_progress_and_best_are_right_with_a_hundred_thousand_trials(store: Store) -> None:
     for sweep_id in ("big", *(f"small-{number:03d}" for number in range(200))):
-        store.create_sweep(
-            id=sweep_id,
-            spec={},
-            dataset="digits",
-            noise_rate=0.4,
-            backbone="mlp",
-            supervision="gr",
-            data_hash="h",
-            versions={},
-        )
+        make_sweep(store, sweep_id)
     with store._writing() as session:
         session.execute(
             text(
