@@ -57,7 +57,8 @@ def test_gce_with_its_weight_decay_is_searched_recorded_and_recommended(tmp_path
     found = exported(tmp_path, "--supervision", "gce")
     assert found == {"supervision": "gce", **confirmed.hyperparameters}
     assert "Recommended: gce, q = " in output
-    assert "--supervision gce" in output
+    assert f"export --sweep {record.sweep.id}" in output
+    assert exported(tmp_path, "--sweep", record.sweep.id) == found
     figures = {path.name for path in record.home.figures(record.sweep.id).iterdir()}
     assert {"objective_map.png", "weight_curves.png", "leaderboard.png"} <= figures
     (parent,) = [run for run in record.mlflow_runs() if "emphasis.trial_id" not in run.data.tags]
