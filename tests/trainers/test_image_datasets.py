@@ -317,7 +317,16 @@ def test_two_folders_of_validation_images_are_refused(tmp_path: Path) -> None:
     root = folder_of(tmp_path, 20, 9)
     for name in ("val", "validation"):
         shutil.copytree(root / "test", root / name)
-    assert problems_of(str(root)) == ["has both val and validation"]
+    assert problems_of(str(root)) == ["has val and validation"]
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_validation_images_are_found_by_each_of_their_folders_names(tmp_path: Path, name: str) -> None:
+    root = folder_of(tmp_path, 12, 6)
+    (root / "test").rename(root / name)
+    dataset = load_dataset(str(root))
+    assert dataset.y_validation is not None
+    assert len(dataset.y_validation) == 6
 
 
 def test_a_path_of_another_kind_is_called_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,13 +27,15 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
-_VALIDATION_FOLDERS = ("val", "validation")
+_VALIDATION_FOLDERS = ("val", "valid", "validation")
 _REMEDY = "Arrange the images as train/<class>/*.jpg, and test/<class>/*.jpg where there is a test set."
 
 
 @dataclass(frozen=True)
 class ImageFolder(FileSource):
     """Images in ``train/<class>/``, ``test/<class>/`` and ``val/<class>/``, the latter two optional.
+
+    ``valid`` and ``validation`` are other names of ``val``.
 
     Classes are the folders of ``train``, sorted by name; an image may lie in a folder within its class's. Image
     files are known by their extension; other files are passed over with a warning, and whatever begins with a
@@ -106,8 +108,9 @@ class ImageFolder(FileSource):
         folders = self._part_folders()
         if "train" not in folders:
             self._refuse([("has no folder train", _REMEDY)])
-        if all(name in folders for name in _VALIDATION_FOLDERS):
-            problems.append((f"has both {' and '.join(_VALIDATION_FOLDERS)}", "Keep one validation split."))
+        validation = [name for name in _VALIDATION_FOLDERS if name in folders]
+        if len(validation) > 1:
+            problems.append((f"has {' and '.join(validation)}", "Keep one validation split."))
         classes = sorted(
             entry.name
             for entry in os.scandir(self.path / "train")

@@ -61,6 +61,20 @@ def startup_results() -> str:
     return table(head, rows) + origin(result)
 
 
+def sweep_size() -> str:
+    """What a sweep's recommendation is worth and costs, by how many trials, candidates and fresh seeds it takes."""
+    result = read_result("sweep_size.json")
+    rates = list(result["rows"][0]["worth"])
+    rows = []
+    for row in result["rows"]:
+        size = [row["trials"], row["top"], row["seeds"]]
+        gain = f"{100 * row['gain']:+.2f} ± {100 * row['standard_error']:.2f}"
+        worths = (f"{row['worth'][rate]:.3f}" for rate in rates)
+        rows.append((*size, f"{row['cost']:.0f}", *worths, "" if size == result["measured"]["default"] else gain))
+    head = ("trials", "confirmed", "fresh seeds", "cost, trainings", *(f"r = {rate}" for rate in rates), "gain, points")
+    return table(head, rows) + origin(result)
+
+
 def early_stopping() -> str:
     """Cost saved and regret of each rule, mean over samplers."""
     result = read_result("early_stopping.json")
