@@ -18,8 +18,5 @@ def dataset_file(dataset: str) -> str | None:
     # Imported here since the data sets need torch.
     from trainers.datasets import dataset_path
 
-    try:
-        path = dataset_path(dataset)
-    except RuntimeError:  # a home folder of nobody: no sweep's
-        return None
+    path = dataset_path(dataset)
     return None if path is None else str(path.absolute())

@@ -37,11 +37,15 @@ class Home:
         may stay in a file that EMPHASIS_STORE_PASSWORD_FILE names, where the URL has none.
 
         Raises:
-            InvalidInput: The password's file cannot be used.
+            InvalidInput: The password's file cannot be used, or the folder is in the home folder of nobody.
             OSError: The folder cannot be made.
         """
         chosen = path or os.environ.get("EMPHASIS_HOME") or Path.home() / ".emphasis"
-        folder = Path(chosen).expanduser().absolute()
+        try:
+            folder = Path(chosen).expanduser().absolute()
+        except RuntimeError:
+            problem, remedy = "begins with the home folder of nobody", "Write the path in full."
+            raise InvalidInput(FieldError("home", str(chosen), problem, remedy)) from None
         folder.mkdir(parents=True, exist_ok=True)
         return Home(folder, _store_url(), os.environ.get("MLFLOW_TRACKING_URI") or None)
 

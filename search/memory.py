@@ -21,20 +21,20 @@ def memory_warning(
 
     Args:
         spec: The sweep.
-        dataset: Its data, of which this process has a copy too.
+        dataset: Its data, which this process has in memory already.
         resources: Of the Ray that runs it, all on this machine.
-        free_bytes: Memory that processes can have without others being swapped out.
+        free_bytes: Memory that more processes can have without others being swapped out.
     """
     each = bytes_in_memory(dataset)
     packed = packing(spec, resources)
     processes = math.ceil(packed.trials / packed.lanes)
-    if each * (processes + 1) <= free_bytes:
+    if each * processes <= free_bytes:
         return None
-    fit = max(free_bytes // each - 1, 0) * packed.lanes
+    fit = free_bytes // each * packed.lanes
     remedy = f"Give --concurrency {fit}" if fit else "Not even one fits: give fewer examples or smaller ones"
     return (
-        f"{dataset.name} takes {each / _GIB:,.1f} GiB of memory in each of {processes} processes at once and in the "
-        f"one that drives them, and {free_bytes / _GIB:,.1f} GiB are free. {remedy}."
+        f"{dataset.name} takes {each / _GIB:,.1f} GiB of memory in each of {processes} processes at once, "
+        f"and {free_bytes / _GIB:,.1f} GiB are free. {remedy}."
     )
 
 

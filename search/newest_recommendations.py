@@ -1,4 +1,4 @@
-"""What the newest finished sweeps of a store recommend."""
+"""What the finished sweeps of a store recommend: of a kind the newest that was confirmed."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def recommendations(
     noise_model: str | None = None,
     objective: str | None = None,
 ) -> list[Recommendation]:
-    """Recommendations of the newest finished sweep for each dataset, noise, backbone, supervision and objective.
+    """One recommendation for each dataset, noise, backbone, supervision and objective.
 
-    One that confirmed its best on fresh seeds goes before newer ones that did not: a short trial run replaces nothing.
+    Of the newest finished sweep that confirmed its best on fresh seeds; where none did, of the newest: a short trial
+    run replaces nothing.
 
     Args:
         store: Where the sweeps are.

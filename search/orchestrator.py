@@ -365,9 +365,7 @@ class _Session:
                 found = check(spec, clusters=[cluster.resources()], free_disk_bytes=free)
         else:
             # A Ray that is yet to be started has what this machine has, so nothing need be started to refuse a spec.
-            found = check(
-                spec, clusters=[this_machine()], free_disk_bytes=free, free_memory_bytes=free_memory_bytes()
-            )
+            found = check(spec, clusters=[this_machine()], free_disk_bytes=free, free_memory=free_memory_bytes)
         for text in found.warnings:
             warnings.warn(text, SweepWarning, stacklevel=3)
         return TaskSettings.of(spec, self.home.path).load(spec.download)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def check(
     *,
     clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
-    free_memory_bytes: int | None = None,
+    free_memory: Callable[[], int] | None = None,
 ) -> Preflight:
     """Refuse a sweep that this world cannot run.
 
@@ -84,8 +85,9 @@ def check(
         spec: The sweep.
         clusters: The Rays that may run it, of which one will; none given leaves processors unchecked.
         free_disk_bytes: Free space where the home folder lies; None leaves it unchecked.
-        free_memory_bytes: Free memory of this machine, where the only Ray is to run on it. None where others train:
-            it is not checked then, and published weights that cannot be fetched from here are warned of.
+        free_memory: Tells the free bytes of this machine's memory, asked once the data is loaded, where the only Ray
+            is to run on it. None where others train: it is not checked then, and published weights that cannot be
+            fetched from here are warned of.
 
     Returns:
         The warnings; ``errors`` is empty.
@@ -93,7 +95,7 @@ def check(
     Raises:
         InvalidInput: Everything that is in the way, at once.
     """
-    found = examine([spec], clusters=clusters, free_disk_bytes=free_disk_bytes, free_memory_bytes=free_memory_bytes)
+    found = examine([spec], clusters=clusters, free_disk_bytes=free_disk_bytes, free_memory=free_memory)
     if found.errors:
         raise InvalidInput(*found.errors)
     return found
@@ -104,7 +106,7 @@ def check_submission(
     *,
     clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
-    free_memory_bytes: int | None = None,
+    free_memory: Callable[[], int] | None = None,
     fetch: bool = True,
     on_progress: OnProgress | None = None,
 ) -> Submission:
@@ -114,7 +116,7 @@ def check_submission(
         data: As `search.spec_reading.parse_specs` takes it.
         clusters: As for `check`.
         free_disk_bytes: As for `check`.
-        free_memory_bytes: As for `check`.
+        free_memory: As for `check`.
         fetch: As for `examine`.
         on_progress: As for `examine`.
 
@@ -126,7 +128,7 @@ def check_submission(
         reading.specs,
         clusters=clusters,
         free_disk_bytes=free_disk_bytes,
-        free_memory_bytes=free_memory_bytes,
+        free_memory=free_memory,
         unread=reading.unread,
         fetch=fetch,
         on_progress=on_progress,
@@ -141,7 +143,7 @@ def examine(
     *,
     clusters: Sequence[ClusterResources] = (),
     free_disk_bytes: int | None = None,
-    free_memory_bytes: int | None = None,
+    free_memory: Callable[[], int] | None = None,
     unread: frozenset[str] = frozenset(),
     fetch: bool = True,
     on_progress: OnProgress | None = None,
@@ -152,7 +154,7 @@ def examine(
         specs: Sweeps that differ in nothing but their noise rate; at least one.
         clusters: As for `check`.
         free_disk_bytes: As for `check`.
-        free_memory_bytes: As for `check`.
+        free_memory: As for `check`.
         unread: Fields whose values say nothing (`search.spec_reading.Reading`); what rests on them is left out.
         fetch: Whether files that are missing and may be downloaded are, and published weights: never before all else
             is sound.
@@ -182,8 +184,8 @@ def examine(
         _check_against_data(spec, dataset, unread, errors)
         if not errors and not unread:
             warnings += [text] if (text := _early_stopping_warning(spec, dataset)) else []
-            if free_memory_bytes is not None and clusters and not missing:
-                text = memory_warning(spec, dataset, clusters[0], free_memory_bytes)
+            if free_memory is not None and clusters and not missing:
+                text = memory_warning(spec, dataset, clusters[0], free_memory())
                 warnings += [text] if text else []
         if unread.isdisjoint(("noise_rate", "noise_model", "noise_file", "noise_column")):
             warnings += [text for each in specs if (text := _noise_warning(each, dataset))]
@@ -192,7 +194,7 @@ def examine(
             warnings += dict.fromkeys(text for look in looks for text in look.warnings())
             notes = list(dict.fromkeys(text for look in looks for text in look.notes())) if not errors else []
     if pretrained is not None and not errors and not missing and not unread:
-        warnings += _have_weights(*pretrained, fetch, free_memory_bytes is not None, errors)
+        warnings += _have_weights(*pretrained, fetch, free_memory is not None, errors)
     return Preflight((*errors, *missing), tuple(warnings), tuple(notes))
 
 

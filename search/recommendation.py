@@ -326,14 +326,14 @@ class Recommendation:
     def caveats(self) -> tuple[str, ...]:
         """Everything that has to be said against it, a sentence or two each."""
         unconfirmed = "Not confirmed on fresh seeds: the best of a search on its own seeds is too good on average."
+        return (*self.caveats_of_the_confirmed, *(() if self.provenance.confirmed else (unconfirmed,)))
+
+    @property
+    def caveats_of_the_confirmed(self) -> tuple[str, ...]:
+        """The `caveats` less the one that it is not confirmed."""
         lost = self.provenance.failed_seeds
         failed = f"It failed on {lost} fresh seed{'s' if lost > 1 else ''}, which the means leave out."
-        said = (
-            self.reservation,
-            failed if lost else None,
-            None if self.provenance.confirmed else unconfirmed,
-        )
-        return tuple(each for each in said if each)
+        return tuple(each for each in (self.reservation, failed if lost else None) if each)
 
     def as_dict(self) -> JSON:
         """JSON-ready form: one object of `emphasis export --format json`."""

@@ -40,13 +40,12 @@ def load_plugin(group: str, name: str, field: str, construct: bool = True) -> ob
         loaded: object = entry_point.load()
         return loaded() if construct and isinstance(loaded, type) else loaded
     except Exception as error:  # a plugin is foreign code: whatever it raises is about this name only
-        said = f"{type(error).__name__}: {error}"
-        problem = f"the plugin {_package(entry_point)} ({entry_point.value}) does not load: {said}"
+        problem = f"the plugin {_package(entry_point)} ({entry_point.value}) does not load: {_said(error)}"
         raise InvalidInput(FieldError(field, name, problem, _repair(entry_point, field))) from error
 
 
 @contextmanager
-def plugin_call(group: str, name: str, field: str, method: str) -> Iterator[None]:
+def plugin_call(group: str, name: str, field: str, method: str, value: str | None = None) -> Iterator[None]:
     """Let what a plugin's method raises be an error of the field that names the plugin.
 
     Args:
@@ -54,6 +53,7 @@ def plugin_call(group: str, name: str, field: str, method: str) -> Iterator[None
         name: Entry point name; where none has it, what is called is no plugin and its errors stay what they are.
         field: Field to blame, e.g. ``dataset``.
         method: What is called, e.g. ``load``.
+        value: The field's value, where that is not the plugin's name.
 
     Raises:
         InvalidInput: The method raised another exception than ours.
@@ -66,9 +66,12 @@ def plugin_call(group: str, name: str, field: str, method: str) -> Iterator[None
         entry_point = next(iter(entry_points(group=group, name=name)), None)
         if entry_point is None:
             raise
-        said = f"{type(error).__name__}: {error}"
-        problem = f"{method} of the plugin {_package(entry_point)} ({entry_point.value}) fails: {said}"
-        raise InvalidInput(FieldError(field, name, problem, _repair(entry_point, field))) from error
+        problem = f"{method} of the plugin {_package(entry_point)} ({entry_point.value}) fails: {_said(error)}"
+        raise InvalidInput(FieldError(field, value or name, problem, _repair(entry_point, field))) from error
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _package(entry_point: EntryPoint) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,14 +122,21 @@ def _read_space(text: str) -> Any:
 def _anchored(fields: dict[str, Any]) -> dict[str, Any]:
     """Make paths absolute: a sweep may be resumed from another folder than it was started in."""
     anchored = dict(fields)
-    if isinstance(dataset := fields.get("dataset"), str) and (
-        not dataset.isidentifier() or Path(dataset).exists()
+    if (
+        isinstance(dataset := fields.get("dataset"), str)
+        and (not dataset.isidentifier() or Path(dataset).exists())
+        and not _of_nobody(dataset)
     ):
         # Imported only for what may be a path, since it needs torch.
         from search.resolve import anchored_dataset
 
         anchored["dataset"] = anchored_dataset(dataset)
     for name in ("data_dir", "noise_file"):
-        if isinstance(path := fields.get(name), str):
+        if isinstance(path := fields.get(name), str) and not _of_nobody(path):
             anchored[name] = str(Path(path).expanduser().absolute())
     return anchored
+
+
+def _of_nobody(path: str) -> bool:
+    """Whether a path begins with a home folder that there is not: the spec refuses it, as it was written."""
+    return os.path.expanduser(path).startswith("~")

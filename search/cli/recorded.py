@@ -344,7 +344,7 @@ def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRe
     record = sweep_told(found)
     recommendation = choose(record, trials)
     for note in found.notes:
-        if recommendation is None or note != recommendation.reservation:  # which is said below the leader board
+        if recommendation is None or note not in recommendation.caveats:  # which is said below the leader board
             say(completed(ctx, f"note     {note}"))
     say("spec")
     say(textwrap.indent(spec_yaml(found.spec), "  "))

@@ -141,7 +141,7 @@ def checked(
             fields,
             clusters=[this_machine()] if here else (),
             free_disk_bytes=shutil.disk_usage(home.path).free,
-            free_memory_bytes=free_memory_bytes() if here else None,
+            free_memory=free_memory_bytes if here else None,
             fetch=fetch,
             on_progress=lambda done, total: status.update(f"decoding images: {done:,} of {total:,}"),
         )

@@ -105,14 +105,8 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
         "Mean ± standard error over seeds; final epoch, eval mode, un-augmented; intact = training images "
         "with their original labels."
     )
-    unconfirmed = [each for each in recommendations if not each.provenance.confirmed]
-    if unconfirmed:
-        note += " Not confirmed on fresh seeds: " + ", ".join(
-            f"{each.dataset} at {each.noise_rate:g}" for each in unconfirmed
-        )
-        note += "; the best of a search on its own seeds is too good on average."
     note += "".join(
-        f" {each.dataset} at {each.noise_rate:g}: {each.reservation}" for each in recommendations if each.reservation
+        f" {each.dataset} at {each.noise_rate:g}: {' '.join(each.caveats)}" for each in recommendations if each.caveats
     )
     return f"{markdown_table(columns, rows)}\n{note}\n"
 

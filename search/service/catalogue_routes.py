@@ -43,7 +43,10 @@ def recommendations(
     noise_model: Text = None,
     objective: Text = None,
 ) -> list[dict[str, Any]]:
-    """Read what the newest finished sweep of each dataset, noise, network, supervision and objective recommends."""
+    """Read what is recommended for each dataset, noise, network, supervision and objective.
+
+    Each by the newest sweep that confirmed its best on fresh seeds; where none did, by the newest that is done.
+    """
     try:
         return asked.recommendations(
             dataset,

@@ -50,7 +50,7 @@ class _Outcome:
 
     best: BestView | None
     baseline_objective: float | None
-    reservation: str | None = None
+    caveats: tuple[str, ...] = ()
 
 
 class SweepViews:
@@ -170,7 +170,7 @@ class SweepViews:
             seeds=found.objective.n,
             confirmed=found.provenance.confirmed,
         )
-        return _Outcome(best, found.baseline.objective.mean if found.baseline else None, found.reservation)
+        return _Outcome(best, found.baseline.objective.mean if found.baseline else None, found.caveats_of_the_confirmed)
 
     def _planned_trials(self, sweep_id: str) -> int:
         # Imported here since reading a spec needs torch.
@@ -183,8 +183,7 @@ class SweepViews:
 
 
 def _notes(outcome: _Outcome, without_worker: bool) -> list[str]:
-    notes = (NO_WORKER if without_worker else None, outcome.reservation)
-    return [note for note in notes if note]
+    return [*([NO_WORKER] if without_worker else []), *outcome.caveats]
 
 
 def _so_far(sweep: SweepRecord, leading: TrialRecord | None, baseline: float | None) -> _Outcome:

@@ -213,6 +213,8 @@ class Recorder:
         while not self._closing:
             if self._waiters and not any(failure.times for failure in self._failed.values()):
                 return  # nobody who waits has seen a failure yet
+            if self._another_is_awaited():
+                return  # what fails is none of its business
             due = min(self._due(sweep_id, started) for sweep_id in self._pending)
             wait = (min(due, due_for_waiters) if self._waiters else due) - time.monotonic()
             if wait <= 0:

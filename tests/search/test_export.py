@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,6 +117,8 @@ def test_markdown_warns_of_numbers_that_no_fresh_seed_confirmed(exported: list[R
     confirmed, sparse = exported
     assert "Not confirmed" not in export([confirmed], "md")
     assert "Not confirmed on fresh seeds" in export([sparse], "md")
+    lost = replace(confirmed, provenance=replace(confirmed.provenance, failed_seeds=2))
+    assert "digits at 0.4: It failed on 2 fresh seeds, which the means leave out." in export([lost], "md")
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -225,7 +225,7 @@ def test_published_weights_are_fetched_before_anything_starts_or_said_to_be_miss
         "dataset": str(pictures), "noise_rate": 0.3, "backbone": "torchvision:shufflenet_v2_x0_5",
         "training": {"weights": "default"},
     }  # fmt: skip
-    error = only_error(spec_of(**fields), free_memory_bytes=2**40)
+    error = only_error(spec_of(**fields), free_memory=lambda: 2**40)
     assert (error.field, error.value) == ("training.weights", "IMAGENET1K_V1")
     (warning,) = check(spec_of(**fields)).warnings  # where other machines train, they may have them
     assert warning.startswith("training.weights = 'IMAGENET1K_V1': cannot be had from http")
@@ -269,12 +269,11 @@ def test_too_little_disk_is_refused() -> None:
 def test_data_that_does_not_fit_in_memory_as_often_as_there_are_processes_is_warned_of(vectors: Path) -> None:
     each = (40 + 8) * 5 * 4
     spec, world = spec_of(dataset=str(vectors), concurrency=3), {"clusters": [ray_with(CPU=4)]}
-    # The process that drives them has a copy too.
-    assert check(spec, **world, free_memory_bytes=4 * each).warnings == ()
-    (warning,) = check(spec, **world, free_memory_bytes=4 * each - 1).warnings
+    assert check(spec, **world, free_memory=lambda: 3 * each).warnings == ()
+    (warning,) = check(spec, **world, free_memory=lambda: 3 * each - 1).warnings
     assert warning.startswith("vectors.npz takes 0.0 GiB of memory in each of 3 processes at once")
     assert warning.endswith("Give --concurrency 2.")
-    (warning,) = check(spec, **world, free_memory_bytes=2 * each - 1).warnings
+    (warning,) = check(spec, **world, free_memory=lambda: each - 1).warnings
     assert warning.endswith("Not even one fits: give fewer examples or smaller ones.")
 
 

@@ -775,6 +775,13 @@ def test_what_the_system_refuses_is_not_called_damage(tmp_path: Path, monkeypatc
     assert "Too many open files" in error.problem
     assert "delete" not in error.remedy
 
+    def gone(self: object, index: int) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "train0.png")
+
+    monkeypatch.setattr("torchvision.datasets.FashionMNIST.__getitem__", gone)
+    (error,) = errors_of("torchvision:FashionMNIST", tmp_path)
+    assert "copy or fetch them again" in error.remedy
+
     def exhausted(self: object, index: int) -> None:
         raise MemoryError
 

@@ -64,7 +64,7 @@ def dataset_path(name: str) -> Path | None:
     """
     if name in _BUILT_IN or name.startswith(PREFIX):
         return None
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # which leaves the home folder of nobody as it is
     if name.lower().endswith(_FILE_EXTENSIONS) or "/" in name or os.sep in name:
         return path
     # os.path answers no where a name is too long for a path, or what leads to it may not be read.

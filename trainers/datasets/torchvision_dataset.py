@@ -216,7 +216,8 @@ class TorchvisionDataset(FileSource):
         if isinstance(error, MemoryError):
             raise error
         problem = f"torchvision cannot read its files ({type(error).__name__}: {error})"
-        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of what is in them
+        missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+        if isinstance(error, OSError) and error.errno is not None and not missing:  # of the system, not of the files
             self._refuse(problem, "Let this user read them, as many at once as are opened.", error)
         self._refuse(problem, "They seem damaged: delete them, and copy or fetch them again.", error)
 

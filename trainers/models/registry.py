@@ -178,7 +178,7 @@ def _assign_published(found: Backbone, backbone: str, network: nn.Module, weight
 
 def _published(found: Backbone, backbone: str, name: str) -> Mapping[str, Tensor]:
     assert isinstance(found, PublishedWeights)
-    with plugin_call(ENTRY_POINT_GROUP, backbone, "weights", "published_weights"):
+    with plugin_call(ENTRY_POINT_GROUP, backbone, "weights", "published_weights", name):
         return found.published_weights(name)
 
 

@@ -44,10 +44,10 @@ def correcting(supervision: Masking, transition: Tensor = T) -> Any:
     """A course in stage two, its generator trained to give this matrix."""
     classes = len(transition)
     course = course_of(supervision, classes)
-    # The estimate passes over the upper three of a hundred, and then finds the matrix's own rows.
-    outliers = torch.eye(classes).repeat(3, 1)
-    others = torch.full((100 - 4 * classes, classes), 1 / classes)
-    course.end_stage(0, Predicting(torch.cat([outliers, transition, others])))
+    # The estimate passes over the upper three of a hundred, half of a class's, and then finds the matrix's own rows.
+    outliers, rows = torch.eye(classes).repeat(3, 1), transition.repeat(4, 1)
+    others = torch.full((100 - 7 * classes, classes), 1 / classes)
+    course.end_stage(0, Predicting(torch.cat([outliers, rows, others])))
     return course
 
 

@@ -59,11 +59,19 @@ def test_no_class_is_read_off_another_ones_examples_however_rare_it_is(classes: 
     assert float(estimate_transition(p).diagonal().min()) > 0.5
 
 
+@pytest.mark.parametrize("examples", [2, 6, 10])
+def test_a_rare_class_whose_surest_examples_are_equal_is_read_off_one_of_them(examples: int) -> None:
+    p = outputs(10, 1000)
+    p[:, 9] *= 1e-3
+    p[:examples] = 0.0
+    p[:examples, 9] = 1.0  # as float32 has what is very sure
+    assert float(estimate_transition(p / p.sum(dim=1, keepdim=True))[9, 9]) == 1.0
+
+
 def test_an_estimate_from_exact_outputs_is_the_matrix_itself() -> None:
     transition = torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.9, 0.1], [0.25, 0.25, 0.5]])
     found = estimate_transition(transition[torch.arange(300) % 3])
-    # A third of the examples share each class's largest output, and all of these are passed over.
-    assert found[0].tolist() != pytest.approx([0.7, 0.2, 0.1])
+    torch.testing.assert_close(found, transition.double(), rtol=1e-6, atol=0)
     spread = transition[torch.arange(300) % 3] * (1 - 1e-6 * torch.arange(300).unsqueeze(1) / 300)
     torch.testing.assert_close(estimate_transition(spread), transition.double(), rtol=1e-5, atol=1e-7)
 
