@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from search.cluster_resources import Nodes
     from search.compare import Comparison
     from search.home import Home
+    from search.preflight import Submission
     from search.spec import SweepSpec
 
 ALL = "all"
@@ -93,10 +94,17 @@ def compare(
         check_output_file(written)
     grown = grown_cluster(may_grow_to, ray_address)
     names = _names(supervision)
-    submissions = [
-        checked(_fields(fields, name, defaults), folder, here=ray_address is None, quiet=number > 0)
-        for number, name in enumerate(names)
-    ]
+    submissions: list[Submission] = []
+    errors: dict[str, FieldError] = {}
+    for name in names:
+        try:
+            own = _fields(fields, name, defaults)
+            submissions.append(checked(own, folder, here=ray_address is None, quiet=bool(submissions)))
+        except InvalidInput as error:
+            # What is wrong with all of them is said once.
+            errors.update((str(each), each) for each in error.errors)
+    if errors:
+        raise InvalidInput(*errors.values())
     if written is not None and len(submissions[0].specs) > 1:
         remedy = "Give one noise rate, or leave it out: the home folder has a table of each."
         raise InvalidInput(FieldError("output", str(written), "is one file for several comparisons", remedy))

@@ -399,6 +399,15 @@ class TestBadInput:
         }
         assert store.sweeps() == []
 
+    def test_compare_says_what_is_wrong_with_each_supervision_and_once_what_is_wrong_with_all(
+        self, emphasis: Emphasis
+    ) -> None:
+        wrong = ("--dataset", "digits", "--noise-rate", "0.4", "--trials", "0")
+        done = emphasis("compare", *wrong, "--supervision", "gce", "--supervision", "gc", "--supervision", "forwards")
+        assert done.exit_code == 2
+        found = sorted(line.split(":")[0] for line in done.stderr.splitlines())
+        assert found == ["supervision = 'forwards'", "supervision = 'gc'", "trials = 0"]
+
     def test_run_without_anything_says_what_is_required(self, emphasis: Emphasis) -> None:
         done = emphasis("run")
         assert done.exit_code == 2
