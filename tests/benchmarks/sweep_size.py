@@ -217,6 +217,7 @@ def main() -> None:
         "default": DEFAULT,
     }
     sweeps: list[dict[str, Any]] = []
+    header = provenance()
     if arguments.output.exists():
         kept = json.loads(arguments.output.read_text())
         if kept["measured"] != {**measured, "default": list(DEFAULT)}:
@@ -226,7 +227,8 @@ def main() -> None:
     missing = [
         (rate, seed) for seed, rate in product(range(arguments.sweeps), rates) if (rate, seed) not in done
     ]
-    header = provenance()
+    if sweeps and not missing:
+        header = kept["provenance"]  # only the rows are written anew
     workers = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(recorded, *each) for each in missing]

@@ -28,6 +28,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sample-efficiency": searching.sample_efficiency,
     "default-sampler": searching.default_sampler,
     "startup-results": searching.startup_results,
+    "sweep-size": searching.sweep_size,
     "early-stopping": searching.early_stopping,
     "digits-defaults": accuracy.digits_defaults,
     "sweep-cost": speed.sweep_cost,
