@@ -49,6 +49,7 @@ from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import Verb
+from search.store.states import recorded_as
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -219,18 +220,25 @@ class LocalService(LocalCatalogue):
         """
         check_limit(limit)
         file = None if dataset is None else dataset_file(dataset)
-        found = self.store.sweeps(
-            dataset=dataset if file is None else None,
-            source=file,
-            noise_rate=noise_rate,
-            state=states or None,
-            submitter=submitter,
-            limit=limit + 1,
-            before=None if cursor is None else _read_cursor(cursor),
-        )
+        before = None if cursor is None else _read_cursor(cursor)
+        found: list[SweepRecord] = []
+        more = True
+        while more and len(found) <= limit:
+            read = self.store.sweeps(
+                dataset=dataset if file is None else None,
+                source=file,
+                noise_rate=noise_rate,
+                state=recorded_as(states) if states else None,
+                submitter=submitter,
+                limit=limit + 1,
+                before=before,
+            )
+            found += [sweep for sweep in read if not states or state_now(sweep) in states]
+            more = len(read) > limit
+            before = (read[-1].created_at, read[-1].id) if more else None
         shown = found[:limit]
-        more = _cursor(shown[-1].created_at, shown[-1].id) if len(found) > limit else None
-        return SweepPage(items=self._views.sweeps(shown, self._mlflow_url), next=more)
+        following = _cursor(shown[-1].created_at, shown[-1].id) if len(found) > limit else None
+        return SweepPage(items=self._views.sweeps(shown, self._mlflow_url), next=following)
 
     def sweep(self, sweep_id: str) -> SweepDetail:
         """One sweep, by its id or how that begins."""

@@ -13,6 +13,7 @@ What nobody runs pauses and is cancelled at once. Asking again for what is so al
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from search.errors import IllegalMove
@@ -79,3 +80,10 @@ def once_stopped(state: SweepState, attended: bool) -> SweepState:
         case SweepState.CANCELLING:
             return SweepState.CANCELLED
     return state
+
+
+def recorded_as(states: Iterable[SweepState]) -> frozenset[SweepState]:
+    """The states on record of sweeps that are in one of these: what a dead process left running does not run."""
+    wanted = frozenset(states)
+    stopped = {state: {once_stopped(state, attended) for attended in (True, False)} for state in SweepState}
+    return wanted.union(state for state, left in stopped.items() if not wanted.isdisjoint(left))

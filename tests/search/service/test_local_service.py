@@ -277,6 +277,30 @@ def test_filters_leave_out_the_rest(service: LocalService, record_sweep: RecordS
     assert ids(states=[SweepState.FAILED]) == []
 
 
+def test_a_sweep_whose_process_died_is_found_by_the_state_that_it_is_shown_in(
+    service: LocalService, record_sweep: RecordSweep
+) -> None:
+    for id, lease in (("waits", None), ("left", -1), ("runs", 3600), ("dropped", -1), ("late", None)):
+        record_sweep(id)
+        if lease is not None:
+            service.store.claim_sweep(id, "elsewhere:1:1.0", is_alive=lambda owner, at: True, lease_seconds=lease)
+    service.ask("dropped", Verb.CANCEL)
+
+    def pages(*states: SweepState) -> list[list[str]]:
+        found, cursor = [], None
+        while not found or cursor is not None:
+            page = service.sweeps(states=states, limit=1, cursor=cursor)
+            assert {sweep.state for sweep in page.items} <= set(states)
+            found.append([sweep.id for sweep in page.items])
+            cursor = page.next
+        return found
+
+    assert pages(SweepState.QUEUED) == [["late"], ["left"], ["waits"]]
+    assert pages(SweepState.RUNNING) == [["runs"]]
+    assert pages(SweepState.CANCELLED) == [["dropped"]]
+    assert pages(SweepState.CANCELLING) == [[]]
+
+
 def test_the_dataset_asked_for_may_be_the_folder_or_file_that_was_submitted(
     service: LocalService, record_sweep: RecordSweep, vectors: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
