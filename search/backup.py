@@ -32,6 +32,7 @@ from search.store import utc_now
 from search.tracking.interface import without_password
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.user_path import user_path
 
 _STORE = "emphasis.db"
 _TRACKING = "mlflow.db"
@@ -198,7 +199,7 @@ def _explaining(file: Path, what: str) -> Iterator[None]:
 
 
 def _target(file: Path, force: bool) -> Path:
-    file = file.expanduser().resolve()  # what a link points to is replaced, not the link
+    file = user_path(file, "file").resolve()  # what a link points to is replaced, not the link
     if file.exists() and not file.is_file():
         raise InvalidInput(FieldError("file", str(file), "is no file", "Name a file, e.g. emphasis.tar.gz."))
     if file.exists() and not force:

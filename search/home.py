@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.user_path import user_path
 
 STORE_URL = "EMPHASIS_STORE_URL"
 STORE_PASSWORD_FILE = "EMPHASIS_STORE_PASSWORD_FILE"
@@ -40,12 +41,7 @@ class Home:
             InvalidInput: The password's file cannot be used, or the folder is in the home folder of nobody.
             OSError: The folder cannot be made.
         """
-        chosen = path or os.environ.get("EMPHASIS_HOME") or Path.home() / ".emphasis"
-        try:
-            folder = Path(chosen).expanduser().absolute()
-        except RuntimeError:
-            problem, remedy = "begins with the home folder of nobody", "Write the path in full."
-            raise InvalidInput(FieldError("home", str(chosen), problem, remedy)) from None
+        folder = user_path(path or os.environ.get("EMPHASIS_HOME") or "~/.emphasis", "home").absolute()
         folder.mkdir(parents=True, exist_ok=True)
         return Home(folder, _store_url(), os.environ.get("MLFLOW_TRACKING_URI") or None)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -75,6 +77,20 @@ def state_now(sweep: SweepRecord) -> SweepState:
     else:
         alive = is_alive(sweep.owner, sweep.heartbeat_at or sweep.created_at)
     return sweep.state if alive else once_stopped(sweep.state, sweep.attended)
+
+
+def counts_now(counts: Mapping[SweepState, int], running: Iterable[SweepRecord]) -> dict[SweepState, int]:
+    """How many sweeps are in each state as it is.
+
+    Args:
+        counts: By state on record.
+        running: All that are on record as one of `search.store.states.RUNNING_STATES`.
+    """
+    found = dict(counts)
+    for sweep in running:
+        found[sweep.state] = max(0, found[sweep.state] - 1)
+        found[state_now(sweep)] += 1
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from search.cluster_resources import Nodes
     from search.compare import Comparison
     from search.home import Home
-    from search.preflight import Submission
     from search.spec import SweepSpec
 
 ALL = "all"
@@ -94,17 +93,12 @@ def compare(
         check_output_file(written)
     grown = grown_cluster(may_grow_to, ray_address)
     names = _names(supervision)
-    submissions: list[Submission] = []
-    errors: dict[str, FieldError] = {}
-    for name in names:
-        try:
-            own = _fields(fields, name, defaults)
-            submissions.append(checked(own, folder, here=ray_address is None, quiet=bool(submissions)))
-        except InvalidInput as error:
-            # What is wrong with all of them is said once.
-            errors.update((str(each), each) for each in error.errors)
-    if errors:
-        raise InvalidInput(*errors.values())
+    here = ray_address is None
+    _check_all([_fields(fields, name, defaults) for name in names], folder, here)
+    submissions = [
+        checked(_fields(fields, name, defaults), folder, here=here, quiet=number > 0)
+        for number, name in enumerate(names)
+    ]
     if written is not None and len(submissions[0].specs) > 1:
         remedy = "Give one noise rate, or leave it out: the home folder has a table of each."
         raise InvalidInput(FieldError("output", str(written), "is one file for several comparisons", remedy))
@@ -114,6 +108,20 @@ def compare(
             _show_plan(specs, folder)
         else:
             _show(_run(ctx, specs, folder, ray_address, grown), folder, written, format)
+
+
+def _check_all(each: Sequence[Mapping[str, Any]], home: Home, here: bool) -> None:
+    """Say all that is wrong with any of the sweeps, what is wrong with several once; nothing is fetched for it."""
+    errors: dict[str, FieldError] = {}
+    for fields in each:
+        try:
+            checked(fields, home, here, fetch=False, quiet=True)
+        except InvalidInput as error:
+            errors.update((str(found), found) for found in error.errors)
+            if any(found.field in ("dataset", "data_dir") for found in error.errors):
+                break  # images that are refused once they are decoded would be decoded again for each
+    if errors:
+        raise InvalidInput(*errors.values())
 
 
 def _names(given: Sequence[str] | None) -> list[str]:

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from search.cli.home import refuse_server
+from search.cli.output_file import check_output_file
 from search.cli.streams import complain
 from search.cli.streams import say
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.user_path import user_path
 
 _SUFFIXES = (".npy", ".csv", ".npz")
 
@@ -61,15 +63,17 @@ def labels(
     if file.suffix not in _SUFFIXES:
         remedy = f"End the file's name in one of: {', '.join(_SUFFIXES)}."
         raise InvalidInput(FieldError("output", str(file), f"ends in none of {', '.join(_SUFFIXES)}", remedy))
+    check_output_file(file)
+    target = user_path(file, "output")
     data = load_dataset(dataset, data_dir, download)
     data = labelled(data, noise_model, noise_file, noise_column)
     noise = noise_of(noise_model, noise_rate, noise_file, noise_column)
     drawn = noise.draw(data.y_train, data.num_classes, noise_seed, intact=data.intact_train)
     try:
         if file.suffix == ".npz":
-            drawn.save(file)
+            drawn.save(target)
         else:
-            drawn.write_labels(file, intact=data.intact_train if file.suffix == ".csv" else None)
+            drawn.write_labels(target, intact=data.intact_train if file.suffix == ".csv" else None)
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
         raise InvalidInput(FieldError("output", str(file), problem, "Give a file in a folder of yours.")) from error

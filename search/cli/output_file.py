@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.user_path import user_path
 
 _REMEDY = "Give a file in a folder that exists and can be written to."
 
@@ -18,8 +19,8 @@ def check_output_file(file: Path) -> None:
     Raises:
         InvalidInput: It is a folder, may not be written to, or its folder is none or may not be written to.
     """
-    # Not by methods of Path, which raise where a folder may not be entered.
-    target = os.path.realpath(os.path.expanduser(file))
+    # Not by other methods of Path, which raise where a folder may not be entered.
+    target = os.path.realpath(user_path(file, "output"))
     if os.path.isdir(target):
         raise _refusal(file, "is a folder", "Give the path of a file.")
     if os.path.exists(target) and not os.path.isfile(target):
@@ -37,7 +38,7 @@ def check_output_folder(folder: Path) -> None:
     Raises:
         InvalidInput: So it is.
     """
-    there = os.path.abspath(os.path.expanduser(folder))
+    there = os.path.abspath(user_path(folder, "output"))
     while not os.path.lexists(there):
         there = os.path.dirname(there)
     if not _is_writable(there):
@@ -51,7 +52,7 @@ def write_whole(file: Path, text: str) -> None:
     Raises:
         InvalidInput: It cannot be written.
     """
-    target = file.expanduser()
+    target = user_path(file, "output")
     try:
         if target.exists() and not target.is_file():
             target.write_text(text, encoding="utf-8")  # a device or a pipe is written to, not replaced

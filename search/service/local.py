@@ -22,6 +22,7 @@ from typing import Self
 from search.cluster_resources import ClusterResources
 from search.dataset_file import dataset_file
 from search.home import Home
+from search.owner import counts_now
 from search.owner import is_alive
 from search.owner import state_now
 from search.service.bounds import MOST_ITEMS
@@ -49,6 +50,7 @@ from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import Verb
+from search.store.states import RUNNING_STATES
 from search.store.states import recorded_as
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -60,7 +62,8 @@ if TYPE_CHECKING:
 MOST_SHOWN = 10
 """Sweeps that run, and sweeps that wait, of a status."""
 
-RUNNING_STATES = (SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING)
+# Of sweeps some of which may be left out.
+_READ_AT_ONCE = 50
 
 _POLL_SECONDS = 0.5
 
@@ -124,12 +127,13 @@ class LocalService(LocalCatalogue):
     def status(self) -> StatusView:
         """Who works, what runs and what waits."""
         processes = [process_view(each) for each in self.store.processes.living()]
-        running = self.store.sweeps(state=RUNNING_STATES, limit=MOST_SHOWN)
+        on_record = self.store.sweeps(state=RUNNING_STATES)
+        running = [sweep for sweep in on_record if state_now(sweep) in RUNNING_STATES][:MOST_SHOWN]
         told = self._views.sweeps([*running, *self.store.queue.first(MOST_SHOWN)], self._mlflow_url)
         return StatusView(
             workers=[each for each in processes if each.kind is ProcessKind.WORKER],
             servers=[each for each in processes if each.kind is ProcessKind.SERVER],
-            sweeps=self.store.sweep_counts(),
+            sweeps=counts_now(self.store.sweep_counts(), on_record),
             running=told[: len(running)],
             queue=told[len(running) :],
             waiting=self.store.queue.length(),
@@ -222,7 +226,7 @@ class LocalService(LocalCatalogue):
         file = None if dataset is None else dataset_file(dataset)
         before = None if cursor is None else _read_cursor(cursor)
         found: list[SweepRecord] = []
-        more = True
+        more, reading = True, max(limit + 1, _READ_AT_ONCE)
         while more and len(found) <= limit:
             read = self.store.sweeps(
                 dataset=dataset if file is None else None,
@@ -230,11 +234,11 @@ class LocalService(LocalCatalogue):
                 noise_rate=noise_rate,
                 state=recorded_as(states) if states else None,
                 submitter=submitter,
-                limit=limit + 1,
+                limit=reading,
                 before=before,
             )
             found += [sweep for sweep in read if not states or state_now(sweep) in states]
-            more = len(read) > limit
+            more = len(read) == reading
             before = (read[-1].created_at, read[-1].id) if more else None
         shown = found[:limit]
         following = _cursor(shown[-1].created_at, shown[-1].id) if len(found) > limit else None

@@ -13,9 +13,11 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from search.errors import StoreUnavailable
+from search.owner import counts_now
 from search.store import ProcessKind
 from search.store import Store
 from search.store import utc_now
+from search.store.states import RUNNING_STATES
 
 
 class Metrics:
@@ -73,7 +75,9 @@ class _StoreMetrics(Collector):
 
     def _of_store(self) -> Iterator[Metric]:
         sweeps = GaugeMetricFamily("emphasis_sweeps", "Sweeps by state.", labels=["state"])
-        for sweep_state, count in self._store.sweep_counts().items():
+        for sweep_state, count in counts_now(
+            self._store.sweep_counts(), self._store.sweeps(state=RUNNING_STATES)
+        ).items():
             sweeps.add_metric([str(sweep_state)], count)
         yield sweeps
         trials = GaugeMetricFamily("emphasis_trials", "Trials by state.", labels=["state"])

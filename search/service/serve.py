@@ -354,7 +354,7 @@ def _errors(settings: ServeSettings) -> list[FieldError]:
                 remedy = f"Give the proxy's address, or its network, e.g. {ipaddress.ip_network(proxy, strict=False)}."
             errors.append(FieldError("trusted_proxy", proxy, "is neither an IP address nor a network", remedy))
     for root in settings.data_roots:
-        if not root.expanduser().is_dir():
+        if not os.path.isdir(os.path.expanduser(root)):
             remedy = "Make the folder, or give one that is there, e.g. --data-root ~/data."
             errors.append(FieldError("data_root", str(root), "is no folder", remedy))
     return errors

@@ -22,6 +22,10 @@ from search.store.records import SweepState
 _Q, _R, _PG, _P, _CG, _C, _D, _F = SweepState
 
 
+RUNNING_STATES = (SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING)
+"""On record while a process runs a sweep, or has died and told nobody."""
+
+
 class Verb(StrEnum):
     """What may be asked of a sweep."""
 

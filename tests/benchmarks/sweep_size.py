@@ -11,6 +11,9 @@ random choices of the seeds. The objective and the worth are final intact accura
 
 The cost is in whole trainings: the search less what was stopped early, the confirming ones, and CCE on as many seeds.
 Differences are paired sweep by sweep with the default's size. An interrupted recording goes on where it was.
+
+What the candidates reached on fresh seeds also says how true the recorded surfaces are that `sample_efficiency` and
+`early_stopping` replay: both are compared at the candidates' (lambda, kappa).
 """
 
 from __future__ import annotations
@@ -38,10 +41,13 @@ from search.spec import DEFAULT_TRIALS
 from search.spec import Confirm
 from search.store import Phase
 from spaces import KappaSpace
+from spaces import kappa_of
 from spaces import starting_points
 from tests.benchmarks.provenance import RESULTS
 from tests.benchmarks.provenance import provenance
 from tests.benchmarks.provenance import write_result
+from tests.benchmarks.record_surface import surface_path
+from tests.benchmarks.sample_efficiency import Surface
 from trainers.datasets import Dataset
 from trainers.datasets import load_dataset
 from trainers.noise import make_noise_model
@@ -202,6 +208,28 @@ def rows_of(sweeps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def surface_errors(sweeps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How far the recorded surfaces are from what the candidates reached, by noise rate."""
+    found = []
+    for rate in sorted({sweep["noise_rate"] for sweep in sweeps}):
+        surface = Surface(surface_path("digits", rate))
+        candidates = [
+            each for sweep in sweeps if sweep["noise_rate"] == rate for each in sweep["finals"] if "fresh" in each
+        ]
+        reached = np.array([np.mean(each["fresh"]) for each in candidates])
+        replayed = np.array([surface.value(each["lam"], kappa_of(each["beta"], each["lam"])) for each in candidates])
+        found.append(
+            {
+                "noise_rate": rate,
+                "candidates": len(candidates),
+                "reached": round(float(reached.mean()), 4),
+                "replayed": round(float(replayed.mean()), 4),
+                "root_mean_square_error": round(float(np.sqrt(((replayed - reached) ** 2).mean())), 4),
+            }
+        )
+    return found
+
+
 def main() -> None:
     """Record what is missing, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -237,10 +265,11 @@ def main() -> None:
             sweeps.sort(key=lambda sweep: (sweep["noise_rate"], sweep["seed"]))
             write_result(arguments.output, {"provenance": header, "measured": measured, "sweeps": sweeps})
             print(f"{number}/{len(missing)} sweeps recorded", flush=True)
-    rows = rows_of(sweeps)
-    for row in rows:
+    rows, surfaces = rows_of(sweeps), surface_errors(sweeps)
+    for row in (*rows, *surfaces):
         print(row)
-    write_result(arguments.output, {"provenance": header, "measured": measured, "rows": rows, "sweeps": sweeps})
+    content = {"provenance": header, "measured": measured, "rows": rows, "surfaces": surfaces, "sweeps": sweeps}
+    write_result(arguments.output, content)
 
 
 if __name__ == "__main__":

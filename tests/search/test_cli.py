@@ -419,14 +419,21 @@ class TestBadInput:
         assert done.exit_code == 2
         assert done.stderr.startswith("space = '{kind: box': is no valid YAML")
 
-    def test_a_home_folder_of_nobody_is_bad_input(self, emphasis: Emphasis, tmp_path: Path) -> None:
+    def test_a_home_folder_of_nobody_is_bad_input(self, emphasis: Emphasis, store: Store, tmp_path: Path) -> None:
         for option in (["--data-dir", "~nobody-here"], ["--dataset", "~nobody-here/x.npz"]):
             told = emphasis("run", "--dataset", "digits", "--noise-rate", "0.4", *option)
             assert told.exit_code == 2
             assert "begins with the home folder of nobody" in told.stderr
-        told = emphasis("run", "--dataset", "digits", "--noise-rate", "0.4", "--home", "~nobody-here/emphasis")
-        assert told.exit_code == 2
-        assert "~nobody-here/emphasis" in told.stderr
+        for command in (
+            ("run", "--dataset", "digits", "--noise-rate", "0.4", "--home", "~nobody-here/emphasis"),
+            ("estimate-noise", "--dataset", "digits", "--data-dir", "~nobody-here"),
+            ("labels", "--dataset", "cifar10", "--data-dir", "~nobody-here", "-o", tmp_path / "labels.npy"),
+            ("labels", "--dataset", "digits", "--noise-rate", "0.4", "-o", "~nobody-here/labels.npy"),
+            ("backup", "~nobody-here/backup.tar.gz"),
+        ):
+            told = emphasis(*command)
+            assert told.exit_code == 2, command
+            assert "begins with the home folder of nobody" in told.stderr
 
     def test_home_that_cannot_be_a_folder_is_bad_input(self, emphasis: Emphasis, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

@@ -16,6 +16,8 @@ from search.preflight import DISK_FOR_A_SWEEP
 from search.preflight import check
 from search.preflight import check_submission
 from search.spec import SweepSpec
+from trainers.datasets import Dataset
+from trainers.datasets import load_dataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
 
@@ -275,6 +277,25 @@ def test_data_that_does_not_fit_in_memory_as_often_as_there_are_processes_is_war
     assert warning.endswith("Give --concurrency 2.")
     (warning,) = check(spec, **world, free_memory=lambda: each - 1).warnings
     assert warning.endswith("Not even one fits: give fewer examples or smaller ones.")
+
+
+def test_free_memory_is_asked_once_this_process_has_the_data(
+    vectors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(*given: Any) -> Dataset:
+        loaded.append(given[0])
+        return load_dataset(*given)
+
+    def free() -> int:
+        assert loaded, "what this process takes is not free for the others"
+        return 0
+
+    monkeypatch.setattr("search.preflight.load_dataset", load)
+    world = {"clusters": [ray_with(CPU=4)]}
+    (warning,) = check(spec_of(dataset=str(vectors)), **world, free_memory=free).warnings
+    assert "GiB are free" in warning
 
 
 def test_wrong_fields_and_what_the_world_lacks_are_reported_together() -> None:

@@ -232,7 +232,11 @@ def test_an_installed_package_adds_a_backbone_and_a_broken_one_harms_no_other(
 def test_what_a_backbone_of_an_installed_package_raises_names_the_package(install_package: InstallPackage) -> None:
     install_package(
         "emphasis.backbones",
-        {"strict": "example_strict:Strict", "unbuilt": "example_strict:Unbuilt"},
+        {
+            "strict": "example_strict:Strict",
+            "unbuilt": "example_strict:Unbuilt",
+            "published": "example_strict:Published",
+        },
         example_strict=(
             "class Unbuilt:\n"
             "    description = 'cannot be built'\n"
@@ -240,6 +244,15 @@ def test_what_a_backbone_of_an_installed_package_raises_names_the_package(instal
             "    def build(self, example_shape, num_classes, dropout): return self.width\n"
             "class Strict(Unbuilt):\n"
             "    def check(self, example_shape): raise ValueError('images only')\n"
+            "class Published:\n"
+            "    description = 'has weights somewhere'\n"
+            "    def check(self, example_shape): pass\n"
+            "    def build(self, example_shape, num_classes, dropout):\n"
+            "        from torch import nn\n"
+            "        return nn.Linear(12, 3)\n"
+            "    weight_names = ['V1', 'V2']\n"
+            "    default_weights = 'V2'\n"
+            "    def published_weights(self, name): raise NotImplementedError\n"
         ),
     )
     strict = "check of the plugin emphasis-example (example_strict:Strict) fails: ValueError: images only"
@@ -254,3 +267,8 @@ def test_what_a_backbone_of_an_installed_package_raises_names_the_package(instal
         (error,) = caught.value.errors
         assert (error.field, error.value) == ("backbone", name)
         assert error.problem.startswith(problem)
+    with pytest.raises(InvalidInput) as caught:
+        build_model("published", (12,), 3, weights="V1")
+    (error,) = caught.value.errors
+    assert (error.field, error.value) == ("weights", "V1")
+    assert error.problem.endswith("(example_strict:Published) fails: NotImplementedError")

@@ -23,6 +23,7 @@ from torch import Tensor
 from trainers.datasets.dataset import Dataset
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.user_path import user_path
 
 _SUMMED_AT_ONCE = 4
 
@@ -138,7 +139,7 @@ class Cifar:
                     f"Give the folder that holds {base} as --data-dir; with --download it is filled.",
                 )
             )
-        return Path(data_dir).expanduser()
+        return user_path(data_dir, "data_dir")
 
     def _defects(self, folder: Path) -> tuple[list[str], list[str]]:
         """File names that are missing, and those that cannot be read or whose MD5 is not the official one."""

@@ -27,6 +27,7 @@ from trainers.plugins import load_plugin
 from trainers.plugins import plugin_call
 from trainers.plugins import plugin_names
 from trainers.plugins import unknown_name
+from trainers.user_path import user_path
 
 ENTRY_POINT_GROUP = "emphasis.datasets"
 
@@ -182,4 +183,4 @@ def _loaded_from(
 
 
 def _folder(data_dir: Path | str | None) -> Path | None:
-    return None if data_dir is None else Path(data_dir).expanduser()
+    return None if data_dir is None else user_path(data_dir, "data_dir")

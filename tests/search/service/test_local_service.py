@@ -262,6 +262,15 @@ def test_pages_have_every_sweep_once_though_new_ones_come_and_old_ones_go(
     assert seen == list(reversed(made))
 
 
+def test_that_a_recommendation_failed_on_fresh_seeds_is_noted(
+    service: LocalService, record_sweep: RecordSweep
+) -> None:
+    sweep = record_sweep("lost")
+    sweep.confirmed((16, 1), None, 0.90, 0.90)
+    sweep.done()
+    assert service.sweep("lost").notes == ["It failed on 1 fresh seed, which the means leave out."]
+
+
 def test_filters_leave_out_the_rest(service: LocalService, record_sweep: RecordSweep) -> None:
     record_sweep("one", dataset="cifar10", noise_rate=0.2, submitter="ada")
     record_sweep("two", noise_rate=0.6, submitter="bo")
@@ -299,6 +308,10 @@ def test_a_sweep_whose_process_died_is_found_by_the_state_that_it_is_shown_in(
     assert pages(SweepState.RUNNING) == [["runs"]]
     assert pages(SweepState.CANCELLED) == [["dropped"]]
     assert pages(SweepState.CANCELLING) == [[]]
+    status = service.status()
+    assert [sweep.id for sweep in status.running] == ["runs"]
+    counted = {state: count for state, count in status.sweeps.items() if count}
+    assert counted == {SweepState.QUEUED: 3, SweepState.RUNNING: 1, SweepState.CANCELLED: 1}
 
 
 def test_the_dataset_asked_for_may_be_the_folder_or_file_that_was_submitted(
