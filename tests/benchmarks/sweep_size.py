@@ -4,10 +4,11 @@
 
 Nothing is replayed: each sweep trains digits as `emphasis run` does, by the product's own sampler, early stopping,
 recipe and seeds, two trials at a time, only without Ray and for 50 trials. Whatever is among the eight highest after
-20, 30, 40 or 50 of them is then trained on twelve fresh seeds, those that its sweep would confirm it with and more.
+30, 40 or 50 of them is then trained on twelve fresh seeds, those that its sweep would confirm it with and more.
 So every smaller sweep is part of the recorded one: `trials` of it, of which the `top` highest are confirmed on
 `seeds` of the twelve, the best mean wins, and what it is worth is its mean over those that did not choose it, 400
-random choices of the seeds. The objective and the worth are final intact accuracy, in eval mode.
+random choices of the seeds. The objective and the worth are final intact accuracy, in eval mode. A sweep of 20 trials
+stops none of them early by default, so it is recorded by itself.
 
 The cost is in whole trainings: the search less what was stopped early, the confirming ones, and CCE on as many seeds.
 Differences are paired sweep by sweep with the default's size. An interrupted recording goes on where it was.
@@ -35,10 +36,12 @@ import numpy.typing as npt
 import torch
 
 from search.early_stopping import EarlyStopping
+from search.early_stopping import EarlyStoppingRule
 from search.plan import trial_seeds
 from search.sampler import ConfigurationSampler
 from search.spec import DEFAULT_TRIALS
 from search.spec import Confirm
+from search.spec import SweepSpec
 from search.store import Phase
 from spaces import KappaSpace
 from spaces import kappa_of
@@ -57,7 +60,7 @@ from trainers.training import Lane
 from trainers.training import LaneResult
 from trainers.training import train
 
-SIZES = (20, 30, 40, 50)
+SIZES: dict[EarlyStoppingRule, tuple[int, ...]] = {"asha": (30, 40, 50), "none": (20,)}
 CANDIDATES, FRESH, CONCURRENCY, CHOICES = 8, 12, 2, 400
 DEFAULT = (DEFAULT_TRIALS, Confirm().top, Confirm().seeds)
 # (trials, candidates, fresh seeds of each); no fresh seed recommends the highest of the search.
@@ -76,7 +79,6 @@ CASES = (
     (40, 3, 3),
     (50, 3, 3),
     (50, 5, 5),
-    (30, 8, 6),
 )
 
 Floats = npt.NDArray[np.float64]
@@ -110,20 +112,21 @@ def _intact(result: LaneResult) -> float:
     return result.final.intact_train if result.final else 0.0
 
 
-def recorded(noise_rate: float, seed: int) -> dict[str, Any]:
-    """One search of the largest size, and its candidates on fresh seeds."""
+def recorded(noise_rate: float, seed: int, early_stopping: EarlyStoppingRule) -> dict[str, Any]:
+    """One search of the largest size that is stopped early so, and its candidates on fresh seeds."""
+    sizes = SIZES[early_stopping]
     epochs = training_task(_digits(), device="cpu").epochs
     sampler = ConfigurationSampler(
         KappaSpace(), "tpe", seed=seed, starting_points=starting_points(noise_rate, _digits().num_classes)
     )
-    stopping = EarlyStopping("asha", epochs, 1)
+    stopping = EarlyStopping(early_stopping, epochs, 1)
     searched = trial_seeds(seed, Phase.SEARCH, 0)
     slots: list[_Running] = []
     asked = 0
     finals: list[dict[str, Any]] = []
-    shares = [0.0] * SIZES[-1]
-    while asked < SIZES[-1] or slots:
-        while len(slots) < CONCURRENCY and asked < SIZES[-1]:
+    shares = [0.0] * sizes[-1]
+    while asked < sizes[-1] or slots:
+        while len(slots) < CONCURRENCY and asked < sizes[-1]:
             proposal = sampler.ask()
             beta, lam = (proposal.configuration.as_dict()[name] for name in ("beta", "lam"))
             slots.append(_Running(proposal.index, beta, lam, _trained(noise_rate, beta, lam, searched)))
@@ -149,12 +152,18 @@ def recorded(noise_rate: float, seed: int) -> dict[str, Any]:
             stopping.see_end(each.index, 0, objective)
             sampler.tell(each.index, objective)
             finals.append({"trial": each.index, "beta": each.beta, "lam": each.lam, "searched": round(objective, 6)})
-    wanted = {each["trial"] for size in SIZES for each in _highest(finals, size)[:CANDIDATES]}
+    wanted = {each["trial"] for size in sizes for each in _highest(finals, size)[:CANDIDATES]}
     for each in finals:
         if each["trial"] in wanted:
             pairs = [trial_seeds(seed, Phase.CONFIRM, repeat) for repeat in range(FRESH)]
             each["fresh"] = [round(_intact(_trained(noise_rate, each["beta"], each["lam"], pair)), 6) for pair in pairs]
-    return {"noise_rate": noise_rate, "seed": seed, "trained": [round(each, 3) for each in shares], "finals": finals}
+    return {
+        "noise_rate": noise_rate,
+        "seed": seed,
+        "early_stopping": early_stopping,
+        "trained": [round(each, 3) for each in shares],
+        "finals": finals,
+    }
 
 
 def _highest(finals: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
@@ -177,6 +186,13 @@ def worth(sweep: dict[str, Any], size: int, top: int, seeds: int) -> float:
     return float(np.mean(found))
 
 
+def rule_of(size: int, top: int, seeds: int) -> EarlyStoppingRule:
+    """By which rule `emphasis run` stops a sweep of this size unless it is asked for another."""
+    confirm = Confirm(top=top, seeds=seeds)
+    spec = SweepSpec(dataset="digits", noise_rate=0.4, trials=size, confirm=confirm)
+    return spec.resolved_early_stopping("intact")
+
+
 def cost(sweep: dict[str, Any], size: int, top: int, seeds: int) -> float:
     """In whole trainings."""
     return float(sum(sweep["trained"][:size])) + (top + 1) * seeds
@@ -185,19 +201,29 @@ def cost(sweep: dict[str, Any], size: int, top: int, seeds: int) -> float:
 def rows_of(sweeps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every size, over all sweeps."""
     rates = sorted({sweep["noise_rate"] for sweep in sweeps})
-    by_rate = {rate: [sweep for sweep in sweeps if sweep["noise_rate"] == rate] for rate in rates}
-    usual = {rate: np.array([worth(sweep, *DEFAULT) for sweep in mine]) for rate, mine in by_rate.items()}
+
+    def of(case: tuple[int, int, int]) -> list[dict[str, Any]]:
+        return [sweep for sweep in sweeps if sweep["early_stopping"] == rule_of(*case)]
+
+    def worths(case: tuple[int, int, int]) -> dict[float, Floats]:
+        # By seed, as they are sorted: differences are paired.
+        return {
+            rate: np.array([worth(sweep, *case) for sweep in of(case) if sweep["noise_rate"] == rate]) for rate in rates
+        }
+
+    usual = worths(DEFAULT)
     rows = []
     for case in CASES:
-        here = {rate: np.array([worth(sweep, *case) for sweep in mine]) for rate, mine in by_rate.items()}
-        # Every rate counts alike; sweeps of different rates are independent.
+        here = worths(case)
+        # Every rate counts alike; sweeps of different rates are taken as independent.
         gains = [here[rate] - usual[rate] for rate in rates]
         rows.append(
             {
                 "trials": case[0],
                 "top": case[1],
                 "seeds": case[2],
-                "cost": round(float(np.mean([cost(sweep, *case) for sweep in sweeps])), 1),
+                "early_stopping": rule_of(*case),
+                "cost": round(float(np.mean([cost(sweep, *case) for sweep in of(case)])), 1),
                 "worth": {f"{rate:g}": round(float(each.mean()), 4) for rate, each in here.items()},
                 "gain": round(float(np.mean([each.mean() for each in gains])), 4),
                 "standard_error": round(
@@ -239,8 +265,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rates = arguments.noise_rate or [0.2, 0.4, 0.6]
     measured = {
-        "what": "final intact accuracy on digits; searches by TPE with ASHA, two trials at once",
-        "recorded_trials": SIZES[-1],
+        "what": "final intact accuracy on digits; searches by TPE, two trials at once",
+        "recorded_trials": {rule: sizes[-1] for rule, sizes in SIZES.items()},
         "fresh_seeds": FRESH,
         "default": DEFAULT,
     }
@@ -251,10 +277,9 @@ def main() -> None:
         if kept["measured"] != {**measured, "default": list(DEFAULT)}:
             raise SystemExit(f"{arguments.output} was recorded with other settings; remove it to record it anew.")
         sweeps = kept["sweeps"]
-    done = {(sweep["noise_rate"], sweep["seed"]) for sweep in sweeps}
-    missing = [
-        (rate, seed) for seed, rate in product(range(arguments.sweeps), rates) if (rate, seed) not in done
-    ]
+    done = {(sweep["noise_rate"], sweep["seed"], sweep["early_stopping"]) for sweep in sweeps}
+    wanted = [(rate, seed, rule) for seed, rate, rule in product(range(arguments.sweeps), rates, SIZES)]
+    missing = [each for each in wanted if each not in done]
     if sweeps and not missing:
         header = kept["provenance"]  # only the rows are written anew
     workers = len(os.sched_getaffinity(0))
@@ -262,7 +287,7 @@ def main() -> None:
         jobs = [pool.submit(recorded, *each) for each in missing]
         for number, job in enumerate(as_completed(jobs), 1):
             sweeps.append(job.result())
-            sweeps.sort(key=lambda sweep: (sweep["noise_rate"], sweep["seed"]))
+            sweeps.sort(key=lambda sweep: (sweep["early_stopping"], sweep["noise_rate"], sweep["seed"]))
             write_result(arguments.output, {"provenance": header, "measured": measured, "sweeps": sweeps})
             print(f"{number}/{len(missing)} sweeps recorded", flush=True)
     rows, surfaces = rows_of(sweeps), surface_errors(sweeps)
