@@ -374,7 +374,7 @@ class SweepSpec(_Section):
         return self.sampler or ("tpe" if self.searched_space.grid() is None else "grid")
 
     def resolved_early_stopping(self, objective: str) -> EarlyStoppingRule:
-        """The rule; where none is named "asha" for the searches in which it was measured to lose nothing on average.
+        """The rule; where none is named "asha" for the searches in which it was measured to lose little on average.
 
         Those are random or TPE searches of GR over (beta, lambda), 30 configurations or more of which a few are
         confirmed, by intact labels (README, "What early stopping saves and loses"). A third of

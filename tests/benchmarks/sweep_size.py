@@ -8,7 +8,7 @@ recipe and seeds, two trials at a time, only without Ray and for 50 trials. What
 So every smaller sweep is part of the recorded one: `trials` of it, of which the `top` highest are confirmed on
 `seeds` of the twelve, the best mean wins, and what it is worth is its mean over those that did not choose it, 400
 random choices of the seeds. The objective and the worth are final intact accuracy, in eval mode. A sweep of 20 trials
-stops none of them early by default, so it is recorded by itself.
+stops none of them early by default, so it is recorded by itself, with the three highest.
 
 The cost is in whole trainings: the search less what was stopped early, the confirming ones, and CCE on as many seeds.
 Differences are paired sweep by sweep with the default's size. An interrupted recording goes on where it was.
@@ -61,7 +61,8 @@ from trainers.training import LaneResult
 from trainers.training import train
 
 SIZES: dict[EarlyStoppingRule, tuple[int, ...]] = {"asha": (30, 40, 50), "none": (20,)}
-CANDIDATES, FRESH, CONCURRENCY, CHOICES = 8, 12, 2, 400
+CANDIDATES: dict[EarlyStoppingRule, int] = {"asha": 8, "none": 3}
+FRESH, CONCURRENCY, CHOICES = 12, 2, 400
 DEFAULT = (DEFAULT_TRIALS, Confirm().top, Confirm().seeds)
 # (trials, candidates, fresh seeds of each); no fresh seed recommends the highest of the search.
 CASES = (
@@ -152,7 +153,7 @@ def recorded(noise_rate: float, seed: int, early_stopping: EarlyStoppingRule) ->
             stopping.see_end(each.index, 0, objective)
             sampler.tell(each.index, objective)
             finals.append({"trial": each.index, "beta": each.beta, "lam": each.lam, "searched": round(objective, 6)})
-    wanted = {each["trial"] for size in sizes for each in _highest(finals, size)[:CANDIDATES]}
+    wanted = {each["trial"] for size in sizes for each in _highest(finals, size)[: CANDIDATES[early_stopping]]}
     for each in finals:
         if each["trial"] in wanted:
             pairs = [trial_seeds(seed, Phase.CONFIRM, repeat) for repeat in range(FRESH)]
