@@ -272,30 +272,31 @@ def main() -> None:
         "default": DEFAULT,
     }
     sweeps: list[dict[str, Any]] = []
-    header = provenance()
+    header, earlier = provenance(), []
     if arguments.output.exists():
         kept = json.loads(arguments.output.read_text())
         if kept["measured"] != {**measured, "default": list(DEFAULT)}:
             raise SystemExit(f"{arguments.output} was recorded with other settings; remove it to record it anew.")
-        sweeps = kept["sweeps"]
+        sweeps, earlier = kept["sweeps"], [*kept.get("earlier", []), kept["provenance"]]
     done = {(sweep["noise_rate"], sweep["seed"], sweep["early_stopping"]) for sweep in sweeps}
     wanted = [(rate, seed, rule) for seed, rate, rule in product(range(arguments.sweeps), rates, SIZES)]
     missing = [each for each in wanted if each not in done]
     if sweeps and not missing:
-        header = kept["provenance"]  # only the rows are written anew
+        header, earlier = earlier[-1], earlier[:-1]  # only the rows are written anew
     workers = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(recorded, *each) for each in missing]
         for number, job in enumerate(as_completed(jobs), 1):
             sweeps.append(job.result())
             sweeps.sort(key=lambda sweep: (sweep["early_stopping"], sweep["noise_rate"], sweep["seed"]))
-            write_result(arguments.output, {"provenance": header, "measured": measured, "sweeps": sweeps})
+            content = {"provenance": header, "earlier": earlier, "measured": measured, "sweeps": sweeps}
+            write_result(arguments.output, content)
             print(f"{number}/{len(missing)} sweeps recorded", flush=True)
     rows, surfaces = rows_of(sweeps), surface_errors(sweeps)
     for row in (*rows, *surfaces):
         print(row)
-    content = {"provenance": header, "measured": measured, "rows": rows, "surfaces": surfaces, "sweeps": sweeps}
-    write_result(arguments.output, content)
+    told = {"provenance": header, "earlier": earlier, "measured": measured, "rows": rows, "surfaces": surfaces}
+    write_result(arguments.output, {**told, "sweeps": sweeps})
 
 
 if __name__ == "__main__":

@@ -69,9 +69,11 @@ def sweep_size() -> str:
     for row in result["rows"]:
         size = [row["trials"], row["top"], row["seeds"]]
         gain = f"{100 * row['gain']:+.2f} ± {100 * row['standard_error']:.2f}"
+        gain = "" if size == result["measured"]["default"] else gain
         worths = (f"{row['worth'][rate]:.3f}" for rate in rates)
-        rows.append((*size, f"{row['cost']:.0f}", *worths, "" if size == result["measured"]["default"] else gain))
-    head = ("trials", "confirmed", "fresh seeds", "cost, trainings", *(f"r = {rate}" for rate in rates), "gain, points")
+        rows.append((*size, row["early_stopping"], f"{row['cost']:.0f}", *worths, gain))
+    accuracies = (f"r = {rate}" for rate in rates)
+    head = ("trials", "confirmed", "fresh seeds", "early stopping", "cost, trainings", *accuracies, "gain, points")
     return table(head, rows) + origin(result)
 
 
