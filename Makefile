@@ -11,8 +11,9 @@ PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 # Left out, so that README's tables of them stay as they are: a GPU's; surfaces that others search (record_surface);
-# chaos and sweep_size, an hour each; normalise, noise_estimate and objective_regret; what compare and export wrote to examples/; and whatever
-# needs CIFAR-10, sweep_cost --cifar among it (startup's table loses its row of ResNet-20 where --cifar DIR is not given).
+# chaos and sweep_size, an hour each; normalise, noise_estimate and objective_regret; what compare and export wrote to
+# examples/; and whatever needs CIFAR-10, sweep_cost --cifar among it (startup's table loses its row of ResNet-20 where
+# --cifar DIR is not given).
 BENCHMARKS := startup training_throughput speed_figure cpu_settings sweep_cost "sweep_cost --long" trial_cost \
 	service_load early_stopping sample_efficiency "sample_efficiency --default" "sample_efficiency --startup"
 

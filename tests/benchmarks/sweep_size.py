@@ -269,13 +269,13 @@ def main() -> None:
         "what": "final intact accuracy on digits; searches by TPE, two trials at once",
         "recorded_trials": {rule: sizes[-1] for rule, sizes in SIZES.items()},
         "fresh_seeds": FRESH,
-        "default": DEFAULT,
+        "default": list(DEFAULT),
     }
     sweeps: list[dict[str, Any]] = []
     header, earlier = provenance(), []
     if arguments.output.exists():
         kept = json.loads(arguments.output.read_text())
-        if kept["measured"] != {**measured, "default": list(DEFAULT)}:
+        if kept["measured"] != measured:
             raise SystemExit(f"{arguments.output} was recorded with other settings; remove it to record it anew.")
         sweeps, earlier = kept["sweeps"], [*kept.get("earlier", []), kept["provenance"]]
     done = {(sweep["noise_rate"], sweep["seed"], sweep["early_stopping"]) for sweep in sweeps}

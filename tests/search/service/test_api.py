@@ -595,13 +595,16 @@ def test_metrics_count_sweeps_trials_and_requests(
     api: Served, ada: httpx.Client, confirmed_sweep: RecordedSweep, record_sweep: RecordSweep
 ) -> None:
     record_sweep("waiting")
+    left = record_sweep("left")  # by a worker that died
+    left.store.claim_sweep(left.id, "elsewhere:1:1.0", is_alive=lambda owner, at: True, lease_seconds=-1)
     for path in ("/api/v1/sweeps/digits-done", "/api/v1/sweeps/waiting", "/api/v1/sweeps/none", "/anything"):
         ada.get(path)
     ada.request("BREW", "/api/v1/sweeps")
     text = ada.get("/metrics").text
     for line in (
         'emphasis_sweeps{state="done"} 1.0',
-        'emphasis_sweeps{state="queued"} 1.0',
+        'emphasis_sweeps{state="queued"} 2.0',
+        'emphasis_sweeps{state="running"} 0.0',
         'emphasis_trials{state="failed"} 1.0',
         "emphasis_workers 0.0",
         "emphasis_store_up 1.0",
