@@ -748,7 +748,7 @@ class _SweepRun:
         if ending is None and reason is not None:
             ending = {"state": "pruned", "reason": reason, **self._reached(trial_id)}
         if ending is not None:
-            self._finish(trial_id, {**result.get("labels", {}), **ending})
+            self._finish(trial_id, {**result.get("facts", {}), **ending})
         self._session.recorder.notify(self.sweep.id)
         return reason is not None
 
@@ -780,6 +780,7 @@ class _SweepRun:
             train_seconds=ending.get("seconds"),
             noise_hash=ending.get("noise_hash"),
             realised_noise_rate=ending.get("realised_noise_rate"),
+            computed_by=ending.get("computed_by"),
         )
         checkpoint_path(self._session.home.checkpoints(self.sweep.id), trial_id).unlink(missing_ok=True)
         # What was stopped early says nothing of those that are trained to the end.

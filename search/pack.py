@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections import deque
@@ -65,7 +66,7 @@ def run_pack(settings: TaskSettings, orders: Sequence[Mapping[str, Any]], lanes:
             of the sweep's), ``noise_rate``, ``seed``, ``noise_seed``, ``judged`` with the epochs
             after which it may be stopped, and ``alone``; any two `can_share_a_pack`.
         lanes: How many are trained together, at most.
-        report: Takes a plain dict for each trial that there is news of, ``{"trial_id": ..., "epochs": [...], "labels":
+        report: Takes a plain dict for each trial that there is news of, ``{"trial_id": ..., "epochs": [...], "facts":
             {...}, "ending": None}``, the last of a trial with its ending; it returns once the driver has taken them in,
             with its answer. It does not return where nothing of the pack is to go on. Whatever goes wrong with a trial
             is its ending too, since the others, and the next of this process, may do better.
@@ -89,7 +90,7 @@ class _Trial:
     """An order whose lane is trained, with what was not yet reported of it."""
 
     order: Mapping[str, Any]
-    labels: dict[str, Any]
+    facts: dict[str, Any]
     epochs: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -183,7 +184,10 @@ class _Pack:
     def _on_epoch(self, epoch: EpochReport) -> Decision | None:
         if epoch.lane_id not in self._stopped:
             trial = self._training[epoch.lane_id]
-            trial.epochs.append({**asdict(epoch), "recorded_at": time.time()})
+            told = asdict(epoch)
+            if (computed_by := told.pop("computed_by")) is not None:
+                trial.facts["computed_by"] = {"host": os.uname().nodename, **computed_by}
+            trial.epochs.append({**told, "recorded_at": time.time()})
             if epoch.epoch in trial.order["judged"] or time.monotonic() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
                 self._send()
         return Decision.STOP if epoch.lane_id in self._stopped else None
@@ -213,7 +217,7 @@ class _Pack:
         if ended is not None:
             news.append((ended, ending))
         parts = [
-            {"trial_id": trial.id, "epochs": trial.epochs, "labels": trial.labels, "ending": its_ending}
+            {"trial_id": trial.id, "epochs": trial.epochs, "facts": trial.facts, "ending": its_ending}
             for trial, its_ending in news
         ]
         for trial, _ in news:

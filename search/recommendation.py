@@ -211,6 +211,8 @@ class Provenance:
         data_hash: Fingerprint of the dataset.
         versions: Versions of what computed it.
         failed_seeds: On how many fresh seeds the recommended configuration failed, which its means leave out.
+        computed_by: What computed the trials of the recommended configuration, each once, e.g. "fused, NVIDIA H100
+            80GB HBM3, bf16"; empty for sweeps of earlier releases.
     """
 
     sweep_id: str
@@ -229,6 +231,7 @@ class Provenance:
     data_hash: str
     versions: Mapping[str, Any]
     failed_seeds: int = 0
+    computed_by: tuple[str, ...] = ()
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported; times in ISO 8601."""
@@ -249,6 +252,7 @@ class Provenance:
             "data_hash": self.data_hash,
             "versions": dict(self.versions),
             "failed_seeds": self.failed_seeds,
+            "computed_by": list(self.computed_by),
         }
 
     @classmethod
@@ -259,6 +263,7 @@ class Provenance:
             **{
                 **told,
                 **{name: tuple(told[name]) for name in lists},
+                "computed_by": tuple(told.get("computed_by", ())),
                 "created": datetime.fromisoformat(told["created"]),
                 "finished": datetime.fromisoformat(told["finished"]) if told["finished"] else None,
             }
@@ -488,8 +493,13 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
                 and configuration_of(trial) == (winner.supervision, winner.hyperparameters)
                 for trial in trials
             ),
+            computed_by=tuple(dict.fromkeys(_computation(trial.computed_by) for trial in tried if trial.computed_by)),
         ),
     )
+
+
+def _computation(computed_by: Mapping[str, str]) -> str:
+    return ", ".join(computed_by[name] for name in ("engine", "device", "precision") if name in computed_by)
 
 
 def _estimate(told: JSON | None) -> Estimate | None:

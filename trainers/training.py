@@ -230,6 +230,21 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
+class Computation:
+    """What computed an epoch: the same numbers to rounding, whichever it was.
+
+    Attributes:
+        engine: "solo", "graph" or "fused".
+        device: "cpu", or the GPU's name as torch has it.
+        precision: "bf16" where matrix products and convolutions were taken in it, else "fp32".
+    """
+
+    engine: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
 class EpochReport:
     """What is known of a lane after an epoch.
 
@@ -243,6 +258,8 @@ class EpochReport:
         seconds: Time spent training and evaluating the lane so far, over all its attempts: of lanes that are trained
             at once its share.
         running: Accuracies of the epoch's own batches; None in reports of earlier releases.
+        computed_by: What computed it: a lane that is resumed elsewhere has epochs of both. None in checkpoints of
+            earlier releases.
     """
 
     lane_id: str
@@ -253,6 +270,7 @@ class EpochReport:
     evaluation: Evaluation | None
     seconds: float
     running: RunningAccuracy | None = None
+    computed_by: Computation | None = field(default=None, compare=False)
 
 
 class Decision(Enum):

@@ -90,6 +90,7 @@ TRIAL: dict[str, Any] = {
     "attempts": 1,
     "started_at": "2026-01-01T12:00:02Z",
     "finished_at": "2026-01-01T12:00:05Z",
+    "computed_by": {"host": "node-1", "engine": "solo", "device": "cpu", "precision": "fp32"},
 }
 
 CURVE: dict[str, Any] = {

@@ -132,6 +132,9 @@ class TrialView(View):
     attempts: int
     started_at: datetime | None
     finished_at: datetime | None
+    computed_by: dict[str, str] | None = Field(
+        default=None, description="host, engine, device and precision of its last epoch."
+    )
 
 
 class TrialPage(View):

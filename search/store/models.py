@@ -169,6 +169,7 @@ class Trial(Base):
     best_validation: Mapped[float | None]
     noise_hash: Mapped[str | None]
     realised_noise_rate: Mapped[float | None]
+    computed_by: Mapped[dict[str, Any] | None]
     train_seconds: Mapped[float | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -217,6 +217,8 @@ class TrialRecord:
         started_at: When its first attempt started (UTC).
         finished_at: When its result was recorded (UTC).
         attempts: How many times it was started.
+        computed_by: What computed its last epoch: ``host``, and `trainers.training.Computation`'s ``engine``,
+            ``device`` and ``precision``. None in records of earlier releases, and before its result.
     """
 
     id: str
@@ -242,6 +244,7 @@ class TrialRecord:
     started_at: datetime | None
     finished_at: datetime | None
     attempts: int
+    computed_by: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +290,8 @@ class AttemptRecord:
     Args:
         trial_id: The trial.
         number: From 1.
-        host: Machine it ran on.
-        pid: Process it ran in.
+        host: Machine of the process that drove its sweep.
+        pid: That process.
         state: How it went.
         reason: Why it failed or was lost.
         started_at: UTC.

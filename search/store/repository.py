@@ -720,6 +720,7 @@ class Store:
         train_seconds: float | None = None,
         noise_hash: str | None = None,
         realised_noise_rate: float | None = None,
+        computed_by: Mapping[str, str] | None = None,
     ) -> TrialRecord:
         """Record the result of a trial, for ever. The same result again is accepted, any other is refused.
 
@@ -734,6 +735,7 @@ class Store:
             train_seconds: Time spent training.
             noise_hash: Fingerprint of the corrupted labels.
             realised_noise_rate: Fraction of labels that were really changed.
+            computed_by: As `TrialRecord.computed_by`.
 
         Raises:
             TrialFinished: The trial has another result already.
@@ -750,6 +752,7 @@ class Store:
             "train_seconds": finite(train_seconds),
             "noise_hash": noise_hash,
             "realised_noise_rate": finite(realised_noise_rate),
+            "computed_by": None if computed_by is None else dict(computed_by),
             **accuracy_columns("final", final),
             **accuracy_columns("best", best),
         }

@@ -223,6 +223,7 @@ def trial_tags(trial: TrialRecord, sweep: SweepRecord) -> dict[str, str]:
     }
     if trial.noise_hash:
         tags["emphasis.noise_hash"] = trial.noise_hash
+    tags.update({f"emphasis.{name}": text for name, text in (trial.computed_by or {}).items()})
     if trial.reason:
         tags[REASON_TAG] = shortened(trial.reason, LONGEST_TAG)
     return tags

@@ -129,6 +129,7 @@ class RecordedSweep:
             noise_hash=f"hash of {trial_id}",
             realised_noise_rate=0.39,
             train_seconds=0.4,
+            computed_by={"host": f"host of {trial_id}", "engine": "solo", "device": "cpu", "precision": "fp32"},
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -112,10 +113,15 @@ def ending_of(reports: list[dict[str, Any]]) -> dict[str, Any]:
     return ending
 
 
-def labels_of(reports: list[dict[str, Any]]) -> dict[str, Any]:
-    labels: dict[str, Any] = reports[0]["labels"]
-    assert all(report["labels"] == labels for report in reports)
-    return labels
+def facts_of(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    facts: dict[str, Any] = reports[0]["facts"]
+    assert all(report["facts"] == facts for report in reports)
+    return facts
+
+
+def test_what_computes_a_trial_is_told_from_its_first_epoch(settings: TaskSettings) -> None:
+    told = facts_of(reports_of(settings, judged=[1]))["computed_by"]
+    assert told == {"host": os.uname().nodename, "engine": "solo", "device": "cpu", "precision": "fp32"}
 
 
 @pytest.mark.parametrize(
@@ -148,9 +154,9 @@ def test_a_trial_says_which_noise_it_was_trained_on(settings: TaskSettings) -> N
     task = settings.load().task
     expected = make_noise_model("symmetric", 0.4).draw(task.dataset.y_train, 10, 2)
 
-    first = labels_of(reports_of(settings))
-    other_seed = labels_of(reports_of(settings, seed=5))
-    other_noise = labels_of(reports_of(settings, noise_seed=5))
+    first = facts_of(reports_of(settings))
+    other_seed = facts_of(reports_of(settings, seed=5))
+    other_noise = facts_of(reports_of(settings, noise_seed=5))
 
     assert first["noise_hash"] == other_seed["noise_hash"] == expected.fingerprint
     assert first["realised_noise_rate"] == expected.realised_rate
@@ -284,7 +290,7 @@ def test_the_trials_of_a_pack_end_as_they_do_alone(either: TaskSettings, tmp_pat
         alone = Driver()
         run_pack(replace(either, checkpoints=str(tmp_path / "alone")), [each], 1, alone.report)
         said = [
-            (part[-1]["labels"], part[-1]["ending"]["final"])
+            (part[-1]["facts"], part[-1]["ending"]["final"])
             for part in (alone.of(each["trial_id"]), together.of(each["trial_id"]))
         ]
         assert said[0] == said[1]

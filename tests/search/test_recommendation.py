@@ -338,6 +338,7 @@ def test_provenance_names_sweep_seeds_noise_and_how_it_was_measured(confirmed_sw
     assert provenance["noise_hashes"] == [f"hash of {trial.id}" for trial in winners]
     assert provenance["data_hash"] == "data"
     assert provenance["versions"] == {"emphasis": "0.1.0", "torch": "2.11.0"}
+    assert provenance["computed_by"] == ["solo, cpu, fp32"]
     assert provenance["candidates"] == 3
     assert provenance["epochs"] == 4
     assert "final epoch, eval mode, un-augmented" in provenance["measured"]

@@ -130,6 +130,7 @@ class Sweep:
             best=final,
             train_seconds=4.0,
             noise_hash="n" * 64,
+            computed_by={"host": "node-1", "engine": "fused", "device": "NVIDIA H100", "precision": "bf16"},
             realised_noise_rate=0.39,
         )
 
@@ -267,6 +268,8 @@ def test_child_says_what_was_trained_and_how_it_went(
     assert tags["emphasis.phase"] == "search"
     assert tags["emphasis.data_hash"] == "d" * 64
     assert tags["emphasis.noise_hash"] == "n" * 64
+    computed_by = [tags[f"emphasis.{name}"] for name in ("host", "engine", "device", "precision")]
+    assert computed_by == ["node-1", "fused", "NVIDIA H100", "bf16"]
     assert tags["emphasis.git_commit"] == "c0ffee"
     assert tags["emphasis.version.torch"] == "2.11.0"
     assert child.data.metrics["objective"] == 0.7

@@ -266,6 +266,11 @@ def test_a_lane_goes_on_from_its_checkpoint_in_either_engine(
     assert sorted(again) == [(f"lane-{seed}", epoch) for seed in (2, 4) for epoch in (1, 2, 3)]
     for result, seed in zip(results, (2, 4), strict=True):
         assert_alike(result, alone[seed])
+        # Each epoch says what computed it, those before the checkpoint too.
+        by = [report.computed_by.engine for report in result.reports if report.computed_by is not None]
+        assert by[0] == first
+        assert by[-1] == second
+        assert len(by) == len(result.reports)
 
 
 def test_what_cannot_be_fused_is_refused_by_name_and_trained_otherwise() -> None:

@@ -31,6 +31,7 @@ def test_bf16_is_chosen_where_the_processor_is_faster_in_it(
     assert Arithmetic.choose("cpu", "auto", network).autocast is fast
     assert Arithmetic.choose("cpu", "bf16", network).autocast
     assert not Arithmetic.choose("cpu", "fp32", network).autocast
+    assert Arithmetic.choose("cpu", "auto", network).computation("solo").precision == ("bf16" if fast else "fp32")
 
 
 def test_a_torch_that_cannot_say_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:

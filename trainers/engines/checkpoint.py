@@ -19,6 +19,7 @@ from trainers.errors import InvalidInput
 from trainers.evaluation import Evaluation
 from trainers.evaluation import RunningAccuracy
 from trainers.training import Checkpoints
+from trainers.training import Computation
 from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import TrainingTask
@@ -67,7 +68,9 @@ def restored_report(saved: dict[str, Any]) -> EpochReport:
     if running is not None:
         known = running["intact_train"] == running["intact_train"]
         running = RunningAccuracy(running["corrupted_train"], running["intact_train"] if known else math.nan)
-    return EpochReport(**{**saved, "evaluation": evaluation, "running": running})
+    computed_by = saved.get("computed_by")
+    computation = None if computed_by is None else Computation(**computed_by)
+    return EpochReport(**{**saved, "evaluation": evaluation, "running": running, "computed_by": computation})
 
 
 def checkpoint_path(folder: Path, lane_id: str) -> Path:

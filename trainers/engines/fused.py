@@ -144,6 +144,7 @@ class FusedTraining:
         template = self.drawn(0)
         arithmetic = Arithmetic.choose(task.device, task.precision, template)
         self.device = device = arithmetic.device
+        self.computation = arithmetic.computation("fused")
         compute = torch.bfloat16 if arithmetic.autocast else dtype
         template = template.to(device, dtype).to(memory_format=arithmetic.memory_format)
         self.network = FusedCifarResNet(template, places, compute)
@@ -424,6 +425,7 @@ class _FusedLane:
             evaluation=self.evaluation,
             seconds=self.seconds,
             running=self._running,
+            computed_by=self._training.computation,
         )
         self.evaluation = None
         self.reports.append(report)

@@ -17,6 +17,7 @@ from trainers.supervision import Criterion
 from trainers.supervision import Supervision
 from trainers.supervision import WeightFunction
 from trainers.training import Checkpoints
+from trainers.training import Engine
 from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import LaneResult
@@ -51,6 +52,7 @@ def train_lane_by_graph(
 class _GraphTraining(LaneTraining):
     """A lane whose step is launched as a whole."""
 
+    engine: Engine = "graph"
     _captured: Callable[[], object] | None = None
 
     def __init__(self, task: TrainingTask, lane: Lane) -> None:

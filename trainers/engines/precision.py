@@ -10,6 +10,7 @@ from torch import nn
 
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+from trainers.training import Computation
 from trainers.training import Precision
 
 
@@ -26,6 +27,12 @@ class Arithmetic:
     device: torch.device
     autocast: bool
     memory_format: torch.memory_format
+
+    def computation(self, engine: str) -> Computation:
+        """What an engine computes with it."""
+        gpu = self.device.type == "cuda"
+        device = torch.cuda.get_device_name(self.device) if gpu else self.device.type
+        return Computation(engine, device, "bf16" if self.autocast else "fp32")
 
     @staticmethod
     def choose(device: str, precision: Precision, network: nn.Module) -> Arithmetic:

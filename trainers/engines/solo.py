@@ -45,6 +45,7 @@ from trainers.supervision import Stage
 from trainers.training import Checkpoints
 from trainers.training import Decision
 from trainers.training import Ending
+from trainers.training import Engine
 from trainers.training import EpochReport
 from trainers.training import Lane
 from trainers.training import LaneResult
@@ -108,6 +109,8 @@ class LaneTraining:
         lane: The lane.
     """
 
+    engine: Engine = "solo"
+
     def __init__(self, task: TrainingTask, lane: Lane) -> None:
         task = lane.task(task)
         data = task.dataset
@@ -118,6 +121,7 @@ class LaneTraining:
         self._cuda: list[torch.device] = []
         network = self._drawn_network()
         self.arithmetic = Arithmetic.choose(task.device, task.precision, network)
+        self._computation = self.arithmetic.computation(self.engine)
         device = self.arithmetic.device
         if device.type == "cuda":
             self._cuda = [device]
@@ -220,6 +224,7 @@ class LaneTraining:
             evaluation=evaluation,
             seconds=self.seconds,
             running=self._running(),
+            computed_by=self._computation,
         )
 
     def _train_on(self, chosen: Tensor) -> list[Tensor]:

@@ -105,6 +105,7 @@ def test_everything_written_is_read_back_equal_from_a_reopened_store(store: Stor
         train_seconds=3.5,
         noise_hash="e" * 64,
         realised_noise_rate=0.399,
+        computed_by={"host": "node-1", "engine": "fused", "device": "NVIDIA H100", "precision": "bf16"},
     )
     store.tracking.save(sweep.id, TrackingRecord(trial.id, "run-1", 3, True))
     store.close()
@@ -122,6 +123,7 @@ def test_everything_written_is_read_back_equal_from_a_reopened_store(store: Stor
     assert finished.best == replace(ACCURACIES, epoch=12, test=0.93)
     assert finished.hyperparameters == {"beta": 12.000000000000002, "lam": 0.5}
     assert finished.seed == 2**62 + 1
+    assert finished.computed_by is not None and finished.computed_by["engine"] == "fused"
 
 
 def test_moments_are_aware_utc_whatever_zone_they_were_given_in(store: Store) -> None:
