@@ -123,7 +123,8 @@ def test_everything_written_is_read_back_equal_from_a_reopened_store(store: Stor
     assert finished.best == replace(ACCURACIES, epoch=12, test=0.93)
     assert finished.hyperparameters == {"beta": 12.000000000000002, "lam": 0.5}
     assert finished.seed == 2**62 + 1
-    assert finished.computed_by is not None and finished.computed_by["engine"] == "fused"
+    assert finished.computed_by is not None
+    assert finished.computed_by["engine"] == "fused"
 
 
 def test_moments_are_aware_utc_whatever_zone_they_were_given_in(store: Store) -> None:
