@@ -10,6 +10,7 @@ from search.objective import ObjectiveKind
 from search.objective import SearchObjective
 from search.objective import objective_kind
 from search.settled_rate import told_rate
+from search.spec import UNKNOWN
 from search.spec import SweepSpec
 from search.task import FROM_FILE
 from search.task import labelled
@@ -79,11 +80,26 @@ class DataCheck:
         return notes
 
     def warnings(self) -> list[str]:
-        """What is likely to be a mistake, and may be meant: labels of a file that are hardly those of this data."""
-        if self._wrong or self._agreement is None or not self._agreement.doubt:
+        """What is likely to be a mistake, and may be meant."""
+        if self._wrong:
             return []
-        doubt = f"noise_file = {self._spec.noise_file}: {self._agreement.doubt}"
-        return [f"{doubt}. Are order and class numbers the dataset's?"]
+        warnings = []
+        if self._agreement is not None and self._agreement.doubt:
+            doubt = f"noise_file = {self._spec.noise_file}: {self._agreement.doubt}"
+            warnings.append(f"{doubt}. Are order and class numbers the dataset's?")
+        if self._memorising_wins():
+            warnings.append(
+                "noise_rate = 0: the labels that guide the search are those that are trained on, which memorising "
+                "wins. Give objective: noisy_validation to have some held out."
+            )
+        return warnings
+
+    def _memorising_wins(self) -> bool:
+        spec = self._spec
+        if spec.noise_rate == UNKNOWN or self._objective_errors() or self.objective().kind is not ObjectiveKind.INTACT:
+            return False
+        rate = told_rate(spec, self._dataset) if self._given_rate is None else self._given_rate
+        return rate == 0
 
     def objective(self) -> SearchObjective:
         """What guides the search.

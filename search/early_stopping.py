@@ -35,9 +35,11 @@ LEAST_SEEDS_OF_WILCOXON = math.floor(math.log2(1 / _WILCOXON_P)) + 2
 class EarlyStopping:
     """Looks at trials as they are trained and says which configurations are not worth more.
 
-    "median", "asha" and "hyperband" compare a trial's objective after an epoch with that of the other
-    configurations with the same seeds; "wilcoxon" compares a configuration's finished seeds with those of the best
-    one, pair by pair. A configuration is given up as a whole: without all of its seeds it cannot be recommended.
+    "median" compares a trial's objective after an epoch with that of the other configurations with the same seeds;
+    "asha" and "hyperband" do so with the first of a configuration's seeds alone, since they let a share of what they
+    see go on: a share of a share for each seed would soon be nothing. "wilcoxon" compares a configuration's finished
+    seeds with those of the best one, pair by pair. A configuration is given up as a whole: without all of its seeds it
+    cannot be recommended.
 
     The studies live in memory: the store is what survives, and a plan that is made from it tells them again what has
     been trained and what was given up.
@@ -68,6 +70,10 @@ class EarlyStopping:
         """Whether an epoch can end a trial: each is then to be reported, and its answer to be waited for."""
         return self._rule in ("median", "asha", "hyperband")
 
+    def _judges(self, repeat: int) -> bool:
+        """Whether a configuration can be given up for what an epoch of this repeat has reached."""
+        return self.judges_epochs and (repeat == 0 or self._rule == "median")
+
     def reason(self, configuration: int, repeat: int) -> str | None:
         """Why a trial of a configuration is not to go on; None while the configuration was not given up."""
         if configuration not in self._stopped:
@@ -77,7 +83,7 @@ class EarlyStopping:
 
     def see_epoch(self, configuration: int, repeat: int, epoch: int, objective: float) -> None:
         """Take in a trial's objective after an epoch, counted from 1; one that was seen before is left out."""
-        if not self.judges_epochs or configuration in self._stopped:
+        if not self._judges(repeat) or configuration in self._stopped:
             return
         if self._is_hopeless(repeat, configuration, epoch, objective) and epoch < self._epochs:
             self.give_up(configuration, repeat, f"stopped early by {self._rule} after epoch {epoch}")
@@ -91,7 +97,7 @@ class EarlyStopping:
 
     def restore_epochs(self, configuration: int, repeat: int, epochs: Iterable[tuple[int, float]]) -> None:
         """Take in (epoch, objective) that an earlier process has judged: what was let pass is not judged anew."""
-        if self.judges_epochs:
+        if self._judges(repeat):
             for epoch, reached in epochs:
                 self._is_hopeless(repeat, configuration, epoch, reached)  # asked, since ASHA keeps its rungs by that
 

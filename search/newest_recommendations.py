@@ -1,11 +1,13 @@
-"""What the finished sweeps of a store recommend: of a kind the newest that was confirmed."""
+"""What the finished sweeps of a store recommend: of a kind and budget the newest that was confirmed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from search.dataset_file import dataset_file
 from search.home import Home
@@ -31,10 +33,10 @@ def recommendations(
     noise_model: str | None = None,
     objective: str | None = None,
 ) -> list[Recommendation]:
-    """One recommendation for each dataset, noise, backbone, supervision and objective.
+    """One recommendation for each dataset, noise, backbone, supervision, objective and budget.
 
-    Of the newest finished sweep that confirmed its best on fresh seeds; where none did, of the newest: a short trial
-    run replaces nothing.
+    Of the newest finished sweep that confirmed its best on fresh seeds; where none did, of the newest. What is best
+    depends on how long is trained, and on how much: a short trial run replaces nothing.
 
     Args:
         store: Where the sweeps are.
@@ -47,12 +49,13 @@ def recommendations(
         objective: Only sweeps that this guided: ``intact``, ``clean_validation`` or ``noisy_validation``.
 
     Returns:
-        At least one recommendation, ordered by dataset, noise rate, noise model, backbone, supervision and objective.
+        At least one recommendation, ordered by dataset, noise rate, noise model, backbone, supervision, objective and
+        budget, the largest first.
 
     Raises:
         InvalidInput: There is none; the message names what there is.
     """
-    found: dict[tuple[str, float, tuple[str, ...], str, str, str, str], Recommendation] = {}
+    found: dict[tuple[Any, ...], Recommendation] = {}
     for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
         if not _matches(sweep, dataset, noise_rate, backbone, supervision):
             continue
@@ -62,7 +65,7 @@ def recommendations(
         # Two files of one name are two datasets.
         rate, source = round(sweep.noise_rate, 9), _source(sweep)
         noise = (noise_model_of(sweep), *(str(sweep.spec.get(name) or "") for name in ("noise_file", "noise_column")))
-        group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source)
+        group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source, _budget(sweep))
         if group in found and found[group].provenance.confirmed:
             continue
         try:
@@ -88,7 +91,8 @@ def recommend(
 ) -> Recommendation:
     """What to use for a dataset at a noise rate: (beta, lambda) of GR, or another's.
 
-    From the newest sweep that confirmed its best on fresh seeds; where none did, from the newest that is done.
+    From the sweeps that confirmed their best on fresh seeds; where none did, from those that are done. Of these the one
+    that trained on the most examples, the most epochs, and of equals the newest.
 
     Example:
         >>> found = recommend("digits", 0.4)  # doctest: +SKIP
@@ -114,8 +118,19 @@ def recommend(
         }
     finally:
         store.close()
-    # As within a kind, what was confirmed goes before what is newer.
-    return min(found, key=lambda each: (not each.provenance.confirmed, newest[each.provenance.sweep_id]))
+
+    def order(each: Recommendation) -> tuple[bool, float, int, int]:
+        told = each.provenance
+        return not told.confirmed, -(told.limit_train or math.inf), -told.epochs, newest[told.sweep_id]
+
+    return min(found, key=order)
+
+
+def _budget(sweep: SweepRecord) -> tuple[float, int, int]:
+    """How much is trained; the most sorts first."""
+    training = sweep.spec.get("training") or {}
+    epochs, iterations = training.get("epochs") or 0, training.get("iterations") or 0
+    return -(sweep.spec.get("limit_train") or math.inf), -epochs, -iterations
 
 
 def _source(sweep: SweepRecord) -> str:

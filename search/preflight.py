@@ -31,6 +31,7 @@ from trainers.models import find_backbone
 from trainers.models import weights_at_hand
 from trainers.recipes import recipe_for
 from trainers.recipes import training_task
+from trainers.training import TrainingTask
 
 # What trainers call otherwise than a spec.
 _SPEC_NAMES = {"weights": "training.weights"}
@@ -283,6 +284,8 @@ def _check_against_data(
                 f"Give {dataset.num_classes} or more.",
             )
         )
+    if not any(field.partition(".")[0] in ("training", "limit_train") for field in unread):
+        errors += _late_drops(spec, dataset)
     augmentation = spec.training.augmentation
     if augmentation in ("pad-crop-flip", "resize-crop-flip") and len(dataset.example_shape) != 3:
         errors.append(
@@ -295,15 +298,32 @@ def _check_against_data(
         )
 
 
+def _task(spec: SweepSpec, dataset: Dataset) -> TrainingTask | None:
+    settings = spec.training.model_dump(exclude_none=True)
+    try:
+        whole = dataset if spec.limit_train is None else dataset.limit_train(spec.limit_train)
+        return training_task(whole, backbone=spec.backbone, device="cpu", **settings)
+    except InvalidInput:  # said when the task is made
+        return None
+
+
+def _late_drops(spec: SweepSpec, dataset: Dataset) -> list[FieldError]:
+    """Drops of the learning rate that are given in another unit than the budget, which ends before them."""
+    given = spec.training.milestones
+    task = _task(spec, dataset) if given else None
+    if task is None or all(drop < task.iterations for drop in task.milestones):
+        return []
+    problem = f"reach to the end of the budget ({task.iterations:,} iterations, {task.epochs:,} epochs) or past it"
+    remedy = "Give milestones below it, a larger budget, or [] for a learning rate that stays."
+    return [FieldError("training.milestones", list(given or ()), problem, remedy)]
+
+
 def _early_stopping_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
     """What to say where a rule would never be shown anything before the end: it would stop nothing."""
     if spec.early_stopping in ("none", None):
         return None
-    settings = spec.training.model_dump(exclude_none=True)
-    try:
-        whole = dataset if spec.limit_train is None else dataset.limit_train(spec.limit_train)
-        task = training_task(whole, backbone=spec.backbone, device="cpu", **settings)
-    except InvalidInput:  # said when the task is made
+    task = _task(spec, dataset)
+    if task is None:
         return None
     first = first_judged_epoch(spec.early_stopping, task.epochs)
     if first is None or judged_epochs(spec.early_stopping, task.epochs, task.evaluate_every):

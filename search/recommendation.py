@@ -6,6 +6,7 @@ after it, and years later.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -211,6 +212,7 @@ class Provenance:
         data_hash: Fingerprint of the dataset.
         versions: Versions of what computed it.
         failed_seeds: On how many fresh seeds the recommended configuration failed, which its means leave out.
+        failed_baseline_seeds: On how many fresh seeds the baseline failed.
         computed_by: What computed the trials of the recommended configuration, each once, e.g. "fused, NVIDIA H100
             80GB HBM3, bf16"; empty for sweeps of earlier releases.
     """
@@ -231,6 +233,7 @@ class Provenance:
     data_hash: str
     versions: Mapping[str, Any]
     failed_seeds: int = 0
+    failed_baseline_seeds: int = 0
     computed_by: tuple[str, ...] = ()
 
     def as_dict(self) -> JSON:
@@ -252,6 +255,7 @@ class Provenance:
             "data_hash": self.data_hash,
             "versions": dict(self.versions),
             "failed_seeds": self.failed_seeds,
+            "failed_baseline_seeds": self.failed_baseline_seeds,
             "computed_by": list(self.computed_by),
         }
 
@@ -336,9 +340,15 @@ class Recommendation:
     @property
     def caveats_of_the_confirmed(self) -> tuple[str, ...]:
         """The `caveats` less the one that it is not confirmed."""
-        lost = self.provenance.failed_seeds
+        lost, lost_by_baseline = self.provenance.failed_seeds, self.provenance.failed_baseline_seeds
         failed = f"It failed on {lost} fresh seed{'s' if lost > 1 else ''}, which the means leave out."
-        return tuple(each for each in (self.reservation, failed if lost else None) if each)
+        alone = "CCE failed on every fresh seed: there is nothing to compare with."
+        said = (
+            self.reservation,
+            failed if lost else None,
+            alone if lost_by_baseline and self.baseline is None else None,
+        )
+        return tuple(each for each in said if each)
 
     def as_dict(self) -> JSON:
         """JSON-ready form: one object of `emphasis export --format json`."""
@@ -404,10 +414,7 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     The rule is stated in `choose`.
     """
     confirm = [trial for trial in trials if trial.phase is Phase.CONFIRM]
-    # A round of fresh seeds that is under way has measured only some of the candidates.
-    under_way = {trial.repeat for trial in confirm if not trial.state.finished}
-    rounds = [trial for trial in confirm if trial.repeat not in under_way]
-    candidates = _equally_measured(sweep, standings(sweep, rounds, Phase.CONFIRM))
+    candidates = _equally_measured(sweep, standings(sweep, _whole_rounds(sweep, trials), Phase.CONFIRM))
     confirmed = bool(candidates)
     if not confirmed:
         searched = standings(sweep, trials, Phase.SEARCH)
@@ -420,6 +427,29 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
     winner, others = candidates[0], candidates[1:]
     ties = tuple(other for other in others if not told_apart(winner, other))
     return Choice(winner, ties, tuple(candidates), _baseline(sweep, trials, winner), confirmed)
+
+
+def _whole_rounds(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Of the confirming trials those of fresh seeds that have measured all candidates, none while some are searched."""
+    searched: dict[int, set[TrialState]] = defaultdict(set)
+    rounds: dict[int, list[TrialRecord]] = defaultdict(list)
+    for trial in trials:
+        if trial.phase is Phase.SEARCH and trial.supervision == sweep.supervision:
+            searched[trial.configuration].add(trial.state)
+        elif trial.phase is Phase.CONFIRM:
+            rounds[trial.repeat].append(trial)
+    # One that is sure to be among the best is confirmed while the others are still trained.
+    if any(not state.finished for states in searched.values() for state in states):
+        return []
+    begun = len({trial.configuration for measured in rounds.values() for trial in measured})
+    whole = sum(states == {TrialState.DONE} for states in searched.values())
+    candidates = min(whole, sweep.spec.get("confirm", {}).get("top", begun))
+    return [
+        trial
+        for measured in rounds.values()
+        if len(measured) >= candidates and all(each.state.finished for each in measured)
+        for trial in measured
+    ]
 
 
 def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation | None:
@@ -438,9 +468,9 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
       common seeds does not reject equality at the 5% level, or there are fewer than two common seeds. With
       few seeds the test has little power, so a tie means "not shown to be worse", not "equal".
     * The baseline is CCE on the winner's seeds; if it has none of them, on its own, which `provenance` lists.
-    * While the confirm phase runs, the fresh seeds count on which every candidate has ended. Without any
-      (`confirm.seeds` = 0, or too early) the repeats of the search are used, of configurations that have not failed
-      on a fresh seed; `provenance.confirmed` is False.
+    * While the confirm phase runs, the fresh seeds count on which every candidate has ended, once the search has told
+      which they are. Without any (`confirm.seeds` = 0, or too early) the repeats of the search are used, of
+      configurations that have not failed on a fresh seed; `provenance.confirmed` is False.
 
     Args:
         sweep: The sweep.
@@ -491,6 +521,10 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
                 trial.phase is Phase.CONFIRM
                 and trial.state is TrialState.FAILED
                 and configuration_of(trial) == (winner.supervision, winner.hyperparameters)
+                for trial in trials
+            ),
+            failed_baseline_seeds=sum(
+                trial.phase is Phase.BASELINE and trial.state is TrialState.FAILED and is_baseline(trial)
                 for trial in trials
             ),
             computed_by=tuple(dict.fromkeys(_computation(trial.computed_by) for trial in tried if trial.computed_by)),

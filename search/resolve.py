@@ -34,7 +34,8 @@ def resolved(spec: SweepSpec, prepared: PreparedTask, noise_rate: NoiseRate) -> 
         "momentum": task.momentum,
         "weight_decay": task.weight_decay,
         "dropout": task.dropout,
-        "milestones": sorted({drop for drop in task.milestones if 0 < drop < task.iterations}) or None,
+        # None left is a rate that stays, which None would not say: it stands for the recipe's drops.
+        "milestones": sorted(drop for drop in task.milestones if drop < task.iterations),
         "milestone_unit": "iterations",
         "decay_factor": task.decay_factor,
         "augmentation": task.augmentation,

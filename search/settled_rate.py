@@ -64,13 +64,17 @@ def told_rate(spec: SweepSpec, dataset: Dataset) -> float:
     """
     noise = noise_of(spec.noise_model, None, spec.noise_file, spec.noise_column)
     if noise.noise_rate is not None:
+        if round(noise.noise_rate, 4) >= 1.0:
+            problem = "its matrix keeps no label of any class, on average"
+            remedy = "Give a matrix whose rows are the true classes, each with some of its labels on the diagonal."
+            raise InvalidInput(FieldError("noise_file", str(spec.noise_file), problem, remedy))
         return noise.noise_rate
     if dataset.intact_train is None:
         problem = f"is missing, and {dataset.name} has no intact labels that would tell it"
         remedy = f"Give the share of wrong labels, or {UNKNOWN!r} to have it estimated."
         raise InvalidInput(FieldError("noise_rate", None, problem, remedy))
     rate = float((dataset.y_train != dataset.intact_train).double().mean())
-    if rate == 1.0:
+    if round(rate, 4) == 1.0:
         problem = "every label differs from the intact one"
         remedy = "Give labels that number the classes as the dataset does."
         raise InvalidInput(FieldError("noise_file", str(spec.noise_file), problem, remedy))

@@ -144,7 +144,7 @@ class Training(_Section):
         momentum: Of SGD.
         weight_decay: L2 coefficient.
         dropout: Rate before the classifier.
-        milestones: Where the learning rate drops, ascending, in ``milestone_unit``.
+        milestones: Where the learning rate drops, ascending, in ``milestone_unit``; none in an empty list.
         milestone_unit: "fraction" of the budget, "epochs" or "iterations".
         decay_factor: What the learning rate is multiplied by at each milestone.
         augmentation: "none", "pad-crop-flip" or "resize-crop-flip" (images only).
@@ -191,11 +191,11 @@ class Training(_Section):
         reads: tuple[str, ...] = ("milestones", "milestone_unit")
         given = list(self.milestones)
         unit = self.milestone_unit
-        if given != sorted(set(given)):
+        # In iterations two may fall on one step: so is a recipe's schedule recorded that has hardly any.
+        ascending = sorted(given) if unit == "iterations" else sorted(set(given))
+        if given != ascending:
             problems.append(
-                Problem(
-                    "milestones", given, "are not ascending", f"Write {sorted(set(given))}.", ("milestones",)
-                )
+                Problem("milestones", given, "are not ascending", f"Write {ascending}.", ("milestones",))
             )
         if unit == "fraction" and any(milestone >= 1 for milestone in given):
             remedy = (
@@ -332,7 +332,9 @@ class SweepSpec(_Section):
     @field_validator("space", mode="before")
     @classmethod
     def _written_short(cls, value: Any, info: ValidationInfo) -> Any:
-        return None if value is None else as_fields(value, info.data.get("noise_rate"), info.data.get("supervision"))
+        rate = info.data.get("noise_rate")
+        known = rate if isinstance(rate, float) else None
+        return None if value is None else as_fields(value, known, info.data.get("supervision"))
 
     @model_validator(mode="after")
     def _across_fields(self, info: ValidationInfo) -> SweepSpec:

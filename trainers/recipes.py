@@ -162,12 +162,11 @@ def training_task(
     passes = -(-budget // per_epoch)
     if milestones is not None:
         unit = {"fraction": budget, "epochs": per_epoch, "iterations": 1}[milestone_unit]
-        drops = tuple(round(milestone * unit) for milestone in milestones)
+        drops = tuple(_step(milestone * unit) for milestone in milestones)
     elif own_budget and recipe.milestones is not None:
         drops = recipe.milestones
     else:
-        # Never before the first step, however short the budget.
-        drops = tuple(max(1, round(share * budget)) for share in recipe.milestone_shares)
+        drops = tuple(_step(share * budget) for share in recipe.milestone_shares)
     if weights is None and backbone in (None, recipe.backbone):
         weights = recipe.weights
 
@@ -188,6 +187,11 @@ def training_task(
         device=device,
         weights=None if weights == "none" else weights,
     )
+
+
+def _step(milestone: float) -> int:
+    # Never before the first step, however short the budget.
+    return max(1, round(milestone))
 
 
 def _budget_errors(

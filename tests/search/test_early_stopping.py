@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
@@ -72,6 +74,24 @@ def test_nothing_is_given_up_after_an_epoch_that_is_not_judged(rule: EarlyStoppi
     ends = {train(stopping, 10 + number, 0.1 + number / 100) for number in range(8)}
     assert ends & set(range(EPOCHS))
     assert ends <= {*judged_epochs(rule, EPOCHS, 1), EPOCHS}
+
+
+@pytest.mark.parametrize("rule", ["asha", "hyperband"])
+def test_as_many_configurations_are_left_with_several_seeds_as_with_one(rule: EarlyStoppingRule) -> None:
+    # Seeds differ: if each were to let only a share of what it sees go on, a share of a share would be left.
+    random = Random(7)
+    finals = [[random.uniform(0.5, 0.9) for _ in range(3)] for _ in range(30)]
+
+    def left(repeats: int) -> int:
+        stopping = EarlyStopping(rule, EPOCHS, repeats)
+        for configuration, by_seed in enumerate(finals):
+            for repeat in range(repeats):
+                if stopping.reason(configuration, repeat) is None:
+                    train(stopping, configuration, by_seed[repeat], repeat)
+        return sum(stopping.reason(configuration, 0) is None for configuration in range(len(finals)))
+
+    assert 0 < left(1) < len(finals)
+    assert left(3) == left(1)
 
 
 def test_without_a_rule_nothing_is_given_up() -> None:

@@ -83,6 +83,29 @@ def test_noise_beyond_which_labels_say_nothing_is_a_warning(vectors: Path) -> No
     assert "4 classes" in warning
 
 
+def test_labels_that_memorising_wins_are_warned_of() -> None:
+    (warning,) = check(spec_of(noise_rate=0)).warnings
+    assert warning.startswith("noise_rate = 0:")
+    assert "objective: noisy_validation" in warning
+    assert not check(spec_of(noise_rate=0, objective="noisy_validation")).warnings
+
+
+def test_drops_of_the_learning_rate_past_the_end_of_the_budget_are_refused_in_any_unit() -> None:
+    training = {"iterations": 300, "milestones": [10, 100], "milestone_unit": "epochs"}
+    error = only_error(spec_of(training=training))
+    assert (error.field, error.value) == ("training.milestones", [10, 100])
+    assert "300 iterations" in error.problem
+    check(spec_of(training={**training, "milestones": [10, 20]}))
+
+
+def test_a_matrix_that_keeps_no_label_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cycle.csv"
+    np.savetxt(file, np.roll(np.eye(10), 1, axis=1), delimiter=",")
+    error = only_error(spec_of(noise_rate=None, noise_model="matrix", noise_file=str(file)))
+    assert (error.field, error.value) == ("noise_file", str(file))
+    assert "keeps no label" in error.problem
+
+
 @pytest.mark.parametrize(("limit", "problem"), [(1438, "1,437 training"), (9, "10 classes")])
 def test_limit_that_the_data_cannot_meet_is_refused(limit: int, problem: str) -> None:
     error = only_error(spec_of(limit_train=limit))

@@ -208,6 +208,50 @@ def test_the_lead_over_cce_is_that_on_the_seeds_that_both_have(record_sweep: Rec
     assert found.reservation is None  # though CCE's mean over its two seeds is the higher
 
 
+def test_that_cce_failed_on_every_fresh_seed_is_said(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.confirmed((16, 1), 0.90, 0.91)
+    sweep.baseline(None, None)
+    found = chosen(sweep)
+    failed = "CCE failed on every fresh seed: there is nothing to compare with."
+    assert found.caveats == (failed,)
+    assert f"  {failed}" in recommendation_lines(found)
+    assert Recommendation.from_dict(found.as_dict()) == found
+
+
+def test_nothing_is_confirmed_while_some_that_may_be_better_are_still_searched_or_have_no_fresh_seeds(
+    record_sweep: RecordSweep,
+) -> None:
+    sweep = record_sweep(spec={"confirm": {"top": 2, "seeds": 2}})
+    sweep.searched((16, 1), 0.95)
+    sweep.searched((8, 1), 0.94)
+    sweep.searched((4, 1), None, state=TrialState.WAITING)
+    # The first is among the two best however the third turns out.
+    sweep.confirmed((16, 1), 0.80, 0.80)
+    assert not chosen(sweep).provenance.confirmed
+    sweep.store.finish_trial(sweep.trials[2].id, TrialState.FAILED)
+    assert not chosen(sweep).provenance.confirmed
+    sweep.confirmed((8, 1), 0.97)
+    found = chosen(sweep)
+    assert found.provenance.confirmed
+    assert (found.recommended.beta, found.objective.n) == (8, 1)
+
+
+def test_what_was_trained_for_less_is_recommended_beside_what_was_trained_for_longer(
+    record_sweep: RecordSweep, store: Store, tmp_path: Path
+) -> None:
+    budgets = {"long": {"epochs": 60}, "short": {"epochs": 2}}
+    for id, training in budgets.items():
+        record_sweep(id, spec={"training": training}).confirmed((len(id), 1), 0.9, 0.9)
+        store.finish_sweep(id, SweepState.DONE)
+    part = record_sweep("part", spec={"training": budgets["long"], "limit_train": 200})
+    part.confirmed((1, 1), 0.9, 0.9)
+    part.done()
+    found = [each.provenance.sweep_id for each in recommendations(store, "digits", 0.4)]
+    assert found == ["long", "short", "part"]
+    assert recommend("digits", 0.4, home=tmp_path).provenance.limit_train is None
+
+
 def test_what_failed_on_every_fresh_seed_is_not_recommended_for_its_search(record_sweep: RecordSweep) -> None:
     sweep = record_sweep()
     sweep.searched((16, 1), 0.95)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,24 @@ def test_the_shortest_budgets_resolve_though_no_milestone_fits_into_them(iterati
     written = written_out(spec)
 
     assert task_of(written).iterations == iterations
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"milestones": []},  # a rate that stays: nothing recorded would be the recipe's drops
+        {"epochs": 3, "milestones": [0.01]},
+        {"iterations": 3},  # both of the recipe's drops fall on its last step
+        {"iterations": 300, "milestones": [10, 20], "milestone_unit": "epochs"},
+        {"epochs": 7, "milestones": [0.5]},
+    ],
+)
+def test_what_is_recorded_trains_at_the_learning_rates_that_were_asked_for(training: dict[str, Any]) -> None:
+    spec = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, "training": training})
+    asked, recorded = task_of(spec), task_of(written_out(spec))
+    steps = range(asked.iterations)
+    assert [recorded.learning_rate_at(step) for step in steps] == [asked.learning_rate_at(step) for step in steps]
+    assert written_out(written_out(spec)) == written_out(spec)
 
 
 def test_data_is_recorded_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -416,6 +416,11 @@ def test_several_noise_rates_make_one_sweep_each() -> None:
     assert [spec.space for spec in specs] == [space_by_name("paper-table-3", rate) for rate in (0.2, 0.6)]
 
 
+def test_the_papers_cells_are_those_of_all_its_rates_where_the_rate_is_yet_to_be_estimated() -> None:
+    (spec,) = parse_specs({**SOUND, "noise_rate": "unknown", "noise_model": "none", "space": "paper-table-3"})
+    assert spec.space == space_by_name("paper-table-3")
+
+
 def test_error_in_one_of_several_noise_rates_names_its_place_and_others_are_said_once() -> None:
     errors = errors_of({"dataset": "digits", "noise_rate": [0.2, 2.0, 0.2], "trials": 0})
     assert sorted((error.field, error.problem) for error in errors) == [
