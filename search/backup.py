@@ -25,6 +25,7 @@ from pydantic import ConfigDict
 from pydantic import ValidationError
 
 from search.errors import StoreUnavailable
+from search.folder_contents import contents
 from search.home import Home
 from search.store import Store
 from search.store import migrations
@@ -262,7 +263,7 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
 def _add_folder(archive: tarfile.TarFile, part: str, folder: Path, passing: Path) -> dict[str, str]:
     """Add the files of a folder, each by way of ``passing``; their hashes by name."""
     hashes = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(contents(folder)):
         if path.is_symlink() or not path.is_file():
             continue
         try:

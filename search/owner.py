@@ -15,23 +15,27 @@ from pathlib import Path
 import psutil
 
 from search.store.processes import SILENT_SECONDS
+from search.store.processes import Processes
+from search.store.records import ProcessKind
+from search.store.records import ProcessRecord
 from search.store.records import SweepRecord
 from search.store.records import SweepState
 from search.store.records import utc_now
 from search.store.states import once_stopped
 
-# A process's start is read from the kernel's clock ticks and its boot time, and the latter moves when the
-# system's clock is set right; no pid is given out twice within this many seconds.
+# No pid is given out twice within this many seconds.
 _SAME_START_SECONDS = 2.0
 
 
 def this_process() -> str:
-    """Name the present process as an owner: ``host:pid:createtime:machine``.
+    """Name the present process as an owner: ``host:pid:createtime:machine:uptime``.
 
-    The time is in seconds since 1970; the machine tells apart what may bear one host name.
+    The time is in seconds since 1970; the machine tells apart what may bear one host name; the uptime, which a clock
+    that is set right does not move, is the machine's as the process began.
     """
-    pid = os.getpid()
-    return f"{socket.gethostname()}:{pid}:{psutil.Process(pid).create_time():.2f}:{_machine()}"
+    found = psutil.Process()
+    created = found.create_time()
+    return f"{socket.gethostname()}:{found.pid}:{created:.2f}:{_machine()}:{created - psutil.boot_time():.2f}"
 
 
 def is_alive(owner: str, heartbeat_at: datetime) -> bool:
@@ -49,10 +53,19 @@ def is_alive(owner: str, heartbeat_at: datetime) -> bool:
         return (utc_now() - heartbeat_at).total_seconds() <= SILENT_SECONDS
     try:
         found = psutil.Process(process.pid)
-        same = abs(found.create_time() - process.created) <= _SAME_START_SECONDS
-        return same and found.status() != psutil.STATUS_ZOMBIE  # a zombie's work is over
+        return process.began_as(found) and found.status() != psutil.STATUS_ZOMBIE  # a zombie's work is over
     except psutil.NoSuchProcess:
         return False
+
+
+def living(processes: Processes, kind: ProcessKind | None = None) -> list[ProcessRecord]:
+    """The workers and servers of a store that live, oldest first.
+
+    Args:
+        processes: Of the store.
+        kind: Only these.
+    """
+    return [each for each in processes.heard_from(kind) if is_alive(each.name, each.heartbeat_at)]
 
 
 def is_elsewhere(owner: str) -> bool:
@@ -99,6 +112,16 @@ class _Process:
     pid: int
     created: float
     machine: str | None = None  # earlier releases did not name it
+    uptime: float | None = None  # nor this
+
+    def began_as(self, found: psutil.Process) -> bool:
+        """Whether a process of this pid is the same, not one that got its pid later."""
+        created = found.create_time()
+        # Linux counts a start from the boot, whose time moves when the clock is set; other systems note the time.
+        starts = [created - self.created]
+        if self.uptime is not None:
+            starts.append(created - psutil.boot_time() - self.uptime)
+        return any(abs(apart) <= _SAME_START_SECONDS for apart in starts)
 
     @property
     def is_here(self) -> bool:
@@ -116,8 +139,12 @@ def _machine() -> str:
 
 
 def _parse(owner: str) -> _Process | None:
+    parts = owner.split(":")
+    if not 3 <= len(parts) <= 5:
+        return None
+    host, pid, created, *_ = parts
+    machine, uptime = (*parts[3:], None, None)[:2]
     try:
-        host, pid, created, *machine = owner.split(":")
-        return _Process(host, int(pid), float(created), *machine)
-    except (ValueError, TypeError):
+        return _Process(host, int(pid), float(created), machine, None if uptime is None else float(uptime))
+    except ValueError:
         return None

@@ -19,6 +19,7 @@ from stat import S_ISREG
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from search.folder_contents import contents
 from search.home import Home
 from search.store import Store
 from search.store import SweepRecord
@@ -212,7 +213,7 @@ def _size(folder: Path, kept: frozenset[str] = frozenset()) -> int:
 
 def _contents(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """A folder and everything in it, but for what vanishes while it is looked at."""
-    for path in (folder, *folder.rglob("*")):
+    for path in (folder, *contents(folder)):
         with suppress(FileNotFoundError):
             yield path, path.lstat()
 

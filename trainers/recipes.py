@@ -142,7 +142,8 @@ def training_task(
         augmentation: "none", "pad-crop-flip" or "resize-crop-flip".
         precision: "auto", "fp32" or "bf16".
         evaluate_every: Epochs between evaluations, each of which costs a quarter to a half of an epoch. By default as
-            few as make ten of them at most in the length of the budget; what lies between is known by the running accuracy of the training batches.
+            few as make ten of them at most in the length of the budget; what lies between is known by the running
+            accuracy of the training batches.
         device: "auto" or a torch device.
         weights: "none" starts from random ones even where the recipe does not.
 

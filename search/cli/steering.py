@@ -103,8 +103,14 @@ def resume(
             found = service.sweep(sweep)
             if not elsewhere and (here or max_failure_rate is not None or found.attended):
                 _run_here(ctx, found.id, ray_address, may_grow_to, max_failure_rate)
-            else:
-                _ask(ctx, service, found.id, Verb.RESUME)
+                return
+            for option, given in (("ray_address", ray_address), ("may_grow_to", may_grow_to)):
+                source = ctx.get_parameter_source(option)  # RAY_ADDRESS may be set for other commands
+                if source is not None and source.name == "COMMANDLINE":
+                    problem = f"{found.id} is queued, and runs on the Ray of the worker that takes it"
+                    remedy = "Give it to `emphasis worker`" + ("." if elsewhere else ", or run the sweep here: --here.")
+                    raise InvalidInput(FieldError(option, given, problem, remedy))
+            _ask(ctx, service, found.id, Verb.RESUME)
 
         _each(ctx, sweeps, one)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 
 _WILDCARDS = ("0.0.0.0", "::", "")
 
@@ -42,6 +43,15 @@ class AllowedHosts:
         except ValueError:
             return False
         return address.is_loopback or self._any_address
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a text is the name or address of a host and no more, as a Host header bears it."""
+    name = text.strip("[]")
+    with suppress(ValueError):
+        ipaddress.ip_address(name)
+        return True
+    return bool(name) and not name.endswith(".") and not set(name) & set(":/*?#@ ")
 
 
 def host_name(host: str) -> str:

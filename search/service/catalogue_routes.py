@@ -17,6 +17,8 @@ from search.service.asking import Reading
 from search.service.asking import Submitting
 from search.service.json_body import json_object
 from search.service.problems import Refused
+from search.service.sweep_routes import Priority
+from search.service.sweep_routes import RequestKey
 from search.service.sweep_routes import Text
 from search.service.views import Checked
 from search.service.views import NamedView
@@ -66,13 +68,17 @@ def recommendations(
     operation_id="validate_sweep",
     summary="Check a spec without submitting it",
     response_description="It can be submitted; this is what it comes to.",
-    responses={**declared(400, 413, 415, 422), 200: examples.of(examples.CHECKED)},
+    responses={**declared(400, 409, 413, 415, 422), 200: examples.of(examples.CHECKED)},
 )
 async def validate(
-    asked: Submitting, threads: Checking, fields: Annotated[dict[str, Any], Depends(json_object)]
+    asked: Submitting,
+    threads: Checking,
+    fields: Annotated[dict[str, Any], Depends(json_object)],
+    priority: Priority = 0,
+    request_key: RequestKey = None,
 ) -> Checked:
     """Check a sweep's fields, data and resources as a submission does. Nothing is recorded or downloaded."""
-    return await threads.run(lambda: asked.check(fields))
+    return await threads.run(lambda: asked.check(fields, priority=priority, request_key=request_key))
 
 
 @router.get(

@@ -106,9 +106,20 @@ class Client:
         """Who works, what runs and what waits."""
         return self._told(StatusView, self._get("/status"))
 
-    def check(self, fields: SweepSpec | Mapping[str, Any]) -> Checked:
+    def check(
+        self, fields: SweepSpec | Mapping[str, Any], *, priority: int = 0, request_key: str | None = None
+    ) -> Checked:
         """Check a sweep as `submit` does; nothing is recorded."""
-        answer = self._transport.call("POST", "/validate", content=_json(fields), answer_seconds=_SUBMIT_SECONDS)
+        check_priority(priority)
+        check_request_key(request_key)
+        answer = self._transport.call(
+            "POST",
+            "/validate",
+            params={"priority": priority or None},
+            content=_json(fields),
+            headers=None if request_key is None else {"Idempotency-Key": request_key},
+            answer_seconds=_SUBMIT_SECONDS,
+        )
         return self._told(Checked, answer)
 
     def submit(

@@ -32,8 +32,13 @@ def submit_each(
         yield service.submit(fields, priority=priority, request_key=request_key)
         return
     errors: dict[str, FieldError] = {}
+
+    def asked(rate: Any) -> dict[str, Any]:
+        key = None if request_key is None else f"{request_key} {rate}"
+        return {"fields": {**fields, "noise_rate": rate}, "priority": priority, "request_key": key}
+
     for index, rate in enumerate(rates):
-        for error in _errors(service, {**fields, "noise_rate": rate}, f"noise_rate[{index}]"):
+        for error in _errors(service, asked(rate), f"noise_rate[{index}]"):
             errors.setdefault(str(error), error)
         if rate in rates[:index]:
             twice = FieldError(f"noise_rate[{index}]", rate, "is given twice", "Give each noise rate once.")
@@ -41,13 +46,12 @@ def submit_each(
     if errors:
         raise InvalidInput(*errors.values())
     for rate in rates:
-        key = None if request_key is None else f"{request_key} {rate}"
-        yield service.submit({**fields, "noise_rate": rate}, priority=priority, request_key=key)
+        yield service.submit(**asked(rate))
 
 
-def _errors(service: Service, fields: Mapping[str, Any], rate_field: str) -> list[FieldError]:
+def _errors(service: Service, asked: Mapping[str, Any], rate_field: str) -> list[FieldError]:
     try:
-        service.check(fields)
+        service.check(**asked)
     except InvalidInput as error:
         return [
             FieldError(rate_field, each.value, each.problem, each.remedy) if each.field == "noise_rate" else each

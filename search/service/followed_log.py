@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from search.errors import StoreUnavailable
 from search.service.local import LocalService
 from search.service.views import EventPage
+from search.service.views import EventView
 from trainers.errors import InvalidInput
 
 MEDIA_TYPE = "text/event-stream"
@@ -38,7 +39,7 @@ async def followed_log(service: LocalService, sweep_id: str, first: EventPage, f
     began = heard = time.monotonic()
     while time.monotonic() - began < _LONGEST_SECONDS:
         for event in page.items:
-            yield f"id: {event.number}\nevent: {event.kind}\ndata: {event.model_dump_json()}\n\n"
+            yield f"id: {event.number}\nevent: {event.kind}\ndata: {_one_line(event)}\n\n"
         if page.ended or not (follow or page.items):
             yield f"event: {END}\ndata: {json.dumps({'ended': page.ended})}\n\n"
             return
@@ -54,3 +55,8 @@ async def followed_log(service: LocalService, sweep_id: str, first: EventPage, f
         except (StoreUnavailable, InvalidInput):
             # Who listens asks again, after the last event they have, and is then told what is wrong.
             return
+
+
+def _one_line(event: EventView) -> str:
+    """An event as JSON that every reader takes for one line: some end one where only a text has a paragraph."""
+    return event.model_dump_json().translate({ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})

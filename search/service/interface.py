@@ -64,7 +64,9 @@ class Service(Catalogue, Protocol):
         """Who works, what runs and what waits."""
         ...
 
-    def check(self, fields: Mapping[str, Any]) -> Checked:
+    def check(
+        self, fields: Mapping[str, Any], *, priority: int = 0, request_key: str | None = None
+    ) -> Checked:
         """Check a sweep's fields (one noise rate) as `submit` does; nothing is recorded."""
         ...
 

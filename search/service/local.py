@@ -24,6 +24,7 @@ from search.dataset_file import dataset_file
 from search.home import Home
 from search.owner import counts_now
 from search.owner import is_alive
+from search.owner import living
 from search.owner import state_now
 from search.service.bounds import MOST_ITEMS
 from search.service.bounds import check_limit
@@ -121,12 +122,12 @@ class LocalService(LocalCatalogue):
 
     def address(self) -> str | None:
         """Where its pages are in a browser; None where no server runs."""
-        servers = self.store.processes.living(ProcessKind.SERVER)
+        servers = living(self.store.processes, ProcessKind.SERVER)
         return next((str(server.facts["url"]) for server in servers if "url" in server.facts), None)
 
     def status(self) -> StatusView:
         """Who works, what runs and what waits."""
-        processes = [process_view(each) for each in self.store.processes.living()]
+        processes = [process_view(each) for each in living(self.store.processes)]
         on_record = self.store.sweeps(state=RUNNING_STATES)
         running = [sweep for sweep in on_record if state_now(sweep) in RUNNING_STATES][:MOST_SHOWN]
         told = self._views.sweeps([*running, *self.store.queue.first(MOST_SHOWN)], self._mlflow_url)
@@ -139,22 +140,33 @@ class LocalService(LocalCatalogue):
             waiting=self.store.queue.length(),
         )
 
-    def check(self, fields: Mapping[str, Any]) -> Checked:
+    def check(
+        self, fields: Mapping[str, Any], *, priority: int = 0, request_key: str | None = None
+    ) -> Checked:
         """Check a sweep's fields as `submit` does, without recording or downloading anything.
 
         Raises:
             InvalidInput: Everything that is wrong.
+            RequestKeyUsed: The key was used for other fields.
         """
+        from search.spec import SweepSpec
+
+        known = self._submitted_before(fields, priority, request_key)
+        if known is not None:
+            return _checked(SweepSpec.recorded(known.spec))
         submission = self._checked(fields, fetch=False)
         (spec,) = submission.specs
-        return Checked(
-            dataset=spec.dataset,
-            noise_rate=spec.noise_rate if isinstance(spec.noise_rate, float) else None,
-            supervision=spec.supervision,
-            trials=spec.number_of_trials().total,
-            warnings=list(submission.warnings),
-            notes=list(submission.notes),
-        )
+        return _checked(spec, submission.warnings, submission.notes)
+
+    def _submitted_before(
+        self, fields: Mapping[str, Any], priority: int, request_key: str | None
+    ) -> SweepRecord | None:
+        """The sweep of a request key: what was accepted once stays so, whatever has become of data and workers."""
+        check_priority(priority)
+        check_request_key(request_key)
+        if request_key is None:
+            return None
+        return self.store.requested(self._submitter, request_key, fields, priority)
 
     def submit(self, fields: Mapping[str, Any], *, priority: int = 0, request_key: str | None = None) -> SweepDetail:
         """Check a sweep's fields and queue it; see `submission`."""
@@ -174,13 +186,9 @@ class LocalService(LocalCatalogue):
             InvalidInput: Everything that is wrong.
             RequestKeyUsed: The key was used for other fields.
         """
-        check_priority(priority)
-        check_request_key(request_key)
-        if request_key is not None:
-            # What was accepted once stays so, whatever has become of data, workers and disk since.
-            known = self.store.requested(self._submitter, request_key, fields, priority)
-            if known is not None:
-                return Submitted(self._told(known), created=False)
+        known = self._submitted_before(fields, priority, request_key)
+        if known is not None:
+            return Submitted(self._told(known), created=False)
         submission = self._checked(fields, fetch=True)
         # Imported here since they need torch, which takes seconds, and reading sweeps does not.
         from search.settled_rate import settle_noise_rate
@@ -382,7 +390,7 @@ class LocalService(LocalCatalogue):
         beforehand = [*several, *self._outside_roots(reading.specs[0])]
         if beforehand:
             raise InvalidInput(*reading.errors, *beforehand)
-        workers = self.store.processes.living(ProcessKind.WORKER)
+        workers = living(self.store.processes, ProcessKind.WORKER)
         # A worker that has not found out yet what its cluster has may have anything.
         resources = [worker.facts.get("resources") for worker in workers]
         clusters = [ClusterResources.from_json(each) for each in resources if each]
@@ -436,3 +444,14 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
         remedy = "Give what the page before said as next, or leave it out to begin with the newest."
         raise InvalidInput(FieldError("cursor", cursor, "is not the place of a page", remedy)) from None
     return created_at, sweep_id
+
+
+def _checked(spec: SweepSpec, warnings: Sequence[str] = (), notes: Sequence[str] = ()) -> Checked:
+    return Checked(
+        dataset=spec.dataset,
+        noise_rate=spec.noise_rate if isinstance(spec.noise_rate, float) else None,
+        supervision=spec.supervision,
+        trials=spec.number_of_trials().total,
+        warnings=list(warnings),
+        notes=list(notes),
+    )

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from search.errors import StoreUnavailable
 from search.owner import counts_now
+from search.owner import living
 from search.store import ProcessKind
 from search.store import Store
 from search.store import utc_now
@@ -84,7 +85,7 @@ class _StoreMetrics(Collector):
         for trial_state, count in self._store.trial_counts().items():
             trials.add_metric([str(trial_state)], count)
         yield trials
-        workers = self._store.processes.living(ProcessKind.WORKER)
+        workers = living(self._store.processes, ProcessKind.WORKER)
         yield GaugeMetricFamily("emphasis_workers", "Workers that live.", value=len(workers))
         since = self._store.queue.oldest()
         age = 0.0 if since is None else max(0.0, (utc_now() - since).total_seconds())

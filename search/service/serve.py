@@ -30,6 +30,7 @@ from starlette.types import ASGIApp
 from search.errors import StoreUnavailable
 from search.home import Home
 from search.owner import this_process
+from search.service.allowed_hosts import is_host_name
 from search.service.allowed_hosts import is_loopback
 from search.service.api import create_app
 from search.service.asking import MlflowPages
@@ -144,8 +145,8 @@ class _Service:
         self._sockets = api, pages
         mlflow_port = pages.getsockname()[1]
         self.addresses = Addresses(
-            url=settings.public_url or _url(settings.host, api.getsockname()[1]),
-            mlflow_url=settings.public_mlflow_url or _url(settings.host, mlflow_port),
+            url=(settings.public_url or _url(settings.host, api.getsockname()[1])).rstrip("/"),
+            mlflow_url=(settings.public_mlflow_url or _url(settings.host, mlflow_port)).rstrip("/"),
             store=store.location,
             needs_token=_needs_token(settings.host, store),
         )
@@ -342,9 +343,18 @@ def _errors(settings: ServeSettings) -> list[FieldError]:
     except (OSError, UnicodeError) as error:
         errors.append(_no_address(settings.host, error))
     for name, url in (("public_url", settings.public_url), ("public_mlflow_url", settings.public_mlflow_url)):
-        if url is not None and web_address(url) is None:
-            remedy = "Give what users type, e.g. https://emphasis.example."
+        remedy = "Give what users type, e.g. https://emphasis.example."
+        found = None if url is None else web_address(url)
+        if url is not None and found is None:
             errors.append(FieldError(name, url, "is no address that begins with http:// or https://", remedy))
+        elif found is not None and (found.path != "/" or found.query or found.fragment):
+            problem = "has more than a host and a port: pages and their links begin at /"
+            errors.append(FieldError(name, url, problem, remedy))
+    for host in settings.allowed_hosts:
+        if not is_host_name(host):
+            problem = "is not the name of a host alone, and no request would ever bear it"
+            remedy = "Give the name without port, scheme or wildcard, e.g. emphasis.example; repeat it for several."
+            errors.append(FieldError("allowed_host", host, problem, remedy))
     for proxy in settings.trusted_proxies:
         try:
             ipaddress.ip_network(proxy)  # strictly, as the server itself reads it

@@ -59,6 +59,20 @@ SweepId = Annotated[
 ]
 Text = Annotated[str | None, Query(max_length=300, pattern=_TEXT)]
 Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="At most so many.")]
+Priority = Annotated[
+    int, Query(ge=-MOST_PRIORITY, le=MOST_PRIORITY, description="Higher is run first; first come, first served.")
+]
+RequestKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=LONGEST_KEY,
+        pattern=r"^[\x20-\x7e]+$",
+        description="A name of your own for this submission, e.g. a UUID. However often you send it, there is one "
+        "sweep; with another body or priority the answer is 409.",
+    ),
+]
 _SENT_EVENT = {
     "type": "object",
     "description": "Each event of the stream.",
@@ -94,20 +108,8 @@ async def submit(
     threads: Checking,
     fields: Annotated[dict[str, Any], Depends(json_object)],
     response: Response,
-    priority: Annotated[
-        int, Query(ge=-MOST_PRIORITY, le=MOST_PRIORITY, description="Higher is run first; first come, first served.")
-    ] = 0,
-    request_key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            min_length=1,
-            max_length=LONGEST_KEY,
-            pattern=r"^[\x20-\x7e]+$",
-            description="A name of your own for this submission, e.g. a UUID. However often you send it, there is one "
-            "sweep; with another body or priority the answer is 409.",
-        ),
-    ] = None,
+    priority: Priority = 0,
+    request_key: RequestKey = None,
 ) -> SweepDetail:
     """Check a sweep's fields, its data and its resources, and queue it.
 
@@ -115,7 +117,7 @@ async def submit(
     """
     found = await threads.run(lambda: asked.submission(fields, priority=priority, request_key=request_key))
     response.status_code = 201 if found.created else 200
-    response.headers["Location"] = f"{router.prefix}/{found.sweep.id}"
+    response.headers["Location"] = f"{router.prefix}/{quote(found.sweep.id)}"
     return found.sweep
 
 

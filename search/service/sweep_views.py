@@ -11,6 +11,7 @@ from typing import Any
 
 from search.naming import written_name
 from search.objective import SearchObjective
+from search.owner import living
 from search.owner import state_now
 from search.service.views import AccuraciesView
 from search.service.views import BestView
@@ -107,7 +108,7 @@ class SweepViews:
         outcomes = self._outcomes(sweeps, progress)
         runs = self._store.tracking.cursors(ids) if mlflow_url else {}
         states = {sweep.id: state_now(sweep) for sweep in sweeps}
-        idle = SweepState.QUEUED in states.values() and not self._store.processes.living(ProcessKind.WORKER)
+        idle = SweepState.QUEUED in states.values() and not living(self._store.processes, ProcessKind.WORKER)
         return [
             {
                 "id": sweep.id,

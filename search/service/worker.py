@@ -28,6 +28,7 @@ from search.machine import cores
 from search.machine import this_machine
 from search.owner import is_alive
 from search.owner import is_elsewhere
+from search.owner import living
 from search.owner import this_process
 from search.service.cluster_probe import ClusterProbe
 from search.service.fate_sharing import sharing_fate
@@ -209,7 +210,7 @@ class Worker:
         taken = set(self._running)
         others: list[ProcessRecord] | None = None
         while (sweep := store.queue.next(self._cannot_run | self._cannot_read | taken)) is not None:
-            others = _living(store) if others is None else others
+            others = living(store.processes, ProcessKind.WORKER) if others is None else others
             if any(other.facts.get("starting", {}).get(sweep.id) == sweep.fence for other in others):
                 taken.add(sweep.id)
             elif errors := _too_large(sweep, resources):
@@ -289,7 +290,7 @@ class Worker:
 
     def _record(self, store: Store, recorder: Recorder) -> None:
         """Have MLflow told of sweeps that no process records; by one worker, since one is enough."""
-        workers = _living(store)
+        workers = living(store.processes, ProcessKind.WORKER)
         if workers and workers[0].name == self._name:
             recorder.catch_up(_QUIET_SECONDS)
         error = recorder.last_error
@@ -375,9 +376,3 @@ def _too_large(sweep: SweepRecord, resources: ClusterResources) -> tuple[FieldEr
     except ValueError:  # of another version: the process that is started for it says so
         return ()
     return feasibility(spec, [resources]).errors
-
-
-def _living(store: Store) -> list[ProcessRecord]:
-    """The workers of a store, oldest first."""
-    workers = store.processes.living(ProcessKind.WORKER)
-    return [worker for worker in workers if is_alive(worker.name, worker.heartbeat_at)]

@@ -42,7 +42,7 @@ class Processes:
         with self._database.writing() as session:
             session.execute(delete(Process).where(Process.name == name))
 
-    def living(self, kind: ProcessKind | None = None) -> list[ProcessRecord]:
+    def heard_from(self, kind: ProcessKind | None = None) -> list[ProcessRecord]:
         """Those that have lately said that they live, oldest first."""
         with self._database.reading() as session:
             since = self._database.moment(session) - timedelta(seconds=SILENT_SECONDS)

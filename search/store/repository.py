@@ -512,13 +512,14 @@ class Store:
         released = []
         for each in ids:
             with self._writing() as session:
-                row = session.scalars(locking(each)).one_or_none()
-                if row is None or row.owner is None or _is_held(row, self._database.moment(session), is_alive):
+                row, moment = session.scalars(locking(each)).one_or_none(), self._database.moment(session)
+                if row is None or row.owner is None or _is_held(row, moment, is_alive):
                     continue
                 if may_sleep is not None and row.attended and row.state is SweepState.RUNNING and may_sleep(row.owner):
                     continue
-                # Where it was only silent, the process may well have been asleep.
-                died = not is_alive(row.owner, utc_now())
+                # Where it was only silent, the process may well have been asleep, and have ended since as it should.
+                expired = row.lease_expires_at is not None and row.lease_expires_at < moment
+                died = not expired and not is_alive(row.owner, utc_now())
                 silent = "has long been silent" if row.lease_expires_at is None else "let its lease run out"
                 reason = f"the process that ran it {'was killed' if died else silent}"
                 self._release(session, row, reason, died)

@@ -166,7 +166,7 @@ class TestBackup:
         after = sweep.store.progress(sweep.id)
         before = after.done
         while writer.is_alive() and after.done == before:  # on a busy machine the writer may not have its turn at once
-            backup(home, file)
+            backup(home, file, force=True)
             before, after = after.done, sweep.store.progress(sweep.id)
         over.set()
         writer.join()

@@ -47,14 +47,28 @@ def test_another_process_lives_until_it_is_killed(child: tuple[subprocess.Popen[
 
 
 def test_process_that_was_given_a_dead_ones_pid_is_not_it() -> None:
-    host, pid, created, machine = this_process().split(":")
+    host, pid, created, machine, uptime = this_process().split(":")
     assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}:{machine}", utc_now())
+    assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}:{machine}:{float(uptime) - 3600:.2f}", utc_now())
     assert not is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}", utc_now())
-    assert is_alive(f"{host}:{pid}:{created}", LONG_AGO)  # as earlier releases named it
+    # As earlier releases named it.
+    assert is_alive(f"{host}:{pid}:{created}", LONG_AGO)
+    assert is_alive(f"{host}:{pid}:{created}:{machine}", LONG_AGO)
+
+
+def test_a_process_lives_on_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What Linux does: a process began so many ticks after the boot, whose time is told by the clock that is set.
+    began, booted = psutil.Process.create_time, psutil.boot_time
+    owner = this_process()
+    for step in (-3600, 3, 3600):
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self, step=step: began(self) + step)
+        monkeypatch.setattr(psutil, "boot_time", lambda step=step: booted() + step)
+        assert is_alive(owner, LONG_AGO)
+        assert not is_elsewhere(owner)
 
 
 def test_process_of_another_machine_of_the_same_name_is_not_looked_for_here() -> None:
-    host, pid, created, _ = this_process().split(":")
+    host, pid, created, *_ = this_process().split(":")
     assert not is_alive(f"{host}:{pid}:{created}:elsewher", LONG_AGO)
     assert is_alive(f"{host}:{pid}:{float(created) - 3600:.2f}:elsewher", utc_now())
 
@@ -65,7 +79,7 @@ def test_process_of_another_machine_lives_while_its_heartbeat_is_fresh() -> None
 
 
 def test_process_of_this_machine_is_not_elsewhere_nor_one_of_before_it_was_booted() -> None:
-    host, pid, created, _ = this_process().split(":")
+    host, pid, created, *_ = this_process().split(":")
     assert not is_elsewhere(this_process())
     assert not is_elsewhere(f"{host}:{pid}:{psutil.boot_time() - 60:.2f}:elsewher")
     assert is_elsewhere(f"{host}:{pid}:{created}:elsewher")

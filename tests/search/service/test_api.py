@@ -508,7 +508,8 @@ def test_checks_that_take_long_keep_nobody_from_reading(
     record_sweep("sweep")
     enough = threading.Event()
     check = LocalService.check
-    monkeypatch.setattr(LocalService, "check", lambda service, fields: (enough.wait(60), check(service, fields))[1])
+    slow = lambda service, fields, **given: (enough.wait(60), check(service, fields, **given))[1]  # noqa: E731
+    monkeypatch.setattr(LocalService, "check", slow)
     clients = 70
     with ThreadPoolExecutor(clients) as threads:
         checks = [threads.submit(httpx.post, f"{ada.base_url}/api/v1/validate", json=FIELDS, headers=ada.headers,

@@ -99,9 +99,9 @@ def test_a_sweep_is_submitted_run_and_shown_in_mlflow(served: Served) -> None:
     assert served.ask("GET", f"{served.url}/api/v1/health/ready").json() == {"status": "ready"}
     assert "<title>" in served.ask("GET", f"{served.url}/").text
     with served.store() as store:
-        (server,) = store.processes.living(ProcessKind.SERVER)
+        (server,) = store.processes.heard_from(ProcessKind.SERVER)
         assert server.facts["url"] == served.url
-        eventually(lambda: store.processes.living(ProcessKind.WORKER))
+        eventually(lambda: store.processes.heard_from(ProcessKind.WORKER))
 
     answer = served.ask("POST", f"{served.url}/api/v1/sweeps", json=SWEEP)
     assert answer.status_code == 201, answer.text
@@ -138,7 +138,7 @@ def test_a_part_that_is_killed_is_started_again(served: Served, part: str) -> No
     assert eventually(running).pid != killed.pid
     eventually(lambda: served.ask("GET", f"{served.mlflow}/health").status_code == 200)
     with served.store() as store:
-        eventually(lambda: [each for each in store.processes.living(ProcessKind.WORKER) if each.name])
+        eventually(lambda: [each for each in store.processes.heard_from(ProcessKind.WORKER) if each.name])
 
 
 def test_names_of_the_service_may_be_given_in_the_environment(served: Served) -> None:
@@ -168,7 +168,7 @@ def test_sigterm_leaves_nothing_running(served: Served) -> None:
         served.ask("GET", served.url)
     with served.store() as store:
         # The worker that was killed before could not say that it has ended.
-        assert [each.name for each in store.processes.living() if is_alive(each.name, each.heartbeat_at)] == []
+        assert [each.name for each in store.processes.heard_from() if is_alive(each.name, each.heartbeat_at)] == []
 
 
 @pytest.mark.long
@@ -211,7 +211,7 @@ def test_server_goes_on_saying_that_it_lives_after_an_error_that_nobody_foresaw(
         with socket.create_server(("127.0.0.1", 0)) as api, socket.create_server(("127.0.0.1", 0)) as pages:
             async with _Service(settings, store, api, pages)._registered():
                 assert await asyncio.to_thread(said.wait, 60)
-                (server,) = store.processes.living(ProcessKind.SERVER)
+                (server,) = store.processes.heard_from(ProcessKind.SERVER)
                 assert server.facts["pid"] == os.getpid()
 
     monkeypatch.setattr(serving_module, "_SECONDS_BETWEEN_SIGNS_OF_LIFE", 0.0)
@@ -219,7 +219,7 @@ def test_server_goes_on_saying_that_it_lives_after_an_error_that_nobody_foresaw(
     asyncio.run(live())
     (logged,) = [record for record in caplog.records if record.exc_info]
     assert "nobody foresaw this" in str(logged.exc_info)
-    assert store.processes.living(ProcessKind.SERVER) == []
+    assert store.processes.heard_from(ProcessKind.SERVER) == []
 
 
 def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) -> None:
@@ -237,6 +237,11 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(tmp_path: Path) ->
         ({"public_mlflow_url": "ftp://mlflow.example"}, "public_mlflow_url = 'ftp://mlflow.example'"),
         ({"trusted_proxies": ("10.0.0.0/8", "proxy")}, "trusted_proxy = 'proxy'"),
         ({"trusted_proxies": ("10.0.0.5/8",)}, "trusted_proxy = '10.0.0.5/8'"),
+        ({"public_url": "https://emphasis.example/tools"}, "public_url = 'https://emphasis.example/tools'"),
+        ({"allowed_hosts": ("emphasis.example", "emphasis.example:8080")}, "allowed_host = 'emphasis.example:8080'"),
+        ({"allowed_hosts": ("https://emphasis.example",)}, "allowed_host = 'https://emphasis.example'"),
+        ({"allowed_hosts": ("*.example",)}, "allowed_host = '*.example'"),
+        ({"allowed_hosts": ("emphasis.example.",)}, "allowed_host = 'emphasis.example.'"),
         ({"host": "a..b"}, "host = 'a..b': is no address"),
         ({"host": "nowhere.invalid"}, "host = 'nowhere.invalid': is no address"),
         ({"data_roots": (Path(__file__),)}, f"data_root = {__file__!r}: is no folder"),

@@ -316,6 +316,18 @@ class TestSteer:
             assert done.exit_code == 2
             assert "a server's sweeps run there" in done.stderr
 
+    def test_a_ray_that_a_queued_sweep_would_not_run_on_is_refused(
+        self, ask: Emphasis, record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record_sweep("mine")
+        ask("pause", "mine")
+        for option, value in (("--ray-address", "10.9.9.9:6379"), ("--may-grow-to", "CPU=4")):
+            done = ask("resume", "mine", option, value)
+            assert done.exit_code == 2
+            assert "mine is queued, and runs on the Ray of the worker that takes it" in done.stderr
+        monkeypatch.setenv("RAY_ADDRESS", "10.9.9.9:6379")  # meant for other commands
+        assert ask("resume", "mine").stdout == "mine  queued\n"
+
     def test_deleting_is_asked_for_twice(self, ask: Emphasis, store: Store, record_sweep: RecordSweep) -> None:
         record_sweep("mine")
         record_sweep("also")

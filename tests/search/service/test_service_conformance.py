@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
@@ -138,6 +139,27 @@ class TestSubmit:
         first = [sweep.id for sweep in submit_each(service, several, request_key="mine")]
         assert [store.sweep(id).noise_rate for id in first] == [0.2, 0.6]
         assert [sweep.id for sweep in submit_each(service, several, request_key="mine")] == first
+
+    def test_what_was_accepted_under_a_key_is_so_whatever_has_become_of_its_data(
+        self, service: Service, store: Store, tmp_path: Path
+    ) -> None:
+        # As an answer tells where it is read: in letters that no header holds.
+        file = tmp_path / "数据.npz"
+        x, y = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32), np.arange(40) % 4
+        np.savez(file, x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+        several = {"dataset": str(file), "noise_rate": [0.2, 0.3], "trials": 3, "training": {"epochs": 1}}
+        one = {**several, "noise_rate": 0.4}
+        first = [sweep.id for sweep in submit_each(service, several, request_key="several")]
+        also = service.submit(one, request_key="one")
+        file.unlink()
+        assert [sweep.id for sweep in submit_each(service, several, request_key="several")] == first
+        assert service.submit(one, request_key="one").id == also.id
+        assert service.check(one, request_key="one").trials == also.progress.planned
+        with pytest.raises(RequestKeyUsed):
+            service.check({**one, "noise_rate": 0.5}, request_key="one")
+        with pytest.raises(InvalidInput, match="no such file"):
+            service.check(one)
+        assert len(store.sweeps()) == 3
 
     def test_of_several_noise_rates_none_is_queued_where_one_is_wrong(self, service: Service, store: Store) -> None:
         with pytest.raises(InvalidInput) as refused:

@@ -171,7 +171,7 @@ def test_three_sweeps_of_three_submitters_on_two_workers_finish_with_the_right_o
     assert begun is not None
     assert any(end is not None and end <= begun for end in ended)
     assert len({owner for sweep_id in expected for owner in installation.started_by(sweep_id)}) == 3
-    assert len(store.processes.living(ProcessKind.WORKER)) == 2
+    assert len(store.processes.heard_from(ProcessKind.WORKER)) == 2
 
 
 def test_running_sweep_is_paused_resumed_and_cancelled_and_mlflow_follows(
@@ -269,7 +269,7 @@ def test_sweep_goes_on_after_its_worker_was_stopped_and_after_the_next_was_kille
     stopped = alone.record(sweep_id)
     assert (stopped.sweep.state, stopped.sweep.message) == (SweepState.QUEUED, "its worker was stopped")
     assert_nothing_runs(stopped)
-    assert alone.store.processes.living() == []
+    assert alone.store.processes.heard_from() == []
     assert stopped.sweep.deaths == 0
 
     eventually(lambda: not brake.held())  # a trial that outlives its sweep for a moment would take the pass

@@ -370,6 +370,19 @@ def test_a_sweep_that_kills_its_process_again_and_again_fails_with_the_reason(st
     assert store.ask("sweep", Verb.RESUME).deaths == 0
 
 
+def test_a_machine_that_was_suspended_often_has_killed_nothing(store: Store) -> None:
+    # As it wakes, its process meets the lost lease and ends as it should, before anybody looks.
+    add_sweep(store)
+    for _ in range(2 * MOST_DEATHS):
+        claim(store)
+        let_lease_run_out(store)
+        (released,) = store.release_lost(dead)
+        assert (released.state, released.deaths) == (SweepState.QUEUED, 0)
+    claim(store)
+    (killed,) = store.release_lost(dead)
+    assert (killed.state, killed.deaths) == (SweepState.QUEUED, 1)
+
+
 def test_a_trial_that_finishes_ends_the_row_of_deaths(store: Store) -> None:
     add_sweep(store)
     for number in range(2 * MOST_DEATHS):
@@ -608,13 +621,13 @@ def test_a_token_is_found_by_its_hash_until_it_is_revoked(store: Store) -> None:
 def test_processes_that_have_said_that_they_live_are_listed_until_they_fall_silent(store: Store) -> None:
     store.processes.say("host:1:1", ProcessKind.WORKER, {"resources": {"CPU": 2}})
     store.processes.say("host:2:2", ProcessKind.SERVER, {"url": "http://localhost"})
-    first = store.processes.living()[0]
+    first = store.processes.heard_from()[0]
     store.processes.say("host:1:1", ProcessKind.WORKER, {"resources": {"CPU": 4}})
 
-    (worker,) = store.processes.living(ProcessKind.WORKER)
+    (worker,) = store.processes.heard_from(ProcessKind.WORKER)
     assert (worker.facts, worker.started_at) == ({"resources": {"CPU": 4}}, first.started_at)
-    assert len(store.processes.living()) == 2
+    assert len(store.processes.heard_from()) == 2
     store.processes.forget("host:2:2")
     with store._writing() as session:
         session.execute(update(Process).values(heartbeat_at=utc_now() - timedelta(minutes=2)))
-    assert store.processes.living() == []
+    assert store.processes.heard_from() == []
