@@ -185,6 +185,7 @@ def examine(
         _check_against_data(spec, dataset, unread, errors)
         if not errors and not unread:
             warnings += [text] if (text := _early_stopping_warning(spec, dataset)) else []
+            warnings += [text] if (text := _idle_gpus_warning(spec, dataset, clusters)) else []
             if free_memory is not None and clusters and not missing:
                 text = memory_warning(spec, dataset, clusters[0], free_memory())
                 warnings += [text] if text else []
@@ -332,6 +333,16 @@ def _early_stopping_warning(spec: SweepSpec, dataset: Dataset) -> str | None:
         f"early_stopping = {spec.early_stopping}: no epoch from {first} on is evaluated before the last, "
         f"{task.epochs}: nothing will be stopped. Give a smaller training.evaluate_every or more training.epochs."
     )
+
+
+def _idle_gpus_warning(spec: SweepSpec, dataset: Dataset, clusters: Sequence[ClusterResources]) -> str | None:
+    """What to say where images are to be trained on by processors beside GPUs that nobody asked for."""
+    gpus = max((sum(each.gpus * each.count for each in cluster.nodes) for cluster in clusters), default=0.0)
+    # A perceptron's steps are so small that a GPU would wait for the processor.
+    if spec.resources.gpus or gpus < 1 or (spec.backbone or recipe_for(dataset).backbone) == "mlp":
+        return None
+    there = "There is a GPU" if gpus == 1 else f"There are {gpus:g} GPUs"
+    return f"{there}, and this sweep trains without: give resources.gpus: 1 (--gpus 1) to use it."
 
 
 def _noise_warning(spec: SweepSpec, dataset: Dataset) -> str | None:

@@ -83,6 +83,14 @@ def test_noise_beyond_which_labels_say_nothing_is_a_warning(vectors: Path) -> No
     assert "4 classes" in warning
 
 
+@pytest.mark.parametrize(("given", "warned"), [({}, True), ({"resources": {"gpus": 0.5}}, False)])
+def test_gpus_that_would_be_idle_are_spoken_of(pictures: Path, given: dict[str, Any], warned: bool) -> None:
+    spec = spec_of(dataset=str(pictures), backbone="resnet20", **given)
+    found = check(spec, clusters=[ClusterResources((Nodes(8.0, 2.0),))]).warnings
+    assert any("There are 2 GPUs" in text and "--gpus 1" in text for text in found) is warned
+    assert not check(spec_of(), clusters=[ClusterResources((Nodes(8.0, 2.0),))]).warnings  # a perceptron
+
+
 def test_labels_that_memorising_wins_are_warned_of() -> None:
     (warning,) = check(spec_of(noise_rate=0)).warnings
     assert warning.startswith("noise_rate = 0:")

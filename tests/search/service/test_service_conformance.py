@@ -29,6 +29,7 @@ from search.service.told import sweep_told
 from search.store import ProcessKind
 from search.store import Store
 from search.store import SweepState
+from search.store import TrialState
 from search.store import Verb
 from trainers.errors import InvalidInput
 
@@ -332,6 +333,16 @@ class TestEvents:
         assert [event.number for event in events] == list(range(1, len(events) + 1))
         assert list(service.events(confirmed_sweep.id, after=len(events))) == []
         assert list(service.events(confirmed_sweep.id, after=len(events) - 1, follow=True)) == events[-1:]
+
+    def test_a_message_with_ends_of_lines_of_any_kind_comes_whole(
+        self, service: Service, local: LocalService, record_sweep: RecordSweep
+    ) -> None:
+        sweep = record_sweep("mine")
+        sweep.searched((4, 1), None, state=TrialState.RUNNING)
+        sweep.store.release_trial(sweep.trials[0].id, "one\u2028two\u2029three\x85four\nfive")
+        events = list(service.events("mine"))
+        assert events == list(local.events("mine"))
+        assert events[-1].message == "one\u2028two\u2029three\x85four\nfive"
 
     def test_the_log_of_a_sweep_that_waits_ends_unless_it_is_followed(
         self, service: Service, record_sweep: RecordSweep
