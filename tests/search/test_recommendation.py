@@ -224,12 +224,13 @@ def test_nothing_is_confirmed_while_some_that_may_be_better_are_still_searched_o
 ) -> None:
     sweep = record_sweep(spec={"confirm": {"top": 2, "seeds": 2}})
     sweep.searched((16, 1), 0.95)
-    sweep.searched((8, 1), 0.94)
     sweep.searched((4, 1), None, state=TrialState.WAITING)
-    # The first is among the two best however the third turns out.
+    # The first is among the two best however the second turns out.
     sweep.confirmed((16, 1), 0.80, 0.80)
     assert not chosen(sweep).provenance.confirmed
-    sweep.store.finish_trial(sweep.trials[2].id, TrialState.FAILED)
+    sweep.store.finish_trial(sweep.trials[1].id, TrialState.FAILED)
+    assert chosen(sweep).provenance.confirmed
+    sweep.searched((8, 1), 0.94)
     assert not chosen(sweep).provenance.confirmed
     sweep.confirmed((8, 1), 0.97)
     found = chosen(sweep)
