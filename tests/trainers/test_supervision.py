@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch import nn
 from torch.nn import functional
 
 from trainers import CategoricalCrossEntropy
@@ -404,12 +405,28 @@ def test_a_course_asks_a_loss_that_overrides_ours() -> None:
     torch.testing.assert_close(gradient, 2 * gradient_of(CategoricalCrossEntropy(), logits, labels))
 
 
-def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+@pytest.mark.parametrize("gradients_of", ["weights", "inputs"])
+def test_a_second_derivative_through_a_network_is_refused_rather_than_wrong(gradients_of: str) -> None:
+    network = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 10))
+    inputs = torch.randn(6, 5, requires_grad=True)
+    loss = CategoricalCrossEntropy()(network(inputs), torch.arange(6))
+    wanted = list(network.parameters()) if gradients_of == "weights" else [inputs]
+    first = torch.autograd.grad(loss, wanted, create_graph=True)
+    penalty = torch.stack([gradient.square().sum() for gradient in first]).sum()
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(penalty, list(network.parameters()), retain_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        penalty.backward()
+
+
+def test_the_gradient_can_be_differentiated_in_what_the_loss_is_multiplied_by() -> None:
     logits, labels = batch()
     logits.requires_grad_()
-    (first,) = torch.autograd.grad(CategoricalCrossEntropy()(logits, labels), logits, create_graph=True)
-    with pytest.raises(RuntimeError, match="does not require grad"):
-        first.sum().backward()
+    factor = torch.tensor(2.0, dtype=logits.dtype, requires_grad=True)
+    loss = CategoricalCrossEntropy()(logits, labels)
+    (first,) = torch.autograd.grad(factor * loss, logits, create_graph=True)
+    (found,) = torch.autograd.grad(first[0, 0], factor)
+    torch.testing.assert_close(found, first[0, 0].detach() / 2)
 
 
 Z = torch.zeros(4, 3)

@@ -71,21 +71,39 @@ def emphasised_gradient(logits: Tensor, labels: Tensor, rule: EmphasisRule) -> t
     return rule.batch_value(relevance), gradient
 
 
+class _NoSecondDerivative(torch.autograd.Function):
+    """The gradient as it is, in a graph of it: made of the logits, but not to be differentiated in them."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, logits: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> None:
+        raise RuntimeError(
+            "This loss is defined by its gradient and has no second derivative, which gradient penalties and MAML ask "
+            "for. Detach the gradient where it may count as a constant (as in MAML's first-order form), or write the "
+            "loss out for autograd: that of CCE is torch.nn.functional.cross_entropy."
+        )
+
+
 class _EmphasisedGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, rule: EmphasisRule) -> Tensor:
         value, gradient = emphasised_gradient(logits, labels, rule)
-        ctx.save_for_backward(gradient)
-        ctx.logits_dtype = logits.dtype
+        ctx.save_for_backward(gradient, logits)
         return value
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
+        gradient, logits = ctx.saved_tensors
+        # The engine has gradients enabled only under create_graph. `once_differentiable` would not do: it refuses where
+        # grad_output needs a gradient, and that of a scalar loss is a constant.
+        if torch.is_grad_enabled():
+            gradient = _NoSecondDerivative.apply(gradient, logits)
         # Rounded to a half type only now: the loss scale of mixed precision is in grad_output, and what it is
         # there to rescue would be lost before it.
-        return (gradient * grad_output).to(ctx.logits_dtype), None, None
+        return (gradient * grad_output).to(logits.dtype), None, None
 
 
 def emphasised_loss(logits: Tensor, labels: Tensor, rule: EmphasisRule) -> Tensor:
