@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
 import resource
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from typing import ClassVar
+from typing import NoReturn
 
 import pytest
 import torch
@@ -673,6 +675,20 @@ def test_a_damaged_checkpoint_is_refused_with_the_remedy(interrupted: Checkpoint
     assert "Remove the file" in error.remedy
     path.unlink()
     assert run(task, lane_of(task), checkpoints=interrupted).ending is Ending.COMPLETED
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ESTALE, "Stale file handle"), MemoryError()], ids=["file", "memory"])
+def test_a_checkpoint_that_cannot_be_read_for_now_is_not_called_damaged(
+    interrupted: Checkpoints, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: Any, **__: Any) -> NoReturn:
+        raise error
+
+    # Memory is short where the bytes become tensors.
+    place = "pathlib.Path.read_bytes" if isinstance(error, OSError) else "torch.load"
+    monkeypatch.setattr(place, failing)
+    with pytest.raises(type(error)):
+        run(small_task(), lane_of(small_task()), checkpoints=interrupted)
 
 
 # Refusals

@@ -100,13 +100,18 @@ class LaneCheckpoint:
         """Bring the lane to where its file left it; nothing where there is no file.
 
         Raises:
-            InvalidInput: The file cannot be read, or is another configuration's.
+            InvalidInput: The file is damaged, or another configuration's.
+            OSError: It cannot be read, which may pass.
         """
-        if not self._path.exists():
+        try:
+            content = self._path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return
         try:
-            state = torch.load(self._path, map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             identity = state["identity"]
+        except MemoryError:
+            raise  # no fault of the file
         except Exception as error:  # a broken file makes torch, zipfile and pickle raise nearly anything
             problem = f"damaged, or no checkpoint at all ({type(error).__name__})"
             raise self._refusal(problem, "Remove the file: the lane then starts over.") from error

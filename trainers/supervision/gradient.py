@@ -100,7 +100,8 @@ class _EmphasisedGradient(torch.autograd.Function):
         # The engine has gradients enabled only under create_graph. `once_differentiable` would not do: it refuses where
         # grad_output needs a gradient, and that of a scalar loss is a constant.
         if torch.is_grad_enabled():
-            gradient = _NoSecondDerivative.apply(gradient, logits)
+            apply: Callable[[Tensor, Tensor], Tensor] = _NoSecondDerivative.apply
+            gradient = apply(gradient, logits)
         # Rounded to a half type only now: the loss scale of mixed precision is in grad_output, and what it is
         # there to rescue would be lost before it.
         return (gradient * grad_output).to(logits.dtype), None, None
