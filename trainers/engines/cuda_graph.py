@@ -30,12 +30,14 @@ def captured(step: Callable[[], object], state: Sequence[Tensor], device: torch.
     Args:
         step: What it reads and writes from call to call are tensors that stay where they are, and nothing in it
             waits for the device. It is run three times before it is captured, on the stream of the capture.
-        state: Tensors that the step changes and that matter afterwards: they are put back as they were.
+        state: Tensors that the step changes and that matter afterwards: they are put back as they were, as is the
+            device's generator, from which networks with random layers of their own draw.
         device: Where the step runs.
     """
     if device.type != "cuda":
         return step
     before = [tensor.clone() for tensor in state]
+    generator_before = torch.cuda.get_rng_state(device)
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     # Which algorithm of a convolution is fastest for its shape is measured now and stays in the graph.
@@ -57,4 +59,5 @@ def captured(step: Callable[[], object], state: Sequence[Tensor], device: torch.
     torch.cuda.synchronize(device)
     for tensor, saved in zip(state, before, strict=True):
         tensor.copy_(saved)
+    torch.cuda.set_rng_state(generator_before, device)
     return _Captured(graph, step)
