@@ -706,6 +706,16 @@ def test_floats_of_another_scale_than_those_trained_on_are_warned_of(tmp_path: P
     assert load_dataset(saved(tmp_path, arrays)).warnings == ()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_training_examples_that_are_all_the_same_are_warned_of_once(dtype: type, tmp_path: Path) -> None:
+    arrays = {key: array.astype(dtype) if key[0] == "x" else array for key, array in good_arrays().items()}
+    arrays["x_train"] = np.broadcast_to(np.array([7, 0, 255], dtype), (30, 6, 5, 3))
+    found = load_dataset(saved(tmp_path, arrays))
+    assert found.warnings == ("all training examples are one and the same, so nothing can be learnt from them",)
+    assert found.limit_train(9).warnings == found.warnings
+    assert torch.equal(found.std, torch.ones(3))
+
+
 def test_only_the_first_absent_classes_are_listed(tmp_path: Path) -> None:
     told = problems_of(saved(tmp_path, {**good_arrays(), "y_train": np.arange(30) % 3 * 4}))
     assert told == ["6 of the classes 0...8 have no training examples: 1, 2, 3, 5, 6, ..."]

@@ -190,6 +190,26 @@ def test_every_kind_of_image_that_is_taken_shows_the_same_picture(suffix: str, m
         assert (found.x_train.double() - expected.x_train.double()).abs().max() <= 4
 
 
+@pytest.mark.parametrize(
+    ("dtype", "suffix", "factor", "reach", "levels"),
+    [(np.uint16, ".png", 1, 255, 1), (np.int32, ".tif", 1, 255, 1), (np.uint16, ".png", 16, 4080, 16)],
+)
+def test_sixteen_bit_images_whose_high_bytes_tell_little_are_warned_of(
+    dtype: type, suffix: str, factor: int, reach: int, levels: int, tmp_path: Path
+) -> None:
+    root = folder_of(tmp_path, 12, 6)
+    for path in list(root.rglob("*.png")):
+        grey = np.asarray(digit_image(int(path.stem), mode="L")).astype(dtype)
+        path.unlink()
+        Image.fromarray(grey * factor).save(path.with_suffix(suffix))
+    first, *more = load_dataset(str(root)).warnings
+    assert first == (
+        f"16-bit images reach {reach} of 65,535, of which the high byte is taken: {levels} of 256 levels of grey are "
+        "left; write them as 8 bit"
+    )
+    assert [text.split(",")[0] for text in more] == ["all training examples are one and the same"] * (levels == 1)
+
+
 def test_of_an_animated_image_the_first_frame_is_taken(tmp_path: Path) -> None:
     root = folder_of(tmp_path, 12, 6, mode="L")
     expected = load_dataset(str(root))

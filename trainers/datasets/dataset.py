@@ -31,6 +31,9 @@ from trainers.errors import InvalidInput
 _COUNTED_AT_ONCE = 2**22
 _COUNTED_FILES = 1024
 _FILES_AT_ONCE = 64
+# Channels that deviate by less are not divided by it.
+_LEAST_DEVIATION = 1e-6
+_CONSTANT = "all training examples are one and the same, so nothing can be learnt from them"
 
 OnProgress = Callable[[int, int], None]
 """Told how many images have been decoded, and of how many, while a data set is read."""
@@ -163,6 +166,9 @@ class Dataset:
             InvalidInput: Shapes, dtypes or label ranges do not fit, or too many image files are undecodable.
         """
         mean, std = _statistics(x_train, on_progress)
+        if bool((std <= _LEAST_DEVIATION).all()) and _CONSTANT not in warnings:
+            warnings = (*warnings, _CONSTANT)
+        std = torch.where(std > _LEAST_DEVIATION, std, torch.ones_like(std))
         intact_train = y_train if isinstance(intact, str) else intact
         return cls(
             name,
@@ -376,8 +382,7 @@ def _statistics(x_train: Examples, on_progress: OnProgress | None) -> tuple[Tens
     else:
         assert isinstance(x_train, Tensor)
         mean, std = _summed_statistics(x_train)
-    mean, std = mean.float(), std.float()
-    return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
+    return mean.float(), std.float()
 
 
 def _pieces(examples: Examples, on_progress: OnProgress | None) -> Iterator[Tensor]:

@@ -33,8 +33,10 @@ RESIDENT_BYTES = 2 * 2**30
 # The share of the examples that is the test set where none is given, and the seed that draws it.
 TEST_FRACTION, TEST_SEED = 0.2, 0
 _DECODED_AT_ONCE = 128
-# Evenly spaced files whose sizes tell what most files are.
-_SIZED_FILES = 100
+# Evenly spaced files that tell what most files are.
+_SAMPLED_FILES = 100
+# Of 16-bit images whose values stay below this the high bytes are 16 levels of grey, or fewer.
+_LEAST_REACH = 2**12
 
 Labels = npt.NDArray[np.int64]
 
@@ -124,7 +126,7 @@ def image_dataset(
     parts = [part for part in (train, test, validation) if part is not None]
     paths = [path for part in parts for path in part.paths]
     shape = stored_shape((mode, size) for _, mode, size in _headers(root, paths))
-    odd_one = _odd_one_warning(root, paths, shape)
+    found = [_odd_one_warning(root, paths, shape), _dark_warning(root, paths)]
     resident = len(paths) * int(np.prod(shape)) <= resident_bytes
     total = len(paths)
     read: list[tuple[Examples, LabelledFiles]] = []
@@ -158,7 +160,7 @@ def image_dataset(
         y_validation=None if validation is None else _judged(validation),
         class_names=class_names,
         on_progress=on_progress,
-        warnings=warnings if odd_one is None else (*warnings, odd_one),
+        warnings=(*warnings, *(warning for warning in found if warning is not None)),
     )
 
 
@@ -220,8 +222,7 @@ def _odd_one_warning(root: Path, paths: Sequence[str], shape: tuple[int, int, in
     """What to say where most images are of one small size, which they would have kept but for some others."""
     if max(shape[1:]) <= SMALL_SIDE:
         return None
-    sample = paths[:: -(-len(paths) // _SIZED_FILES)]
-    sizes = Counter(size for *_, size in _headers(root, sample))
+    sizes = Counter(size for *_, size in _headers(root, _sample(paths)))
     most, count = sizes.most_common(1)[0] if sizes else ((0, 0), 0)
     if count * 2 < sizes.total() or not 0 < max(most) <= SMALL_SIDE:
         return None
@@ -230,6 +231,34 @@ def _odd_one_warning(root: Path, paths: Sequence[str], shape: tuple[int, int, in
         f"images are kept at {shape[2]}x{shape[1]} since their sizes differ: {printable(path)} is {width}x{height}, "
         f"most are {most[0]}x{most[1]}"
     )
+
+
+def _dark_warning(root: Path, paths: Sequence[str]) -> str | None:
+    """What to say where 16-bit images use so little of their scale that hardly anything is in their high bytes."""
+    reach = max((int(np.max(image)) for image in _deep_images(root, _sample(paths))), default=_LEAST_REACH)
+    if reach >= _LEAST_REACH:
+        return None
+    return (
+        f"16-bit images reach {reach} of 65,535, of which the high byte is taken: {reach // 256 + 1} of 256 levels of "
+        "grey are left; write them as 8 bit"
+    )
+
+
+def _deep_images(root: Path, paths: Iterable[str]) -> Iterator[npt.NDArray[np.generic]]:
+    """The pixels of every image of more than 8 bits that can be decoded."""
+    from PIL import Image
+
+    for path in paths:
+        try:
+            with Image.open(root / path) as image:
+                if image.mode.startswith("I"):
+                    yield np.asarray(image)
+        except Exception:  # whoever decodes it says so
+            continue
+
+
+def _sample(paths: Sequence[str]) -> Sequence[str]:
+    return paths[:: -(-len(paths) // _SAMPLED_FILES) or 1]
 
 
 def _decoded(
