@@ -242,7 +242,7 @@ def pictures(tmp_path: Path) -> Path:
     """A folder of 20 images that a network of torchvision takes."""
     folder = tmp_path / "pictures"
     for number in range(20):
-        place = folder / "train" / f"class{number % 2}"
+        place = folder / ("train" if number < 16 else "test") / f"class{number % 2}"
         place.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 64), (number, 0, 0)).save(place / f"{number}.png")
     return folder
@@ -285,7 +285,7 @@ def test_python_is_warned_as_the_command_line_is(tmp_path: Path) -> None:
 
 def test_what_the_reader_of_the_data_warns_of_is_said(tmp_path: Path) -> None:
     for number in range(20):
-        folder = tmp_path / "train" / f"class{number % 2}"
+        folder = tmp_path / ("train" if number < 16 else "test") / f"class{number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("L", (8, 8), number).save(folder / f"{number}.png")
     (tmp_path / "train" / "class0" / "photo.heic").write_text("x")

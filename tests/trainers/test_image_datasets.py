@@ -122,6 +122,7 @@ def test_without_a_test_folder_a_fifth_of_every_class_is_the_test_set_and_always
     root = folder_of(tmp_path, 60)
     first = load_dataset(str(root))
     assert (len(first.y_train), len(first.y_test)) == (48, 12)
+    assert first.warnings == ("there is no folder test: 12 images of train, a fifth, are the test set",)
     for counts in zip(first.y_train.bincount().tolist(), first.y_test.bincount().tolist(), strict=True):
         assert counts[1] == pytest.approx(0.2 * sum(counts), abs=1)
     again = ImageFolder(root).load()
@@ -129,6 +130,21 @@ def test_without_a_test_folder_a_fifth_of_every_class_is_the_test_set_and_always
     assert again.fingerprint == first.fingerprint
     rows = {tuple(image.flatten().tolist()) for image in torch.cat([first.x_train, first.x_test])}
     assert len(rows) == 60
+
+
+@pytest.mark.parametrize("name", ["Test", "testing", "Training", "Val", "dev", "eval"])
+def test_a_part_of_another_name_is_refused_rather_than_ignored(name: str, tmp_path: Path) -> None:
+    root = folder_of(tmp_path, 20, 6)
+    (root / "test").rename(root / name)
+    (root / "extra").mkdir()
+    (told,) = errors_of(str(root))
+    assert (told.problem, told.remedy) == (f"{name} would not be read", "Call it train, test or val, or move it away.")
+
+
+def test_another_name_of_a_part_that_is_read_is_no_other_part(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, 20, 6)
+    (root / "Test").symlink_to("test")  # as a disk that ignores case has it
+    assert len(load_dataset(str(root)).y_test) == 6
 
 
 def test_hidden_and_other_files_are_passed_over_and_inner_folders_and_links_are_followed(tmp_path: Path) -> None:
@@ -150,7 +166,7 @@ def test_hidden_and_other_files_are_passed_over_and_inner_folders_and_links_are_
 def test_files_that_are_passed_over_are_counted_by_extension_and_named_where_a_class_has_nothing_else(
     tmp_path: Path,
 ) -> None:
-    root = folder_of(tmp_path, 20)
+    root = folder_of(tmp_path, 20, 4)
     assert load_dataset(str(root)).warnings == ()
     one = root / "train" / "one"
     for name in ("a.HEIC", "b.heic", "notes", ".hidden.heic"):

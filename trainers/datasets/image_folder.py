@@ -28,6 +28,9 @@ EXTENSIONS = (
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
 _VALIDATION_FOLDERS = ("val", "valid", "validation")
+_PART_FOLDERS = ("train", "test", *_VALIDATION_FOLDERS)
+# What others call a part, in any case: to pass over one that is there would change what guides and judges a search.
+_ALSO_CALLED = {*_PART_FOLDERS, "training", "testing", "dev", "eval"}
 _REMEDY = "Arrange the images as train/<class>/*.jpg, and test/<class>/*.jpg where there is a test set."
 
 
@@ -35,7 +38,8 @@ _REMEDY = "Arrange the images as train/<class>/*.jpg, and test/<class>/*.jpg whe
 class ImageFolder(FileSource):
     """Images in ``train/<class>/``, ``test/<class>/`` and ``val/<class>/``, the latter two optional.
 
-    ``valid`` and ``validation`` are other names of ``val``.
+    ``valid`` and ``validation`` are other names of ``val``; parts of other names (``Test``, ``testing``, ``dev``) are
+    refused, and further folders are ignored.
 
     Classes are the folders of ``train``, sorted by name; an image may lie in a folder within its class's. Image
     files are known by their extension; other files are passed over with a warning, and whatever begins with a
@@ -78,11 +82,13 @@ class ImageFolder(FileSource):
             InvalidInput: As :meth:`check`, or too many files are no images.
         """
         classes, parts, passed_over = self._parts()
+        warnings = _passed_over_warning(passed_over)
         train, validation = parts["train"], parts.get("val")
         if "test" in parts:
             test = parts["test"]
         else:
             train, test = train.split_test(len(classes))
+            warnings += (f"there is no folder test: {len(test.paths)} images of train, a fifth, are the test set",)
         return image_dataset(
             self.path.absolute().name,
             self.path,
@@ -94,11 +100,18 @@ class ImageFolder(FileSource):
             resident_bytes=self.resident_bytes,
             workers=self.workers,
             on_progress=on_progress,
-            warnings=_passed_over_warning(passed_over),
+            warnings=warnings,
         )
 
     def _part_folders(self) -> list[str]:
-        return [name for name in ("train", "test", *_VALIDATION_FOLDERS) if (self.path / name).is_dir()]
+        return [name for name in _PART_FOLDERS if (self.path / name).is_dir()]
+
+    def _unread_parts(self, folders: list[str]) -> list[str]:
+        """Folders beside the parts that are named like one; not those that are one, as on a disk that ignores case."""
+        named = (entry for entry in self.path.iterdir() if entry.name.lower() in _ALSO_CALLED and entry.is_dir())
+        return sorted(
+            entry.name for entry in named if not any(entry.samefile(self.path / folder) for folder in folders)
+        )
 
     def _parts(self) -> tuple[list[str], dict[str, LabelledFiles], list[str]]:
         """The classes, the parts by the names train, test and val, known to be usable; and files passed over."""
@@ -111,6 +124,8 @@ class ImageFolder(FileSource):
         validation = [name for name in _VALIDATION_FOLDERS if name in folders]
         if len(validation) > 1:
             problems.append((f"has {' and '.join(validation)}", "Keep one validation split."))
+        if unread := self._unread_parts(folders):
+            problems.append((f"{first(unread)} would not be read", "Call it train, test or val, or move it away."))
         classes = sorted(
             entry.name
             for entry in os.scandir(self.path / "train")
