@@ -37,7 +37,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """Of those packages that are installed: a bare GPU machine has torch and no more."""
+    """Of those packages that are installed: a bare GPU machine has torch and numpy, and no more."""
     found = {}
     for name in _PACKAGES:
         try:

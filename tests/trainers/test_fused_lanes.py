@@ -18,6 +18,7 @@ from trainers.datasets import Dataset
 from trainers.engines.choice import fastest_engine
 from trainers.engines.fused import FusedTraining
 from trainers.engines.fused_network import FusedCifarResNet
+from trainers.engines.lane_parameters import LaneParameters
 from trainers.engines.solo import LaneTraining
 from trainers.errors import InvalidInput
 from trainers.noise import symmetric_noise
@@ -95,7 +96,23 @@ def test_in_float64_every_weight_function_is_to_rounding_what_it_is_alone() -> N
 
 
 def test_a_lane_of_nan_leaves_the_others_what_they_are_to_the_last_bit() -> None:
-    assert Lanes(torch.device("cpu"), side=4).spoilt(torch.float32) == 0
+    assert Lanes(torch.device("cpu"), side=4).spoilt(torch.float64) == 0
+
+
+@pytest.mark.parametrize(("touching", "spoilt"), [(False, 0), (True, len(SUPERVISIONS) - 1)])
+def test_lanes_are_spoilt_by_another_and_not_by_sums_in_another_order(
+    touching: bool, spoilt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    differentiate = LaneParameters.differentiate
+
+    def otherwise(self: LaneParameters, loss: Tensor) -> None:
+        differentiate(self, loss)
+        self.gradient.mul_(1 + 1e-3 * torch.randn_like(self.gradient))  # as kernels that round anew every time
+        if touching:
+            self.gradient.add_(0 * self.gradient.sum(0))
+
+    monkeypatch.setattr(LaneParameters, "differentiate", otherwise)
+    assert Lanes(torch.device("cpu"), side=4).spoilt(torch.float32) == spoilt
 
 
 def test_a_lane_that_has_left_the_finite_numbers_is_given_zeros_before_the_next_step() -> None:

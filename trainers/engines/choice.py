@@ -32,8 +32,8 @@ _TrainLane = Callable[[TrainingTask, Lane, OnEpoch, Checkpoints | None], LaneRes
 def fastest_engine(task: TrainingTask, supervision: Supervision) -> Engine:
     """The engine that trains such lanes fastest.
 
-    On a GPU launching a step's kernels one by one takes longer than what they compute: a step of ResNet-56 takes 27 ms
-    by the solo engine, 5.5 as a graph, 2.0 a lane where eight are fused (H100; tests/benchmarks/results/gpu_step.json).
+    On a GPU launching a step's kernels one by one takes longer than what they compute: a step of ResNet-56 takes 26 ms
+    by the solo engine, 5.5 as a graph, 2.1 a lane where eight are fused (H100; tests/benchmarks/results/gpu_step.json).
     On a CPU both only cost: two fused lanes train two thirds of the images that two processes do.
     """
     if not _is_gpu(task.device):

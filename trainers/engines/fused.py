@@ -51,7 +51,7 @@ from trainers.training import TrainingTask
 LANES = 8
 """Lanes that are fused unless somebody asks for another number.
 
-On an H100 a lane's step of ResNet-56 takes 2.00 ms where eight are fused, 1.84 where sixteen are, 2.21 where four are,
+On an H100 a lane's step of ResNet-56 takes 2.09 ms where eight are fused, 1.93 where sixteen are, 2.32 where four are,
 and alone, as a CUDA graph, 5.5 (tests/benchmarks/results/gpu_step.json).
 """
 

@@ -6,7 +6,7 @@
     python -m tests.benchmarks.gpu --part norms --seconds 60
     python -m tests.benchmarks.gpu --part step --seconds 300
 
-Needs torch alone; torchvision makes the plain loop's transforms where it is there. Before anything is timed, every
+Needs torch and numpy; torchvision makes the plain loop's transforms where it is there. Before anything is timed, every
 form is compared with the loop, and every fused lane with a lane trained alone, in float64. The roofline comes first,
 whatever the part. Each part takes ``--seconds`` at most; what had no time is named. A side that fails is reported with
 its reason, and the others go on.
