@@ -660,6 +660,17 @@ def test_the_same_configuration_in_other_number_types_is_not_another(interrupted
     assert untimed(result.reports) == untimed(run(small_task(), lane_of(task)).reports)
 
 
+def test_a_checkpoint_is_gone_on_from_on_another_device(interrupted: Checkpoints) -> None:
+    task = small_task(device="auto")
+    known = [report["seconds"] for report in saved_state(interrupted.folder)["reports"]]
+    result = run(task, lane_of(task), checkpoints=interrupted)
+    assert [report.seconds for report in result.reports[:2]] == known
+
+
+def test_a_checkpoint_from_before_tasks_had_weights_is_gone_on_from(interrupted: Checkpoints) -> None:
+    assert "weights" not in saved_state(interrupted.folder)["identity"]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "other"])
 def test_a_damaged_checkpoint_is_refused_with_the_remedy(interrupted: Checkpoints, damage: str) -> None:
     path = interrupted.folder / "lane.pt"
