@@ -371,6 +371,16 @@ def test_a_class_masked_by_minus_infinity_is_as_one_that_there_is_not() -> None:
         supervision(masked, labels)
 
 
+def test_an_overflow_of_a_logit_is_one_of_the_gradient_except_at_the_label() -> None:
+    supervision = GradientRescaling(8, 0.5, normalise="none")
+    logits = torch.tensor([[math.inf, 0, 1], [0, math.inf, 1]])
+    logits.requires_grad_()
+    supervision.loss(logits, torch.tensor([0, 0])).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad[0].isfinite().all()
+    assert logits.grad[1].isnan().all()
+
+
 def test_trusted_loss_is_the_checked_one() -> None:
     logits, labels = batch()
     supervision = GradientRescaling(8, 0.5)

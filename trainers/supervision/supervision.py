@@ -50,7 +50,8 @@ class Criterion(Supervision):
         """The scalar whose backward is the supervision's logit gradient; input is trusted.
 
         For training loops that have checked labels once: nothing here waits for the device, so it can be compiled and
-        captured in a CUDA graph. A class other than the labelled one may be masked by -inf.
+        captured in a CUDA graph. Classes other than the labelled one may be masked by -inf, if one of those stays.
+        Logits that have overflowed to +inf give NaN, which a loss scaler skips, but at the label: p is 1 there.
 
         Args:
             logits: Network outputs, shape (N, C), any floating type; half types are computed in float32.
@@ -125,7 +126,7 @@ def check_batch(logits: Tensor, labels: Tensor) -> None:
             "logits",
             f"row {row}: {logits[row].tolist()[:10]}",
             "NaN or infinite",
-            "The network has diverged: lower the learning rate, or beta where normalise is 'none'. Where infinite "
-            "logits are meant (a class masked by -inf, an overflow that a loss scaler skips), call criterion.loss.",
+            "The network has diverged: lower the learning rate, or beta where normalise is 'none'. Where a class other "
+            "than the labelled one is masked by -inf, or a loss scaler skips overflows, call criterion.loss.",
         )
     )
