@@ -509,6 +509,16 @@ def test_an_unusable_manifest_is_refused_with_the_reason(
     assert told.startswith(problem)
 
 
+def test_a_few_labels_that_are_no_numbers_among_numbers_are_warned_of(tmp_path: Path) -> None:
+    rows = changed("label", "nan", 10)(manifest_rows(tmp_path / "images"))
+    dataset = load_dataset(write_csv(tmp_path / "list.csv", rows))
+    assert dataset.class_names == ("0", "1", "2", "nan")
+    (warning,) = dataset.warnings
+    assert warning == "all labels are taken for names, 4 of them, since not all are whole numbers: nan"
+    named = relabelled(lambda label: f"c{label}")(manifest_rows(tmp_path / "images"))
+    assert load_dataset(write_csv(tmp_path / "named.csv", named)).warnings == ()
+
+
 def test_a_file_of_several_rows_that_is_only_validated_on_is_taken(tmp_path: Path) -> None:
     rows = manifest_rows(tmp_path / "images")
     split = [{**row, "split": "validation" if number % 5 == 0 else "train"} for number, row in enumerate(rows)]

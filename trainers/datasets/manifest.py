@@ -108,7 +108,7 @@ class Manifest(FileSource):
             resident_bytes=self.resident_bytes,
             workers=self.workers,
             on_progress=on_progress,
-            warnings=_repeated_warning(parts["train"]),
+            warnings=(*_repeated_warning(parts["train"]), *_stray_label_warning(names or ())),
         )
 
     def _root(self, data_dir: Path | None) -> Path:
@@ -228,6 +228,14 @@ def _repeated_warning(train: LabelledFiles) -> tuple[str, ...]:
         return ()
     problem = f"{len(repeated)} training files have more than one row: {first(repeated)}"
     return (f"{problem}; examples held out for noisy_validation may then be trained on too",)
+
+
+def _stray_label_warning(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Of classes that would be numbers but for a few, as text for an absent value makes them."""
+    strays = [name for name in names if not _is_whole(name)]
+    if not 0 < len(strays) < len(names) / 2:
+        return ()
+    return (f"all labels are taken for names, {len(names)} of them, since not all are whole numbers: {first(strays)}",)
 
 
 def _repeated(paths: list[str]) -> list[str]:
