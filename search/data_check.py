@@ -72,8 +72,16 @@ class DataCheck:
         return errors
 
     def notes(self) -> list[str]:
-        """Which objective guides the search and why; of labels of a file how many are not the dataset's own."""
+        """Which objective guides the search and why, and which of the labels that there are is trained on.
+
+        Of labels of a file, how many are not the dataset's own; of noisy ones that the data brings beside intact ones,
+        that drawn noise does not use them.
+        """
         notes = [self.objective().sentence]
+        given, intact = self._dataset.y_train, self._dataset.intact_train
+        if self._noise.labels_count_as_intact and intact is not None and not given.equal(intact):
+            unused = f"its own, of which {(given != intact).double().mean():.1%} are wrong, are not used"
+            notes.append(f"Noise is drawn from the data's intact labels; {unused}: noise model none trains on them.")
         if self._agreement is not None:
             differing = f"{self._agreement.differing:.1%} of the labels in {self._spec.noise_file}"
             notes.append(f"{differing} differ from the dataset's.")

@@ -27,6 +27,7 @@ from search.spec import TrialCounts
 from search.store import Store
 from search.store import TrialState
 from search.task import TaskSettings
+from search.task import drawn_labels
 from search.task import noise_of
 from search.task import trained_here
 from trainers.datasets import Dataset
@@ -212,7 +213,7 @@ def _train(
     few = replace(task, dataset=part, iterations=steps, milestones=(), evaluate_every=steps)
     rate = spec.noise_rate if isinstance(spec.noise_rate, float) else None
     noise = noise_of(spec.noise_model, rate, spec.noise_file, spec.noise_column)
-    labels = noise.draw(part.y_train, part.num_classes, 0, intact=part.intact_train)
+    labels = drawn_labels(noise, part, 0)
     started = time.perf_counter()
     results = train(few, [Lane(f"timing-{seed}", supervision, labels, seed) for seed in range(lanes)], at_once=lanes)
     took = time.perf_counter() - started

@@ -144,12 +144,9 @@ class PreparedTask:
             noise_rate: Nominal rate; of no account where the labels are not drawn by a rate.
             seed: Noise seed.
         """
-        settings, data = self.settings, self.whole
+        settings = self.settings
         noise = noise_of(settings.noise_model, noise_rate, settings.noise_file, settings.noise_column)
-        # Drawn noise is one of the intact labels where the data brings some beside noisy ones.
-        known = data.intact_train if noise.labels_count_as_intact else None
-        labels = data.y_train if known is None else known
-        return noise.draw(labels, data.num_classes, seed, intact=data.intact_train)
+        return drawn_labels(noise, self.whole, seed)
 
     def divided(self, labels: CorruptedLabels) -> tuple[CorruptedLabels, Tensor | None]:
         """(labels of the examples that are trained on, those of the examples held out if there are any)."""
@@ -209,6 +206,24 @@ def noise_of(name: str, noise_rate: float | None, file: str | Path | None, colum
     if name == FROM_FILE:
         return make_noise_model("none")
     return make_noise_model(name, noise_rate if takes_rate(name) else None, file, column)
+
+
+def drawn_labels(noise: NoiseModel, dataset: Dataset, seed: int) -> CorruptedLabels:
+    """The labels that training sees of all training examples.
+
+    Drawn noise is one of the intact labels where the data brings some beside noisy ones.
+
+    Args:
+        noise: What changes them.
+        dataset: Their data.
+        seed: Noise seed.
+
+    Raises:
+        InvalidInput: They cannot be had for this data.
+    """
+    known = dataset.intact_train if noise.labels_count_as_intact else None
+    labels = dataset.y_train if known is None else known
+    return noise.draw(labels, dataset.num_classes, seed, intact=dataset.intact_train)
 
 
 def trained_here(task: TrainingTask) -> tuple[TrainingTask, str]:

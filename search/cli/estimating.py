@@ -204,7 +204,9 @@ def _labelled(
     whole: Dataset, noise: NoiseModel, limit_train: int | None, seed: int
 ) -> tuple[Dataset, CorruptedLabels]:
     """The data with the labels that are given, of as many examples as asked for, and what is known of them."""
-    drawn = noise.draw(whole.y_train, whole.num_classes, seed, whole.intact_train)
+    from search.task import drawn_labels
+
+    drawn = drawn_labels(noise, whole, seed)
     # Before the limit: a file has the labels of the whole training set.
     part = replace(whole, y_train=drawn.labels)
     if limit_train is not None:

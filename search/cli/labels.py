@@ -56,6 +56,7 @@ def labels(
           --noise-file CIFAR-10_human.pt --noise-column worse_label -o worst.npy
     """
     refuse_server(ctx)
+    from search.task import drawn_labels
     from search.task import labelled
     from search.task import noise_of
     from trainers.datasets import load_dataset
@@ -68,7 +69,7 @@ def labels(
     data = load_dataset(dataset, data_dir, download)
     data = labelled(data, noise_model, noise_file, noise_column)
     noise = noise_of(noise_model, noise_rate, noise_file, noise_column)
-    drawn = noise.draw(data.y_train, data.num_classes, noise_seed, intact=data.intact_train)
+    drawn = drawn_labels(noise, data, noise_seed)
     try:
         if file.suffix == ".npz":
             drawn.save(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from search import SweepSpec
+from search.cli import app
 from search.estimate import _examples
 from search.estimate import _part_of
 from search.estimate import estimate
@@ -272,16 +275,39 @@ def test_labels_of_a_file_that_are_hardly_those_of_the_data_are_warned_of(
         assert warning.endswith("Are order and class numbers the dataset's?")
 
 
-def test_noise_is_drawn_from_the_intact_labels_where_the_data_brings_noisy_ones_beside_them(tmp_path: Path) -> None:
+def noisy_beside_intact(path: Path) -> tuple[str, torch.Tensor]:
+    """Digits with half of their labels wrong, and the intact ones beside them; and the wrong ones."""
     digits = load_dataset("digits")
     noisy = make_noise_model("symmetric", 0.5).draw(digits.y_train, 10, 9).labels
     arrays = {"x_train": digits.x_train, "y_train": noisy, "x_test": digits.x_test, "y_test": digits.y_test}
     images = {name: (each.permute(0, 2, 3, 1) if each.dim() == 4 else each).numpy() for name, each in arrays.items()}
-    np.savez(tmp_path / "noisy.npz", **images, intact_train=digits.y_train.numpy())
-    found = prepared(dataset=str(tmp_path / "noisy.npz"), limit_train=None)
+    np.savez(path, **images, intact_train=digits.y_train.numpy())
+    return str(path), noisy
+
+
+def test_noise_is_drawn_from_the_intact_labels_where_the_data_brings_noisy_ones_beside_them(tmp_path: Path) -> None:
+    path, noisy = noisy_beside_intact(tmp_path / "noisy.npz")
+    found = prepared(dataset=path, limit_train=None)
     assert 0.35 < (found.labels(0.4, 3).realised_rate or 0) < 0.45
-    kept = prepared(dataset=str(tmp_path / "noisy.npz"), limit_train=None, noise_model="none")
+    kept = prepared(dataset=path, limit_train=None, noise_model="none")
     assert torch.equal(kept.labels(None, 3).labels, noisy)
+    wrong = (noisy != load_dataset("digits").y_train).double().mean()
+    (_, note) = examine([spec_of(dataset=path, limit_train=None)]).notes
+    assert f"its own, of which {wrong:.1%} are wrong, are not used" in note
+    assert len(examine([spec_of(dataset=path, limit_train=None, noise_model="none", noise_rate=None)]).notes) == 1
+
+
+def test_labels_and_estimate_noise_draw_what_a_sweep_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMPHASIS_HOME", str(tmp_path))
+    path, _ = noisy_beside_intact(tmp_path / "noisy.npz")
+    trained_on = prepared(dataset=path, limit_train=None).labels(0.4, 3)
+    noise = ["--dataset", path, "--noise-rate", "0.4"]
+    labels = CliRunner().invoke(app, ["labels", *noise, "--noise-seed", "3", "-o", str(tmp_path / "labels.npy")])
+    assert labels.exit_code == 0, labels.stderr
+    assert np.array_equal(np.load(tmp_path / "labels.npy"), trained_on.labels.numpy())
+    briefly = ["--epochs", "1", "--folds", "2", "--cpus", "1", "--json"]
+    estimated = CliRunner().invoke(app, ["estimate-noise", *noise, "--seed", "3", *briefly])
+    assert json.loads(estimated.stdout)["realised_rate"] == trained_on.realised_rate
 
 
 def test_the_contents_of_files_that_a_spec_names_are_part_of_it(tmp_path: Path) -> None:
