@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from search.recommendation import Recommendation
+from search.reports.tables import dataset_names
 from search.reports.tables import markdown_table
 from search.reports.tables import recommendations_markdown
 from trainers.errors import FieldError
@@ -84,12 +85,12 @@ def _csv_cell(value: Any) -> str:
 
 def _markdown(recommendations: Sequence[Recommendation]) -> str:
     parts = [recommendations_markdown(recommendations)]
-    for each in recommendations:
+    for each, dataset in zip(recommendations, dataset_names(recommendations), strict=True):
         rows = [
             (f"`{path}`", json.dumps(value, ensure_ascii=False, allow_nan=False))
             for path, value in flatten(each.as_dict()).items()
         ]
-        about = f"{each.dataset}, noise rate {each.noise_rate:g}, {each.backbone}"
+        about = f"{dataset}, noise rate {each.noise_rate:g}, {each.backbone}"
         heading = f"### {about}, {each.recommended.supervision}"
         parts.append(f"{heading}\n\n{markdown_table(('field', 'value'), rows)}")
     return "\n".join(parts)

@@ -16,6 +16,7 @@ from search.owner import state_now
 from search.recommendation import Recommendation
 from search.recommendation import choose
 from search.recommendation import noise_model_of
+from search.recommendation import source_of
 from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
@@ -63,7 +64,7 @@ def recommendations(
         if noise_model not in (None, noise_model_of(sweep)) or objective not in (None, guide):
             continue
         # Two files of one name are two datasets.
-        rate, source = round(sweep.noise_rate, 9), _source(sweep)
+        rate, source = round(sweep.noise_rate, 9), source_of(sweep)
         noise = (noise_model_of(sweep), *(str(sweep.spec.get(name) or "") for name in ("noise_file", "noise_column")))
         group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source, _budget(sweep))
         if group in found and found[group].provenance.confirmed:
@@ -133,14 +134,9 @@ def _budget(sweep: SweepRecord) -> tuple[float, int, int]:
     return -(sweep.spec.get("limit_train") or math.inf), -epochs, -iterations
 
 
-def _source(sweep: SweepRecord) -> str:
-    """The dataset as the sweep was asked for it: a name, or the absolute path of a file."""
-    return str(sweep.spec.get("dataset", sweep.dataset))
-
-
 def _is_dataset(sweep: SweepRecord, dataset: str) -> bool:
     file = dataset_file(dataset)
-    return sweep.dataset == dataset if file is None else _source(sweep) == file
+    return sweep.dataset == dataset if file is None else source_of(sweep) == file
 
 
 def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:

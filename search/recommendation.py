@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -215,6 +217,12 @@ class Provenance:
         failed_baseline_seeds: On how many fresh seeds the baseline failed.
         computed_by: What computed the trials of the recommended configuration, each once, e.g. "fused, NVIDIA H100
             80GB HBM3, bf16"; empty for sweeps of earlier releases.
+        source: The dataset as the sweep was asked for it: a name, or an absolute path. Like those that follow it is
+            empty for objects of earlier releases.
+        noise_file: File of the noise models that read one; None elsewhere.
+        noise_column: Its column, where it has several.
+        training: How each trial trained, by the fields of `search.spec.Training`; where weight decay or dropout was
+            searched, ``recommended`` has its value, and this is what the baseline was trained with.
     """
 
     sweep_id: str
@@ -235,6 +243,10 @@ class Provenance:
     failed_seeds: int = 0
     failed_baseline_seeds: int = 0
     computed_by: tuple[str, ...] = ()
+    source: str = ""
+    noise_file: str | None = None
+    noise_column: str | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> JSON:
         """JSON-ready form, as exported; times in ISO 8601."""
@@ -257,15 +269,20 @@ class Provenance:
             "failed_seeds": self.failed_seeds,
             "failed_baseline_seeds": self.failed_baseline_seeds,
             "computed_by": list(self.computed_by),
+            "source": self.source,
+            "noise_file": self.noise_file,
+            "noise_column": self.noise_column,
+            "training": dict(self.training),
         }
 
     @classmethod
     def from_dict(cls, told: JSON) -> Provenance:
-        """The inverse of `as_dict`."""
+        """The inverse of `as_dict`; what only later releases know is left out."""
+        known = {each.name for each in fields(cls)}
         lists = ("seeds", "noise_seeds", "noise_hashes", "realised_noise_rates", "baseline_seeds")
         return cls(
             **{
-                **told,
+                **{name: value for name, value in told.items() if name in known},
                 **{name: tuple(told[name]) for name in lists},
                 "computed_by": tuple(told.get("computed_by", ())),
                 "created": datetime.fromisoformat(told["created"]),
@@ -528,6 +545,10 @@ def choose(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Recommendation 
                 for trial in trials
             ),
             computed_by=tuple(dict.fromkeys(_computation(trial.computed_by) for trial in tried if trial.computed_by)),
+            source=source_of(sweep),
+            noise_file=spec.get("noise_file"),
+            noise_column=spec.get("noise_column"),
+            training=dict(spec.get("training") or {}),
         ),
     )
 
@@ -589,6 +610,11 @@ def _fixed(sweep: SweepRecord) -> dict[str, Value]:
     own = {"transform": "exp", "normalise": "batch"} if sweep.supervision == "gr" else {}
     given = {name: sweep.spec.get(name, default) for name, default in own.items()}
     return {**sweep.spec.get("hyperparameters", {}), **given}
+
+
+def source_of(sweep: SweepRecord) -> str:
+    """The dataset as a recorded sweep was asked for it: a name, or the absolute path of a file or folder."""
+    return str(sweep.spec.get("dataset", sweep.dataset))
 
 
 def noise_model_of(sweep: SweepRecord) -> str:

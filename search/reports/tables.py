@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
@@ -83,12 +85,13 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
         "not told apart from",
     )
     rows = []
-    for each in recommendations:
+    datasets = dataset_names(recommendations)
+    for each, dataset in zip(recommendations, datasets, strict=True):
         baseline = each.baseline
         rows.append(
             (
-                each.dataset,
-                f"{each.noise_rate:g} ({each.noise_model})",
+                dataset,
+                f"{each.noise_rate:g} ({_noise(each)})",
                 each.backbone,
                 each.recommended.supervision,
                 symbols(each.recommended.supervision, each.recommended.found, ", ") or "–",
@@ -106,14 +109,33 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
         "with their original labels."
     )
     note += "".join(
-        f" {each.dataset} at {each.noise_rate:g}: {' '.join(each.caveats)}" for each in recommendations if each.caveats
+        f" {dataset} at {each.noise_rate:g}: {' '.join(each.caveats)}"
+        for each, dataset in zip(recommendations, datasets, strict=True)
+        if each.caveats
     )
     return f"{markdown_table(columns, rows)}\n{note}\n"
 
 
+def dataset_names(recommendations: Sequence[Recommendation]) -> list[str]:
+    """The dataset of each, with its path where another of that name is among them."""
+    sources: dict[str, set[str]] = defaultdict(set)
+    for each in recommendations:
+        sources[each.dataset].add(each.provenance.source)
+    return [
+        f"{each.dataset} ({each.provenance.source})" if len(sources[each.dataset]) > 1 else each.dataset
+        for each in recommendations
+    ]
+
+
+def _noise(found: Recommendation) -> str:
+    told = found.provenance
+    file = None if told.noise_file is None else Path(told.noise_file).name
+    return " ".join(part for part in (found.noise_model, file, told.noise_column) if part)
+
+
 def _trained(found: Recommendation) -> str:
-    limit = found.provenance.limit_train
-    return f"{found.provenance.epochs} epochs{'' if limit is None else f' of {limit:,} examples'}"
+    epochs, limit = found.provenance.epochs, found.provenance.limit_train
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}{'' if limit is None else f' of {limit:,} examples'}"
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -148,7 +148,13 @@ RECOMMENDATION: dict[str, Any] = {
     "intact_accuracy": _ESTIMATE,
     "baseline": None,
     "ties": [],
-    "provenance": {"sweep_id": SWEEP["id"], "confirmed": True, "seeds": [101, 102, 103]},
+    "provenance": {
+        "sweep_id": SWEEP["id"],
+        "confirmed": True,
+        "seeds": [101, 102, 103],
+        "source": "digits",
+        "training": {"epochs": 30, "batch_size": 128, "learning_rate": 0.02},
+    },
 }
 
 STATUS: dict[str, Any] = {

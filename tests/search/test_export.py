@@ -22,11 +22,16 @@ from search.store import Store
 from spaces import Configuration
 from trainers.errors import InvalidInput
 
+TRAINING = {"epochs": 4, "learning_rate": 0.02, "milestones": [6.0, 9.0], "augmentation": "none", "weights": "none"}
+
 
 @pytest.fixture
 def exported(confirmed_sweep: RecordedSweep, record_sweep: RecordSweep, store: Store) -> list[Recommendation]:
-    """One that is confirmed, and one without baseline or standard error and with an awkward name."""
-    sparse = record_sweep("sparse", dataset='odd|"name", été\\', noise_rate=0.1 + 0.2)
+    """One that is confirmed, and one without baseline or standard error and with an awkward name.
+
+    Of the second it is known how it was trained.
+    """
+    sparse = record_sweep("sparse", dataset='odd|"name", été\\', noise_rate=0.1 + 0.2, spec={"training": TRAINING})
     sparse.searched((1e-7, 1 / 3), 0.9)
     sparse.done()
     return recommendations(store)
@@ -80,8 +85,83 @@ def test_an_export_of_a_release_that_did_not_say_what_was_searched_is_read(expor
     assert Recommendation.from_dict(told) == exported[0]
 
 
-def test_yaml_holds_what_json_holds(exported: list[Recommendation]) -> None:
-    assert yaml.safe_load(export(exported, "yaml")) == json.loads(export(exported, "json"))
+def test_an_export_of_another_release_is_read(exported: list[Recommendation]) -> None:
+    earlier = exported[1].as_dict()
+    for name in ("source", "noise_file", "noise_column", "training"):
+        del earlier["provenance"][name]
+    found = Recommendation.from_dict(earlier)
+    assert found == replace(exported[1], provenance=replace(exported[1].provenance, source="", training={}))
+    assert export([found], "md").splitlines()[2].startswith("| odd")
+    later = exported[1].as_dict()
+    later["provenance"]["weather"] = "fair"
+    assert Recommendation.from_dict(later) == exported[1]
+
+
+def test_yaml_holds_what_json_holds_in_the_same_order_and_letters(exported: list[Recommendation]) -> None:
+    text = export(exported, "yaml")
+    told = yaml.safe_load(text)
+    objects = json.loads(export(exported, "json"))
+    assert told == objects
+    for mine, wanted in zip(told, objects, strict=True):
+        assert list(flatten(mine)) == list(flatten(wanted))
+    assert "été" in text
+
+
+def test_every_format_says_how_was_trained_and_on_what(record_sweep: RecordSweep, store: Store) -> None:
+    labels = {"noise_model": "file", "noise_file": "/data/human.pt", "noise_column": "worst"}
+    sweep = record_sweep(spec={"dataset": "/data/digits", "training": TRAINING, **labels})
+    sweep.searched((8, 1), 0.9)
+    sweep.done()
+    found = recommendations(store)
+    (told,) = json.loads(export(found, "json"))
+    provenance = told["provenance"]
+    assert provenance["training"] == TRAINING
+    assert (provenance["source"], provenance["noise_file"], provenance["noise_column"]) == (
+        "/data/digits", "/data/human.pt", "worst",
+    )  # fmt: skip
+    (row,) = from_csv(export(found, "csv"))
+    assert (row["provenance.training.learning_rate"], row["provenance.training.milestones"]) == ("0.02", "[6.0, 9.0]")
+    text = export(found, "md")
+    assert "| `provenance.training.milestones` | [6.0, 9.0] |" in text
+    assert text.splitlines()[2].startswith("| digits | 0.4 (file human.pt worst) | mlp | gr | β=8, λ=1 | 4 epochs | ")
+
+
+def test_what_is_empty_stays_a_field(exported: list[Recommendation]) -> None:
+    assert exported[0].as_dict()["provenance"]["training"] == {}
+    assert flatten(exported[0].as_dict())["provenance.training"] == {}
+    rows = from_csv(export(exported, "csv"))
+    assert [row["provenance.training"] for row in rows] == ["{}", ""]
+    assert [row["provenance.training.epochs"] for row in rows] == ["", "4"]
+    assert "| `provenance.training` | {} |" in export(exported, "md")
+
+
+def test_two_label_files_are_two_kinds_of_noise(record_sweep: RecordSweep, store: Store) -> None:
+    for number, (file, column) in enumerate([("/a.pt", "worst"), ("/a.pt", "random"), ("/b.pt", "worst")]):
+        labels = {"noise_model": "file", "noise_file": file, "noise_column": column}
+        sweep = record_sweep(f"s{number}", spec=labels)
+        sweep.searched((8, 1), 0.9)
+        sweep.done()
+    found = json.loads(export(recommendations(store), "json"))
+    named = {(each["provenance"]["noise_file"], each["provenance"]["noise_column"]) for each in found}
+    assert named == {("/a.pt", "worst"), ("/a.pt", "random"), ("/b.pt", "worst")}
+
+
+def test_markdown_tells_two_folders_of_one_name_apart(record_sweep: RecordSweep, store: Store) -> None:
+    for folder in ("/a/my pics", "/b/my pics"):
+        sweep = record_sweep(folder[1], dataset="my pics", spec={"dataset": folder})
+        sweep.searched((8, 1), 0.9)
+        sweep.done()
+    both = export(recommendations(store), "md")
+    for folder in ("/a/my pics", "/b/my pics"):
+        assert f"\n| my pics ({folder}) | 0.4" in both
+        assert f"### my pics ({folder}), noise rate 0.4" in both
+        assert f" my pics ({folder}) at 0.4: Not confirmed" in both
+        assert "\n| my pics | 0.4" in export(recommendations(store, folder), "md")
+
+
+def test_markdown_counts_one_epoch(exported: list[Recommendation]) -> None:
+    short = replace(exported[0], provenance=replace(exported[0].provenance, epochs=1, limit_train=1500))
+    assert "| 1 epoch of 1,500 examples |" in export([short], "md")
 
 
 def test_csv_holds_what_json_holds(exported: list[Recommendation]) -> None:

@@ -386,6 +386,7 @@ def test_provenance_names_sweep_seeds_noise_and_how_it_was_measured(confirmed_sw
     assert provenance["computed_by"] == ["solo, cpu, fp32"]
     assert provenance["candidates"] == 3
     assert provenance["epochs"] == 4
+    assert provenance["source"] == "digits"
     assert "final epoch, eval mode, un-augmented" in provenance["measured"]
 
 
