@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from search.recommendation import Recommendation
-from search.reports.tables import dataset_names
+from search.recommendation import dataset_names
 from search.reports.tables import markdown_table
 from search.reports.tables import recommendations_markdown
 from trainers.errors import FieldError

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from search.dataset_file import dataset_file
 from search.home import Home
+from search.objective import ObjectiveKind
 from search.objective import SearchObjective
 from search.owner import state_now
 from search.recommendation import Recommendation
 from search.recommendation import choose
+from search.recommendation import dataset_names
 from search.recommendation import noise_model_of
 from search.recommendation import source_of
 from search.store import Store
@@ -23,6 +26,9 @@ from search.store import SweepState
 from search.store.repository import NOISE_RATE_TOLERANCE
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
+
+# What a message can name of the record without being a list of it.
+_LISTED_SWEEPS, _LISTED_KINDS = 5, 20
 
 
 def recommendations(
@@ -56,28 +62,11 @@ def recommendations(
     Raises:
         InvalidInput: There is none; the message names what there is.
     """
-    found: dict[tuple[Any, ...], Recommendation] = {}
-    for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
-        if not _matches(sweep, dataset, noise_rate, backbone, supervision):
-            continue
-        guide = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).kind.value
-        if noise_model not in (None, noise_model_of(sweep)) or objective not in (None, guide):
-            continue
-        # Two files of one name are two datasets.
-        rate, source = round(sweep.noise_rate, 9), source_of(sweep)
-        noise = (noise_model_of(sweep), *(str(sweep.spec.get(name) or "") for name in ("noise_file", "noise_column")))
-        group = (sweep.dataset, rate, noise, sweep.backbone, sweep.supervision, guide, source, _budget(sweep))
-        if group in found and found[group].provenance.confirmed:
-            continue
-        try:
-            recommendation = choose(sweep, store.trials(sweep.id))
-        except InvalidInput:  # it was deleted meanwhile
-            continue
-        if recommendation is not None and (group not in found or recommendation.provenance.confirmed):
-            found[group] = recommendation
+    asked = _Asked(dataset, noise_rate, backbone, supervision, noise_model, objective)
+    found = _newest_of_each_kind(store, asked)
     if not found:
-        raise _nothing_found(store.sweeps(), dataset, noise_rate, backbone, supervision)
-    return [found[group] for group in sorted(found)]
+        raise _nothing_found(store, asked)
+    return list(found.values())
 
 
 def recommend(
@@ -127,6 +116,89 @@ def recommend(
     return min(found, key=order)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which sweeps are asked for, as `recommendations` takes it; None is any."""
+
+    dataset: str | None = None
+    noise_rate: float | None = None
+    backbone: str | None = None
+    supervision: str | None = None
+    noise_model: str | None = None
+    objective: str | None = None
+
+    def matches(self, sweep: SweepRecord) -> bool:
+        """Whether a sweep is one of them."""
+        return (
+            (self.dataset is None or _is_dataset(sweep, self.dataset))
+            and (self.noise_rate is None or abs(sweep.noise_rate - self.noise_rate) <= NOISE_RATE_TOLERANCE)
+            and self.backbone in (None, sweep.backbone)
+            and self.supervision in (None, sweep.supervision)
+            and self.noise_model in (None, noise_model_of(sweep))
+            and self.objective in (None, _guide(sweep))
+        )
+
+
+class _Kind(NamedTuple):
+    """What a sweep's recommendation holds for, in the order of an export."""
+
+    dataset: str
+    noise_rate: float
+    noise: tuple[str, ...]
+    backbone: str
+    supervision: str
+    objective: str
+    source: str
+    budget: tuple[float, int, int]
+
+    @staticmethod
+    def of(sweep: SweepRecord) -> _Kind:
+        """The kind of a sweep."""
+        return _Kind(
+            sweep.dataset,
+            round(sweep.noise_rate, 9),
+            (noise_model_of(sweep), *(str(sweep.spec.get(name) or "") for name in ("noise_file", "noise_column"))),
+            sweep.backbone,
+            sweep.supervision,
+            _guide(sweep),
+            # Two files of one name are two datasets.
+            source_of(sweep),
+            _budget(sweep),
+        )
+
+    def shown(self, dataset: str) -> str:
+        """It in a few words, without noise model and objective where they are the usual ones.
+
+        Args:
+            dataset: How the dataset is called.
+        """
+        noise = "" if self.noise[0] == "symmetric" else f" ({self.noise[0]})"
+        guide = "" if self.objective == ObjectiveKind.INTACT else f", guided by {self.objective}"
+        return f"{dataset} at noise_rate {self.noise_rate:g}{noise} with {self.backbone}: {self.supervision}{guide}"
+
+
+def _newest_of_each_kind(store: Store, asked: _Asked) -> dict[_Kind, Recommendation]:
+    """What is recommended for each kind of sweep, in the order of an export."""
+    found: dict[_Kind, Recommendation] = {}
+    for sweep in _newest_first(store.sweeps(state=SweepState.DONE)):
+        if not asked.matches(sweep):
+            continue
+        kind = _Kind.of(sweep)
+        if kind in found and found[kind].provenance.confirmed:
+            continue
+        try:
+            recommendation = choose(sweep, store.trials(sweep.id))
+        except InvalidInput:  # it was deleted meanwhile
+            continue
+        if recommendation is not None and (kind not in found or recommendation.provenance.confirmed):
+            found[kind] = recommendation
+    return {kind: found[kind] for kind in sorted(found)}
+
+
+def _guide(sweep: SweepRecord) -> str:
+    return SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts).kind.value
+
+
 def _budget(sweep: SweepRecord) -> tuple[float, int, int]:
     """How much is trained; the most sorts first."""
     training = sweep.spec.get("training") or {}
@@ -143,56 +215,34 @@ def _newest_first(sweeps: Iterable[SweepRecord]) -> list[SweepRecord]:
     return sorted(sweeps, key=lambda sweep: (sweep.finished_at or sweep.created_at, sweep.id), reverse=True)
 
 
-def _matches(
-    sweep: SweepRecord,
-    dataset: str | None,
-    noise_rate: float | None,
-    backbone: str | None,
-    supervision: str | None,
-) -> bool:
-    return (
-        (dataset is None or _is_dataset(sweep, dataset))
-        and (noise_rate is None or abs(sweep.noise_rate - noise_rate) <= NOISE_RATE_TOLERANCE)
-        and (backbone is None or sweep.backbone == backbone)
-        and (supervision is None or sweep.supervision == supervision)
-    )
-
-
-def _nothing_found(
-    sweeps: Sequence[SweepRecord],
-    dataset: str | None,
-    noise_rate: float | None,
-    backbone: str | None,
-    supervision: str | None,
-) -> InvalidInput:
-    wanted = {"dataset": dataset, "noise_rate": noise_rate, "backbone": backbone}
-    given = {field: value for field, value in wanted.items() if value is not None}
-    if not given and supervision is not None:
-        given = {"supervision": supervision}
-    unfinished = [
-        sweep
-        for sweep in sweeps
-        if sweep.state is not SweepState.DONE and _matches(sweep, dataset, noise_rate, backbone, supervision)
-    ]
-    finished = sorted(
-        {(s.dataset, s.noise_rate, s.backbone, s.supervision) for s in sweeps if s.state is SweepState.DONE},
-    )
-    remedy = ""
+def _nothing_found(store: Store, asked: _Asked) -> InvalidInput:
+    given = {field: value for field, value in asdict(asked).items() if value is not None}
+    if len(given) > 1:
+        given.pop("supervision", None)  # which the problem names
+    matching = [sweep for sweep in store.sweeps() if asked.matches(sweep)]
+    unfinished = [f"{sweep.id} ({state_now(sweep).value})" for sweep in matching if sweep.state is not SweepState.DONE]
+    fruitless = [sweep.id for sweep in matching if sweep.state is SweepState.DONE]
+    found = _newest_of_each_kind(store, _Asked())
+    names = dataset_names(list(found.values()))
+    there_is = list(dict.fromkeys(kind.shown(name) for kind, name in zip(found, names, strict=True)))
+    remedies = []
     if unfinished:
-        listed = ", ".join(f"{sweep.id} ({state_now(sweep).value})" for sweep in unfinished[:5])
-        remedy = f"Not finished yet: {listed}; `emphasis resume SWEEP` completes one that has stopped. "
-    if finished:
-        remedy += "There is: " + "; ".join(
-            f"{name} at noise_rate {rate:g} with {network}: {searched}"
-            for name, rate, network, searched in finished[:20]
+        listed = ", ".join(unfinished[:_LISTED_SWEEPS])
+        remedies.append(f"Not finished yet: {listed}; `emphasis resume SWEEP` completes one that has stopped.")
+    if fruitless:
+        listed = ", ".join(fruitless[:_LISTED_SWEEPS])
+        remedies.append(f"Finished without a recommendation: {listed}; `emphasis show SWEEP` tells why.")
+    if there_is:
+        more = len(there_is) - _LISTED_KINDS
+        remedies.append(
+            f"There is: {'; '.join(there_is[:_LISTED_KINDS])}" + (f"; and {more} more." if more > 0 else ".")
         )
-        remedy += f"; and {len(finished) - 20} more." if len(finished) > 20 else "."
-    elif not unfinished:
-        remedy = "There are no finished sweeps here; start one with `emphasis run --dataset NAME --noise-rate R`."
-    searching = f"of {supervision} " if supervision is not None else ""
+    if not remedies:
+        start = "`emphasis run --dataset NAME --noise-rate R`"
+        remedies.append(f"Nothing is recommended here yet; start a sweep with {start}.")
+    searching = f"of {asked.supervision} " if asked.supervision is not None else ""
     problem = f"no finished sweep {searching}recommends anything for it"
-    field = next(iter(given), "dataset")
-    return InvalidInput(FieldError(", ".join(given) or field, _shown(given), problem, remedy.strip()))
+    return InvalidInput(FieldError(", ".join(given) or "dataset", _shown(given), problem, " ".join(remedies)))
 
 
 def _shown(given: Mapping[str, object]) -> object:

@@ -406,6 +406,17 @@ class Recommendation:
         )
 
 
+def dataset_names(recommendations: Sequence[Recommendation]) -> list[str]:
+    """The dataset of each, with its path where another of that name is among them."""
+    sources: dict[str, set[str]] = defaultdict(set)
+    for each in recommendations:
+        sources[each.dataset].add(each.provenance.source)
+    return [
+        f"{each.dataset} ({each.provenance.source})" if len(sources[each.dataset]) > 1 else each.dataset
+        for each in recommendations
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The recommended configuration and what it was chosen from, as standings.

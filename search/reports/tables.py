@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from search.naming import in_order
 from search.naming import symbol
 from search.naming import symbols
 from search.recommendation import Recommendation
+from search.recommendation import dataset_names
 from search.standings import Estimate
 
 LEADERBOARD_NOTE = (
@@ -114,17 +114,6 @@ def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
         if each.caveats
     )
     return f"{markdown_table(columns, rows)}\n{note}\n"
-
-
-def dataset_names(recommendations: Sequence[Recommendation]) -> list[str]:
-    """The dataset of each, with its path where another of that name is among them."""
-    sources: dict[str, set[str]] = defaultdict(set)
-    for each in recommendations:
-        sources[each.dataset].add(each.provenance.source)
-    return [
-        f"{each.dataset} ({each.provenance.source})" if len(sources[each.dataset]) > 1 else each.dataset
-        for each in recommendations
-    ]
 
 
 def _noise(found: Recommendation) -> str:

@@ -552,6 +552,34 @@ def test_asking_for_what_was_never_swept_names_what_there_is(
     assert error.value == ("digits", 0.2)
 
 
+def test_what_there_is_is_listed_with_an_unusual_noise_model_or_objective_and_without_what_recommends_nothing(
+    confirmed_sweep: RecordedSweep, record_sweep: RecordSweep, store: Store
+) -> None:
+    unusual = record_sweep("unusual", spec={"noise_model": "pair_flip", "objective": "noisy_validation"})
+    unusual.searched((8, 1), 0.9)
+    unusual.done()
+    fruitless = record_sweep("fruitless", supervision="gce", spec={"noise_model": "asymmetric_cifar10"})
+    fruitless.searched(GCE[0.5], None)
+    fruitless.done()
+    record_sweep("waiting", spec={"objective": "clean_validation"})
+    there_is = (
+        "There is: digits at noise_rate 0.4 (pair_flip) with mlp: gr, guided by noisy_validation; "
+        "digits at noise_rate 0.4 with mlp: gr."
+    )
+    no_result = "Finished without a recommendation: fruitless; `emphasis show SWEEP` tells why."
+    not_yet = "Not finished yet: waiting (queued); `emphasis resume SWEEP` completes one that has stopped."
+    for asked, remedy in (
+        ({"noise_model": "symmetric_inclusive"}, there_is),
+        ({"noise_model": "pair_flip", "objective": "intact"}, there_is),
+        ({"noise_model": "asymmetric_cifar10"}, f"{no_result} {there_is}"),
+        ({"objective": "clean_validation"}, f"{not_yet} {there_is}"),
+    ):
+        with pytest.raises(InvalidInput) as refusal:
+            recommendations(store, **asked)
+        (error,) = refusal.value.errors
+        assert (error.field, error.remedy) == (", ".join(asked), remedy)
+
+
 def test_two_files_of_one_name_are_two_datasets(
     record_sweep: RecordSweep, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,7 +599,8 @@ def test_two_files_of_one_name_are_two_datasets(
         assert recommend("arrays.npz", 0.4, home=tmp_path).recommended.beta == beta
     monkeypatch.chdir(tmp_path)
     assert [found.recommended.beta for found in recommendations(store, "arrays.npz")] == [8, 20]
-    with pytest.raises(InvalidInput, match=r"arrays\.npz at noise_rate 0\.4"):
+    there_is = rf"There is: arrays\.npz \({tmp_path}/a/arrays\.npz\) at noise_rate 0\.4 .*; arrays\.npz \({tmp_path}/b"
+    with pytest.raises(InvalidInput, match=there_is):
         recommend(str(tmp_path / "c" / "arrays.npz"), 0.4, home=tmp_path)
 
 
@@ -594,5 +623,5 @@ def test_asking_for_an_interrupted_sweep_says_how_to_complete_it(
 
 
 def test_asking_an_empty_store_says_how_to_start(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="emphasis run"):
+    with pytest.raises(InvalidInput, match=r"Nothing is recommended here yet; start a sweep with `emphasis run"):
         recommend("digits", 0.4, home=tmp_path)
