@@ -305,20 +305,12 @@ def _noise(sweep: SweepView) -> str:
 
 def _recommended_by(service: Service, sweep_id: str, kinds: Mapping[str, object]) -> Recommendation:
     """What one sweep recommends."""
-    from search.recommendation import choose
-    from search.service.told import all_trials
-    from search.service.told import sweep_told
+    from search.recommendation import Recommendation
 
     if given := [name for name, value in kinds.items() if value is not None]:
         problem, remedy = "names one sweep, of which there is nothing to choose", "Leave out one of the two."
         raise InvalidInput(FieldError(f"sweep, {', '.join(given)}", sweep_id, problem, remedy))
-    record = sweep_told(service.sweep(sweep_id))
-    found = choose(record, all_trials(service, record.id))
-    if found is None:
-        problem = "recommends nothing: no trial of what it searches has trained to the full budget"
-        remedy = f"`emphasis show {record.id}` tells how it stands."
-        raise InvalidInput(FieldError("sweep", record.id, problem, remedy))
-    return found
+    return Recommendation.from_dict(service.recommendation(sweep_id))
 
 
 def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRecord]) -> None:

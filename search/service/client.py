@@ -214,6 +214,15 @@ class Client:
         with suppress(InvalidInput):
             self._transport.call("DELETE", _path(sweep.id))
 
+    def recommendation(self, sweep_id: str) -> dict[str, Any]:
+        """What a sweep recommends, so far or for good: an object of `emphasis export --format json`.
+
+        Raises:
+            InvalidInput: Nothing, or there is no such sweep.
+        """
+        found: dict[str, Any] = self._get(f"{_path(sweep_id)}/recommendation")
+        return found
+
     def recommendations(
         self,
         dataset: str | None = None,

@@ -109,6 +109,10 @@ class Service(Catalogue, Protocol):
         """Delete a sweep that does not run, with its trials, log and figures."""
         ...
 
+    def recommendation(self, sweep_id: str) -> dict[str, Any]:
+        """What a sweep recommends, so far or for good: an object of `emphasis export --format json`."""
+        ...
+
     def recommendations(
         self,
         dataset: str | None = None,

@@ -286,7 +286,7 @@ class LocalService(LocalCatalogue):
         """What a sweep recommends, so far or for good: an object as `emphasis export --format json` has it.
 
         Raises:
-            InvalidInput: Nothing yet.
+            InvalidInput: Nothing, or there is no such sweep.
         """
         # Imported here since it needs scipy and Optuna, which take seconds.
         from search.recommendation import choose
@@ -294,8 +294,9 @@ class LocalService(LocalCatalogue):
         sweep = self.store.sweep(sweep_id)
         found = choose(sweep, self.store.trials(sweep.id))
         if found is None:
-            problem = "recommends nothing yet: no trial of what it searches has trained to the full budget"
-            raise InvalidInput(FieldError("sweep", sweep.id, problem, "Ask again once one has."))
+            problem = "recommends nothing: no trial of what it searches has trained to the full budget"
+            remedy = f"`emphasis show {sweep.id}` tells how it stands."
+            raise InvalidInput(FieldError("sweep", sweep.id, problem, remedy))
         return found.as_dict()
 
     def log(self, sweep_id: str, *, after: int = 0, limit: int = MOST_ITEMS) -> EventPage:

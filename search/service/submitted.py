@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from typing import Self
 
@@ -20,6 +21,7 @@ from search.service.views import EventView
 from search.service.views import SweepDetail
 from search.store import SweepState
 from search.store import Verb
+from trainers.errors import InvalidInput
 
 if TYPE_CHECKING:
     from search.recommendation import Recommendation
@@ -117,11 +119,12 @@ class SubmittedSweep(SweepDetail):
     @property
     def recommendation(self) -> Recommendation | None:
         """What it recommends, asked for now; None while no trial of it has trained to the full budget."""
-        from search.recommendation import choose
-        from search.service.told import all_trials
-        from search.service.told import sweep_told
+        from search.recommendation import Recommendation
 
-        return choose(sweep_told(self.view()), all_trials(self._service, self.id))
+        self.view()  # It is there; what is refused from here on is that it recommends nothing.
+        with suppress(InvalidInput):
+            return Recommendation.from_dict(self._service.recommendation(self.id))
+        return None
 
     def _asked(self, verb: Verb) -> SubmittedSweep:
         return SubmittedSweep.of(self._service, self._service.ask(self.id, verb))

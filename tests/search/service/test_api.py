@@ -353,7 +353,7 @@ def test_a_recommendation_is_that_of_the_sweep_though_a_newer_one_is_there(
     (exported,) = ada.get("/api/v1/recommendations").json()
     newer = record_sweep("newer")
     nothing = problem(ada.get(where.format("newer")), 404, "not-found")
-    assert "recommends nothing yet" in nothing["detail"]
+    assert "recommends nothing" in nothing["detail"]
     newer.searched((8, 0.5), 0.99)
     newer.done()
 

@@ -16,10 +16,13 @@ import pytest
 from answering import Answer
 from answering import answering
 from answering import losing_answers
+from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 from served_api import Served
 from served_api import served
+from typer.testing import CliRunner
 
+from search.cli import app
 from search.errors import AnswerLost
 from search.errors import NotAllowed
 from search.errors import ServerUnavailable
@@ -30,6 +33,7 @@ from search.errors import UnencryptedToken
 from search.errors import UnexpectedAnswer
 from search.errors import WaitTimeout
 from search.service.client import Client
+from search.service.local import LocalService
 from search.service.rate_limit import RateLimit
 from search.service.submitted import SubmittedSweep
 from search.spec import SweepSpec
@@ -343,6 +347,24 @@ class TestSubmittedSweep:
     def test_without_a_finished_trial_it_recommends_nothing(self, client: Client, record_sweep: RecordSweep) -> None:
         record_sweep("mine")
         assert client.sweep("mine").recommendation is None
+
+    def test_what_it_recommends_is_what_its_server_says_and_an_export_of_it_too(
+        self, client: Client, confirmed_sweep: RecordedSweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told = {**client.recommendation("digits-done"), "backbone": "of another release"}
+        monkeypatch.setattr(LocalService, "recommendation", lambda service, sweep_id: told)
+        found = client.sweep("digits-done").recommendation
+        assert found is not None
+        assert found.as_dict() == told
+        exported = CliRunner().invoke(app, ["--server", client.location, "export", "--sweep", "digits-done"])
+        assert json.loads(exported.stdout) == [told]
+
+    def test_of_a_sweep_that_is_gone_nothing_is_told(self, client: Client, record_sweep: RecordSweep) -> None:
+        record_sweep("mine")
+        sweep = client.sweep("mine")
+        client.delete("mine")
+        with pytest.raises(InvalidInput, match="no such sweep"):
+            _ = sweep.recommendation
 
     @pytest.mark.parametrize(
         ("state", "error", "said"),

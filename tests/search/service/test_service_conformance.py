@@ -259,6 +259,20 @@ class TestRead:
             local.recommendations("digits", 0.8)
         assert as_json(refused.value) == as_json(expected.value)
 
+    def test_a_sweeps_own_recommendation_is_the_exported_object(
+        self, service: Service, local: LocalService, confirmed_sweep: RecordedSweep, record_sweep: RecordSweep
+    ) -> None:
+        (exported,) = local.recommendations("digits", 0.4)
+        record_sweep("waiting")
+        assert service.recommendation("digits-d") == exported
+        for nothing, problem in (("waiting", "recommends nothing"), ("elsewhere", "no such sweep")):
+            with pytest.raises(InvalidInput) as refused:
+                service.recommendation(nothing)
+            with pytest.raises(InvalidInput) as expected:
+                local.recommendation(nothing)
+            assert problem in str(expected.value)
+            assert as_json(refused.value) == as_json(expected.value)
+
     def test_a_sweep_whose_recommendation_cce_beats_says_so(
         self, service: Service, record_sweep: RecordSweep
     ) -> None:
