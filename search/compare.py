@@ -443,8 +443,9 @@ def _agrees(wanted: SweepSpec, sweep: SweepRecord, left_open: Sequence[str]) -> 
     hashes = sweep.facts.get("files", {})
     if any(hashes.get(field) != found for field, found in file_hashes(wanted).items()):
         return False
-    if recorded["confirm"]["defaults"] and not asked["confirm"]["defaults"]:
-        recorded["confirm"]["defaults"] = False
+    if not wanted.trains_defaults:
+        # That some were trained does no harm; what takes no hyper-parameters is compared as what is searched.
+        recorded["confirm"]["defaults"] = asked["confirm"]["defaults"]
     return all(recorded[name] == value for name, value in asked.items() if name not in (*_OF_NO_ACCOUNT, *left_open))
 
 

@@ -72,8 +72,8 @@ class CostEstimate:
     @property
     def seconds(self) -> float:
         """The whole sweep's wall time, without the start of Ray and the figures; at most, where it stops early."""
-        fresh = self.trials.confirm + self.trials.baseline
-        rounds = math.ceil(self.trials.search / self.packing.trials) + math.ceil(fresh / self.packing.trials)
+        at_once = self.packing.trials
+        rounds = math.ceil(self.trials.search / at_once) + math.ceil(self.trials.fresh / at_once)
         return rounds * self.seconds_per_trial
 
     def lines(self) -> list[str]:
@@ -83,10 +83,11 @@ class CostEstimate:
         trials, lanes = self.trials, self.packing.lanes
         together = f", {lanes} in a process" if lanes > 1 else ""
         most = "at most " if self.stops_early else ""
+        defaults = f" + {trials.defaults} defaults" if trials.defaults else ""
         return [
             f"{self.dataset}, noise rate {self.noise_rate}",
             f"trials: {trials.total} = {trials.search} search + {trials.confirm} confirm "
-            f"+ {trials.baseline} CCE baseline",
+            f"+ {trials.baseline} CCE baseline{defaults}",
             f"estimate: {most}{duration(self.seconds)}, {self.packing.trials} at once{together}, "
             f"{duration(self.seconds_per_trial)} a trial ({self.source})",
         ]

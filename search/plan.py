@@ -132,8 +132,9 @@ class SweepPlan:
         """How many trials `next` would give one after the other, whatever becomes of those that run."""
         planned = self._spec.number_of_trials()
         new = (self._spec.number_of_configurations - len(self._configurations)) * self._spec.repeats
-        if not self._of_phase(Phase.BASELINE, complete=planned.baseline):
-            new += planned.baseline
+        beside = planned.baseline + planned.defaults
+        if not self._of_phase(Phase.BASELINE, complete=beside):
+            new += beside
         elif new == 0 and self._spec.confirm.seeds:
             new = len(self._certain_confirmations())
         return len(self._waiting) + new
@@ -231,14 +232,13 @@ class SweepPlan:
             self._add(Phase.SEARCH, index, repeat, configuration, dict(first.params))
 
     def _add_baseline(self) -> None:
-        seeds = self._spec.confirm.seeds
-        if self._of_phase(Phase.BASELINE, complete=self._spec.number_of_trials().baseline):
+        planned = self._spec.number_of_trials()
+        if self._of_phase(Phase.BASELINE, complete=planned.baseline + planned.defaults):
             return
-        for repeat in range(seeds):
+        for repeat in range(planned.baseline):
             self._add(Phase.BASELINE, _OF_BASELINE, repeat, BASELINE, {})
-        if self._spec.confirm.defaults:
-            for repeat in range(seeds):
-                self._add(Phase.BASELINE, _OF_DEFAULTS, repeat, self._defaults, {})
+        for repeat in range(planned.defaults):
+            self._add(Phase.BASELINE, _OF_DEFAULTS, repeat, self._defaults, {})
 
     def _add_confirmation(self) -> None:
         chosen = self._best_configurations(self._spec.confirm.top)

@@ -33,6 +33,7 @@ from search.cross_field import said
 from search.early_stopping import LEAST_SEEDS_OF_WILCOXON
 from search.early_stopping import EarlyStoppingRule
 from search.hyperparameters import SPEC_FIELDS
+from search.hyperparameters import Hyperparameters
 from search.remedies import REMEDIES
 from search.supervision_check import SupervisionCheck
 from spaces import AnySpace
@@ -222,7 +223,7 @@ class Confirm(_Section):
         top: How many of the best configurations.
         seeds: Fresh seeds for each of them and for the CCE baseline; 0 leaves the confirmation out.
         defaults: Whether the supervision's own defaults (of gr, which has none, the paper's nearest setting) are
-            trained on those seeds too.
+            trained on those seeds too; what takes no hyper-parameters is what is searched, and not trained again.
     """
 
     top: Positive = 3
@@ -244,16 +245,29 @@ class Resources(_Section):
 
 @dataclass(frozen=True, slots=True)
 class TrialCounts:
-    """How many trials a sweep runs, by phase."""
+    """How many trials a sweep runs.
+
+    Args:
+        search: Of the search.
+        confirm: Of its best configurations, on fresh seeds.
+        baseline: Of CCE, on those seeds.
+        defaults: Of the supervision's own defaults, on those seeds.
+    """
 
     search: int
     confirm: int
     baseline: int
+    defaults: int
+
+    @property
+    def fresh(self) -> int:
+        """Those on fresh seeds."""
+        return self.confirm + self.baseline + self.defaults
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.search + self.confirm + self.baseline
+        return self.search + self.fresh
 
 
 class SweepSpec(_Section):
@@ -403,7 +417,7 @@ class SweepSpec(_Section):
         return self.trials or (DEFAULT_TRIALS if cells is None else len(cells))
 
     def number_of_trials(self) -> TrialCounts:
-        """Count the trials: the search's, the confirming ones and the baseline's."""
+        """Count the trials: the search's, the confirming ones, the baseline's and the defaults'."""
         confirmable = self.number_of_configurations
         cells = self.searched_space.grid()
         if cells is not None:
@@ -411,8 +425,14 @@ class SweepSpec(_Section):
         return TrialCounts(
             search=self.number_of_configurations * self.repeats,
             confirm=min(self.confirm.top, confirmable) * self.confirm.seeds,
-            baseline=self.confirm.seeds * (2 if self.confirm.defaults else 1),
+            baseline=self.confirm.seeds,
+            defaults=self.confirm.seeds if self.trains_defaults else 0,
         )
+
+    @property
+    def trains_defaults(self) -> bool:
+        """Whether the supervision's own defaults are trained on the fresh seeds: where asked for, and if it has any."""
+        return self.confirm.defaults and bool(Hyperparameters.of(self.supervision).defaults)
 
     @property
     def settled_noise_rate(self) -> float:

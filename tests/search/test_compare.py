@@ -24,6 +24,7 @@ from search.compare import Comparison
 from search.compare import compare
 from search.compare import compared
 from search.compare import plan
+from search.estimate import estimate
 from search.reports.comparison_chart import comparison_chart
 from search.resolve import resolved
 from search.store import Accuracies
@@ -213,7 +214,7 @@ def test_a_comparison_runs_what_is_missing_and_reuses_what_is_finished(tmp_path:
     # What takes no hyper-parameters is its own best: one row.
     assert [(each.supervision, each.how) for each in first.rows if each.supervision == "mae"] == [("mae", SEARCHED)]
     both = compare(specs("mae", "forward", concurrency=1), home=tmp_path, on_message=told.append)
-    assert told[0] == "mae (1 of 1): 7 trials"
+    assert told[0] == "mae (1 of 1): 5 trials"
     assert told[1].startswith("mae (1 of 2): reusing")
     assert told[2] == "forward (2 of 2): 8 trials"
     assert {each.supervision for each in both.rows} == {"mae", "forward", "cce"}
@@ -221,6 +222,34 @@ def test_a_comparison_runs_what_is_missing_and_reuses_what_is_finished(tmp_path:
     with Store.open(f"sqlite:///{tmp_path / 'emphasis.db'}") as store:
         assert [each.recorded is not None for each in plan(specs("mae", "forward"), store)] == [True, True]
         assert [each.recorded for each in plan(specs("mae", seed=1), store)] == [None]
+
+
+@pytest.mark.parametrize(("supervision", "defaults"), [("gce", 2), ("gr", 2), ("mae", 0), ("cce", 0)])
+def test_defaults_are_trained_of_what_has_some_and_an_estimate_counts_them_apart(
+    store: Store, supervision: str, defaults: int
+) -> None:
+    (spec,) = specs(supervision)
+    assert spec.number_of_trials().defaults == defaults
+    trials = estimate(spec, store).lines()[1]
+    assert trials.endswith("+ 2 CCE baseline + 2 defaults" if defaults else "+ 2 CCE baseline")
+    assert trials.startswith(f"trials: {spec.number_of_trials().total} = ")
+    (without,) = specs(supervision, confirm={"top": 1, "seeds": 2})
+    assert spec.number_of_trials().total == without.number_of_trials().total + defaults
+
+
+@pytest.mark.parametrize(("supervision", "reused"), [("gce", False), ("mae", True)])
+def test_a_sweep_without_defaults_is_reused_of_what_has_none(store: Store, supervision: str, reused: bool) -> None:
+    (spec,) = specs(supervision, confirm={"top": 1, "seeds": 2}, early_stopping="none")
+    prepared = TaskSettings.of(spec, Path()).load()
+    store.create_sweep(
+        id="plain", spec=resolved(spec, prepared, 0.4).to_json_dict(), dataset="digits", noise_rate=0.4, backbone="mlp",
+        supervision=supervision, data_hash=prepared.task.dataset.fingerprint, versions={},
+    )  # fmt: skip
+    store.finish_sweep("plain", SweepState.DONE)
+    (found,) = plan(specs(supervision), store)
+    assert (found.recorded is not None) == reused
+    (asked,) = plan([spec], store)
+    assert asked.recorded is not None
 
 
 def test_all_are_trained_to_their_end_and_one_that_was_stopped_early_is_reused(store: Store) -> None:

@@ -150,8 +150,12 @@ def test_search_then_baseline_then_the_best_confirmed(planned: Callable[..., Pla
     assert [trial.repeat for trial in trials if trial.phase is Phase.CONFIRM] == [0, 0, 1, 1, 2, 2]
 
 
-def test_a_sweep_runs_as_many_trials_as_its_spec_counts(planned: Callable[..., PlannedSweep]) -> None:
-    sweep = planned(trials=4, repeats=2, confirm={"top": 3, "seeds": 2})
+@pytest.mark.parametrize("fields", [{"trials": 4, "repeats": 2}, {"supervision": "gce"}, {"supervision": "mae"}])
+@pytest.mark.parametrize("defaults", [False, True])
+def test_a_sweep_runs_as_many_trials_as_its_spec_counts(
+    planned: Callable[..., PlannedSweep], fields: dict[str, Any], defaults: bool
+) -> None:
+    sweep = planned(**fields, confirm={"top": 3, "seeds": 2, "defaults": defaults})
 
     counts = Counter(phases(everything(sweep)))
 
@@ -159,7 +163,7 @@ def test_a_sweep_runs_as_many_trials_as_its_spec_counts(planned: Callable[..., P
     assert (counts[Phase.SEARCH], counts[Phase.CONFIRM], counts[Phase.BASELINE]) == (
         expected.search,
         expected.confirm,
-        expected.baseline,
+        expected.baseline + expected.defaults,
     )
 
 
