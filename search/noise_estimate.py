@@ -82,8 +82,8 @@ class NoiseEstimate:
         pairs = [(int(at // len(wrong)), int(at % len(wrong))) for at in order]
         return [(i, j, int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+    def summary(self) -> dict[str, Any]:
+        """All but the matrices, which are large for many classes: what a sweep's record has of it, JSON-ready."""
         return {
             "rate": self.rate,
             "low": self.low,
@@ -91,17 +91,27 @@ class NoiseEstimate:
             "interval": "95% bootstrap over examples: sampling only, not the classifier's bias",
             "realised_rate": self.realised_rate,
             "examples": self.examples,
-            "given_counts": self.given_counts.tolist(),
-            "confusion": self.confusion.tolist(),
-            "confusion_rows": "intact",
-            "confusion_columns": "given",
-            "joint": self.joint.tolist(),
+            "largest_confusions": [
+                {"intact": intact, "given": given, "examples": examples}
+                for intact, given, examples in self.largest_confusions()
+            ],
             "accuracy": self.accuracy,
             "folds": self.folds,
             "seed": self.seed,
             "supervision": self.supervision,
             "epochs": self.epochs,
             "seconds": self.seconds,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON has it."""
+        return {
+            **self.summary(),
+            "given_counts": self.given_counts.tolist(),
+            "confusion": self.confusion.tolist(),
+            "confusion_rows": "intact",
+            "confusion_columns": "given",
+            "joint": self.joint.tolist(),
         }
 
 

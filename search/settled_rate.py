@@ -97,4 +97,4 @@ def _estimated(prepared: PreparedTask, on_message: Callable[[str], None]) -> Set
         f"estimated noise rate: {found.rate:.3f} ({found.low:.3f} to {found.high:.3f}, 95% by resampling); too high "
         f"where the networks are weak: unseen, they agree with {found.accuracy:.0%} of the labels"
     )
-    return SettledRate(round(found.rate, 4), {"noise_rate": "estimated", "noise_estimate": found.as_dict()})
+    return SettledRate(round(found.rate, 4), {"noise_rate": "estimated", "noise_estimate": found.summary()})

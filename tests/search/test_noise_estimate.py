@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from typer.testing import Result
 
 from search.cli import app
+from search.noise_estimate import NoiseEstimate
 from search.noise_estimate import count_noise
 from search.noise_estimate import estimate_noise
 from trainers.datasets import load_dataset
@@ -142,6 +143,19 @@ def test_digits_are_estimated_within_four_points_of_the_truth(rate: float) -> No
     assert (estimate.folds, estimate.epochs, estimate.examples) == (3, 12, 1437)
     told = json.loads(json.dumps(estimate.as_dict(), allow_nan=False))
     assert np.asarray(told["confusion"]).sum() == 1437
+
+
+def test_a_record_keeps_of_many_classes_the_largest_confusions_only() -> None:
+    confusion = np.diag(np.full(1000, 50)) + 1
+    confusion[7, 3], confusion[2, 999] = 40, 60
+    estimate = NoiseEstimate(0.9, 0.8, 0.95, confusion, 0.5, 5, 0, "CategoricalCrossEntropy()", 30, 12.5)
+    told = estimate.summary()
+    assert told["largest_confusions"][:2] == [
+        {"intact": 2, "given": 999, "examples": 60}, {"intact": 7, "given": 3, "examples": 40},
+    ]  # fmt: skip
+    assert (told["rate"], told["low"], told["high"], told["accuracy"], told["folds"]) == (0.9, 0.8, 0.95, 0.5, 5)
+    assert len(json.dumps(told)) < 1000
+    assert estimate.as_dict()["confusion"] == confusion.tolist()
 
 
 class TestCommand:

@@ -138,6 +138,9 @@ def test_what_is_trained_before_the_search_needs_none_of_the_gpus_that_trials_ge
     assert prepared(**fields).task.device == "cuda"
     rate = settle_noise_rate(spec_of(**fields), prepared(**fields))
     assert 0.2 < rate.value < 0.5
+    estimate_on_record = rate.facts["noise_estimate"]
+    assert estimate_on_record["low"] <= estimate_on_record["rate"] <= estimate_on_record["high"]
+    assert len(json.dumps(estimate_on_record)) < 1000
     cost = estimate(spec_of(resources={"cpus": 1, "gpus": 1}), store)
     assert cost.seconds_per_trial > 0
     assert "on a CPU: this machine has no GPU" in cost.lines()[-1]
