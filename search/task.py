@@ -21,6 +21,8 @@ from trainers.datasets import Dataset
 from trainers.datasets import HeldOut
 from trainers.datasets import ImageFiles
 from trainers.datasets import load_dataset
+from trainers.errors import FieldError
+from trainers.errors import InvalidInput
 from trainers.noise import CorruptedLabels
 from trainers.noise import NoiseModel
 from trainers.noise import make_noise_model
@@ -257,8 +259,28 @@ def labelled(dataset: Dataset, noise_model: str, file: str | Path | None, column
         return replace(dataset, intact_train=None)
     if noise_model != FROM_FILE:
         return dataset
-    given = make_noise_model(noise_model, None, file, column).draw(dataset.y_train, dataset.num_classes, 0)
+    noise = make_noise_model(noise_model, None, file, column)
+    try:
+        given = noise.draw(dataset.y_train, dataset.num_classes, 0)
+    except InvalidInput as error:
+        raise _labels_of_the_test_set_too(noise, dataset, file) or error from None
     return replace(dataset, y_train=given.labels)
+
+
+def _labels_of_the_test_set_too(noise: NoiseModel, dataset: Dataset, file: str | Path | None) -> InvalidInput | None:
+    """What to say of a file that has a label of each test example as well; None of any other file."""
+    test = len(dataset.y_test)
+    examples = len(dataset.y_train) + test
+    try:
+        noise.check(dataset.num_classes, examples)
+    except InvalidInput:
+        return None
+    problem = f"has {examples} labels, and {test} of these examples are the test set"
+    remedy = (
+        "Where none is given, a fifth of every class is held out: give a test set (a folder test/, or the split test "
+        "of a manifest), or a manifest with the columns label and intact_label in place of this file."
+    )
+    return InvalidInput(FieldError("noise_file", str(file), problem, remedy))
 
 
 @lru_cache(maxsize=1)

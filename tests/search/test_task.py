@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from search import SweepSpec
@@ -62,8 +63,6 @@ def without_intact(tmp_path: Path) -> str:
             ("test", digits.x_test[:60], digits.y_test[:60]),
         ):
             for index, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-                from PIL import Image
-
                 name = f"{part}{index}.png"
                 Image.fromarray(image[0].numpy()).save(tmp_path / name)
                 writer.writerow([name, label, part])
@@ -249,6 +248,23 @@ def test_labels_that_are_all_wrong_are_refused(tmp_path: Path) -> None:
 def file_labels(labels: np.ndarray, path: Path) -> dict[str, Any]:
     np.save(path, labels)
     return {"dataset": "digits", "noise_model": "file", "noise_file": str(path)}
+
+
+def test_labels_of_a_test_set_that_was_held_out_are_refused_as_such(tmp_path: Path) -> None:
+    for number, (image, label) in enumerate(zip(load_dataset("digits").x_train[:200], range(200), strict=True)):
+        path = tmp_path / "pictures" / "train" / str(label % 2) / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(path)
+    for labels, problem in (
+        (np.arange(200) % 2, "has 200 labels, and 40 of these examples are the test set"),
+        (np.arange(199) % 2, "has int64 (199,), not one integer for each of 160 examples"),
+        (np.full(200, 2), "has int64 (200,), not one integer for each of 160 examples"),
+    ):
+        fields = file_labels(labels, tmp_path / "labels.npy")
+        with pytest.raises(InvalidInput) as refused:
+            check_submission({**fields, "dataset": str(tmp_path / "pictures"), "backbone": "mlp"})
+        (error,) = refused.value.errors
+        assert (error.field, error.problem) == ("noise_file", problem)
 
 
 def test_the_share_of_a_files_labels_that_are_not_the_datasets_is_said(tmp_path: Path) -> None:
