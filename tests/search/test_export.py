@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 
+import trainers
 from search.export import FORMATS
 from search.export import export
 from search.export import flatten
@@ -20,7 +23,9 @@ from search.newest_recommendations import recommendations
 from search.recommendation import Recommendation
 from search.store import Store
 from spaces import Configuration
+from trainers import GradientRescaling
 from trainers.errors import InvalidInput
+from trainers.supervision import Criterion
 
 TRAINING = {"epochs": 4, "learning_rate": 0.02, "milestones": [6.0, 9.0], "augmentation": "none", "weights": "none"}
 
@@ -199,6 +204,22 @@ def test_markdown_warns_of_numbers_that_no_fresh_seed_confirmed(exported: list[R
     assert "Not confirmed on fresh seeds" in export([sparse], "md")
     lost = replace(confirmed, provenance=replace(confirmed.provenance, failed_seeds=2))
     assert "digits at 0.4: It failed on 2 fresh seeds, which the means leave out." in export([lost], "md")
+
+
+def test_an_export_is_trained_with_as_the_readme_says(
+    exported: list[Recommendation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "best.json" in block]
+    (tmp_path / "best.json").write_text(export(exported, "json"))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"GradientRescaling": GradientRescaling}
+    exec(code, names)
+    assert names["criterion"] == GradientRescaling(beta=16, lam=1, transform="exp", normalise="batch")
+    (called,) = re.findall(r"^(`\w+`.*?) are called likewise", readme, re.MULTILINE)
+    likewise = set(re.findall(r"`(\w+)`", called))
+    losses = {name for name in trainers.__all__ if issubclass(getattr(trainers, name), Criterion)}
+    assert losses == {"GradientRescaling", *likewise}
 
 
 @pytest.mark.parametrize("format", FORMATS)
