@@ -280,6 +280,32 @@ def test_another_like_it_begins_with_the_same_fields(
     expect(page.locator("#plan")).to_contain_text("trials will be run.")
 
 
+@pytest.mark.parametrize(
+    ("recorded", "facts", "copied"),
+    [
+        ({"epochs": 4, "milestones": [24, 36]}, {"train_examples": 1437}, [0.5, 0.75]),
+        ({"epochs": 4, "milestones": [12, 36]}, {"train_examples": 1537}, [0.25, 0.75]),  # no batch of one example
+        ({"iterations": 90, "milestones": [30]}, {}, [0.33333333]),
+        ({"epochs": 4, "milestones": [24, 36]}, {}, None),
+        ({"iterations": 2, "milestones": [1, 1]}, {}, None),  # which no shares say
+        ({"epochs": 4, "milestones": []}, {}, []),
+    ],
+)
+def test_another_like_it_drops_its_learning_rate_at_the_same_shares_of_whatever_budget(
+    recorded: dict[str, Any], facts: dict[str, int], copied: list[float] | None,
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage,
+) -> None:  # fmt: skip
+    training = {**recorded, "batch_size": 128, "milestone_unit": "iterations"}
+    spec = SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.2, "training": training})
+    sweep = record_sweep("before", spec=spec.to_json_dict(), facts=facts, attended=False)
+    page = open_page(at(service, f"new?from={sweep.id}"))
+    expect(page.get_by_label("Milestones")).to_be_visible()  # as all that is copied
+    expect(page.locator("#plan")).to_contain_text("trials will be run.")
+    begun = json.loads(page.get_by_label("The sweep as JSON").inner_text())["training"]
+    expected = {**training, "milestones": copied}
+    assert begun == {name: value for name, value in expected.items() if name != "milestone_unit" and value is not None}
+
+
 def test_form_has_every_field_of_a_sweep_with_its_choices(service: Served, open_page: OpenPage) -> None:
     page = open_page(at(service, "new"))
     form = page.evaluate(

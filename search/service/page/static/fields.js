@@ -165,7 +165,7 @@ export const ADVANCED = [
       { name: "training.momentum", label: "Momentum", hint: "Of SGD.", kind: "number" },
       { name: "training.weight_decay", label: "Weight decay", hint: "L2 coefficient.", kind: "number" },
       { name: "training.dropout", label: "Dropout", hint: "Before the classifier.", kind: "number" },
-      { name: "training.milestones", label: "Milestones", hint: "Where the rate drops, e.g. 0.5, 0.75", kind: "list" },
+      { name: "training.milestones", label: "Milestones", hint: "Where the rate drops, e.g. 0.5, 0.75; or [].", kind: "list" },
       {
         name: "training.milestone_unit",
         label: "Their unit",
@@ -235,10 +235,7 @@ export function typedValue(field, input) {
     case "number":
       return numberOr(text);
     case "list":
-      return text
-        .replace(/^\[|\]$/g, "")
-        .split(",")
-        .map((each) => numberOr(each.trim()));
+      return listOr(text.replace(/^\[|\]$/g, "").trim());
     case "mapping":
       return mappingOr(text);
     case "space":
@@ -253,7 +250,7 @@ export function typedText(field, value) {
   if (value === null || value === undefined) return field.value ?? "";
   switch (field.kind) {
     case "list":
-      return value.join(", ");
+      return value.length ? value.join(", ") : "[]";
     case "mapping":
       return Object.entries(value)
         .map(([name, each]) => `${name}=${each}`)
@@ -263,6 +260,23 @@ export function typedText(field, value) {
     default:
       return String(value);
   }
+}
+
+/**
+ * The spec of a recorded sweep, to begin another with: its milestones as shares of the budget, of which they are recorded
+ * as steps, so that they move with it; without them where nobody can say how many steps it had.
+ */
+export function adaptable({ spec, facts }) {
+  const { milestones, milestone_unit: unit, ...training } = spec.training || {};
+  if (unit !== "iterations" || !milestones) return spec;
+  const budget = training.iterations ?? training.epochs * stepsOfAnEpoch(facts.train_examples, training.batch_size);
+  const shares = milestones.map((step) => Number((step / budget).toPrecision(8)));
+  const sound = shares.every((share, at) => share > (shares[at - 1] ?? 0) && share < 1);
+  return { ...spec, training: sound ? { ...training, milestones: shares } : training };
+}
+
+function stepsOfAnEpoch(examples, batchSize) {
+  return Math.floor(examples / batchSize) + (examples % batchSize > 1 ? 1 : 0); // a last batch of one example is left out
 }
 
 /** The fields of a spec: nested where a name has dots. */
@@ -292,6 +306,10 @@ export function fieldOf(named) {
 
 function numberOr(text) {
   return NUMBER.test(text) ? Number(text) : text;
+}
+
+function listOr(text) {
+  return text === "" ? [] : text.split(",").map((each) => numberOr(each.trim()));
 }
 
 function mappingOr(text) {

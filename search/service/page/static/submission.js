@@ -2,7 +2,7 @@
 
 import { ask, Problem, read, sweepPath } from "./api.js";
 import { announce, element, fill, trouble } from "./element.js";
-import { ADVANCED, FIELDS, fieldOf, GROUPS, specOf, typedText, typedValue } from "./fields.js";
+import { adaptable, ADVANCED, FIELDS, fieldOf, GROUPS, specOf, typedText, typedValue } from "./fields.js";
 import { prose } from "./words.js";
 
 const PAUSE = 400; // ms after the last key before the service is asked
@@ -145,12 +145,20 @@ class Form {
   }
 
   copy(before) {
+    const spec = adaptable(before);
     for (const field of FIELDS.filter((each) => !each.beside)) {
-      const value = field.name.split(".").reduce((inner, step) => inner?.[step], before.spec);
+      const value = field.name.split(".").reduce((inner, step) => inner?.[step], spec);
       const input = this.inputs.get(field.name);
       if (field.kind === "flag") input.checked = value ?? field.value;
       else input.value = typedText(field, value);
     }
+    this.filled();
+  }
+
+  /** Show what was put into the fields, nothing of it folded away. */
+  filled() {
+    const given = (field) => typedValue(field, this.inputs.get(field.name)) !== undefined;
+    if (ADVANCED.some((group) => group.fields.some(given))) this.advanced.open = true;
     this.showJson();
     this.check();
   }
