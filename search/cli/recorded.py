@@ -27,6 +27,7 @@ from search.cli.home import service_of
 from search.cli.output_file import write_whole
 from search.cli.progress import counts
 from search.cli.spec_text import spec_yaml
+from search.cli.streams import WIDE_ENOUGH
 from search.cli.streams import complain
 from search.cli.streams import output
 from search.cli.streams import say
@@ -47,11 +48,15 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ACCURACY_DIGITS = 3
-# The last are left out first where a terminal is narrow.
 _TRIAL_COLUMNS = (
     "trial", "phase", "configuration", "state", "objective", "test", "intact", "seconds", "seed", "starts",
 )  # fmt: skip
 _LIST_COLUMNS = ("sweep", "state", "trials", "β", "λ", "objective", "noise", "backbone", "created")
+# Where a terminal is narrow these are left out, in this order; the last of them only once what can be wrapped is.
+_LEFT_OUT = ("starts", "seed", "seconds", "intact", "test", "created", "backbone", "noise", "submitter")
+_LEFT_OUT_LAST = ("phase", "supervision", "trials", "best")
+# What else there is is looked for and copied, as ids and states are: it is never cut or broken into two lines.
+_WRAPPED = ("trials", "best", "configuration")
 
 
 def list_sweeps(
@@ -254,13 +259,16 @@ def ui(
 
 
 def _fitting_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table with as many of its columns as the console has room for, at least to the objective."""
-    for count in range(len(columns), columns.index("objective"), -1):
-        table = _table(columns[:count], [row[:count] for row in rows])
+    """A table with as many of its columns as the console has room for, at least what it is of, state and objective."""
+    shown = [*columns]
+    for name in (*_LEFT_OUT, *_LEFT_OUT_LAST):
+        table = _table(shown, [[row[columns.index(each)] for each in shown] for row in rows])
         # Measured without a limit: a console's own measure never exceeds its width.
-        if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
-            break
-    return table
+        needed = console.measure(table, options=console.options.update(max_width=WIDE_ENOUGH))
+        if (needed.minimum if name in _LEFT_OUT_LAST else needed.maximum) <= console.width:
+            return table
+        shown = [each for each in shown if each != name]
+    return _table(shown, [[row[columns.index(each)] for each in shown] for row in rows])
 
 
 def _newest(service: Service, limit: int, asked: Mapping[str, Any]) -> tuple[list[SweepView], bool]:
@@ -393,13 +401,15 @@ def _trial_cells(trial: TrialRecord) -> dict[str, str]:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in columns:
-        # Ids and states are looked for and copied: they are never cut or broken into two lines.
-        table.add_column(name, no_wrap=name != "configuration")
+    for name, *cells in zip(columns, *rows, strict=True):
+        wrapped = name in _WRAPPED
+        least = None if wrapped else max(map(cell_len, [name, *cells]))
+        table.add_column(name, no_wrap=not wrapped, min_width=least, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

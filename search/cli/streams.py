@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 
 from rich.console import Console
 
-# What a table needs when nobody's terminal limits it: in a file or a pipe.
-_WIDTH_WITHOUT_TERMINAL = 120
+WIDE_ENOUGH = 10_000
+"""Columns that hold any table: nobody's terminal limits one in a file or a pipe."""
 
 
 def output() -> Console:
     """The standard output as rich writes it; as wide as a table needs where it is no terminal."""
     if sys.stdout.isatty():
         return Console(highlight=False, markup=False, emoji=False)
-    width = max(shutil.get_terminal_size((_WIDTH_WITHOUT_TERMINAL, 24)).columns, _WIDTH_WITHOUT_TERMINAL)
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    return Console(highlight=False, markup=False, emoji=False, width=WIDE_ENOUGH)
 
 
 def say(text: str = "") -> None:

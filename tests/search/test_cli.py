@@ -524,12 +524,32 @@ class TestList:
         assert "No sweep matches" in none
         assert "list` without options shows all." in none
 
-    def test_ids_are_whole_on_a_narrow_terminal(
-        self, emphasis: Emphasis, record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("width", "left_out"), [(60, {"best", "trials"}), (80, {"supervision"}), (100, {"noise"})])
+    def test_ids_states_and_objectives_are_whole_on_a_narrow_terminal(
+        self, width: int, left_out: set[str], emphasis: Emphasis, record_sweep: RecordSweep,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        for number, supervision in enumerate(("gr", "gce")):
+            sweep = record_sweep(f"digits-r40-261122-140000-ef5{number}", supervision=supervision)
+            values = {"beta": 4.9, "lam": 0.9374, "learning_rate": 0.06619} if supervision == "gr" else {"q": 0.225}
+            sweep.searched(Configuration.of(supervision, **values), 0.954)
+            sweep.searched(Configuration.of(supervision, **dict.fromkeys(values, 0.5)), None)
+        console = Console(width=width)
+        monkeypatch.setattr("search.cli.recorded.output", lambda: console)
+        with console.capture() as captured:
+            emphasis("list")
+        header, *rows = captured.get().splitlines()
+        assert not left_out & {*header.split()}
+        assert max(map(len, rows)) <= width
+        for sweep_id in ("digits-r40-261122-140000-ef50", "digits-r40-261122-140000-ef51"):
+            assert any(re.search(rf"^{sweep_id}  queued .* 0\.954\b", row) for row in rows)
+
+    def test_a_file_or_pipe_holds_a_table_as_wide_as_it_needs(
+        self, emphasis: Emphasis, record_sweep: RecordSweep
     ) -> None:
-        monkeypatch.setenv("COLUMNS", "20")
-        record_sweep("digits-r40-261122-140000-ef56")
-        assert "digits-r40-261122-140000-ef56" in emphasis("list").stdout
+        record_sweep("digits-r40-261122-140000-ef56", backbone=f"torchvision:{100 * 'x'}", submitter=50 * "a")
+        told = emphasis("list").stdout
+        assert all(text in told for text in ("digits-r40-261122-140000-ef56", 100 * "x", 50 * "a", "created"))
 
 
 class TestShow:
