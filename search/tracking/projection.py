@@ -242,6 +242,8 @@ class Projection:
             tags[content.NOTE_TAG] = content.RUNNING_NOTE
         elif summary is not None:
             tags[content.NOTE_TAG] = content.shortened(summary.note_markdown, content.LONGEST_TAG)
+        elif sweep.state.stopped:
+            tags[content.NOTE_TAG] = content.nothing_found_note(sweep)
         if summary is not None and sweep.state is SweepState.DONE:
             # Parameters can never change again, so only a final recommendation becomes one.
             self.runs.log(

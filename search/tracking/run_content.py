@@ -212,6 +212,12 @@ def sweep_tags(sweep: SweepRecord) -> dict[str, str]:
     return tags
 
 
+def nothing_found_note(sweep: SweepRecord) -> str:
+    """Return the description of a sweep that stopped with nothing found."""
+    reason = f": {sweep.message}" if sweep.message else "."
+    return shortened(f"Stopped ({sweep.state}) before any configuration had finished{reason}", LONGEST_TAG)
+
+
 def trial_tags(trial: TrialRecord, sweep: SweepRecord) -> dict[str, str]:
     """Return the tags of a child run, less the parent's run id."""
     tags = {

@@ -671,6 +671,18 @@ def test_a_run_of_another_supervision_has_its_own_values(store: Store) -> None:
     assert run_content.best_params(SUMMARY) == {"best.beta": "12", "best.lambda": "0.5"}
 
 
+def test_description_of_a_sweep_that_stopped_with_nothing_found_says_so(
+    sweep: Sweep, store: Store, database: str, tmp_path: Path
+) -> None:
+    projection = Projection(store, database, tmp_path / "artifacts")
+    projection.sync_sweep(sweep.id)
+    assert Record(database).parent(sweep.id).data.tags["mlflow.note.content"] == run_content.RUNNING_NOTE
+    store.finish_sweep(sweep.id, SweepState.FAILED, "All trials failed.")
+    projection.sync_sweep(sweep.id)
+    said = "Stopped (failed) before any configuration had finished: All trials failed."
+    assert Record(database).parent(sweep.id).data.tags["mlflow.note.content"] == said
+
+
 def test_description_too_long_for_mlflow_is_cut_at_a_line(
     sweep: Sweep, store: Store, database: str, tmp_path: Path
 ) -> None:
