@@ -26,6 +26,7 @@ LISTED: dict[str, Any] = {
     "message": None,
     "dataset": "digits",
     "noise_rate": 0.4,
+    "noise_model": "symmetric",
     "backbone": "mlp",
     "supervision": "gr",
     "submitter": "ada",

@@ -116,6 +116,7 @@ class SweepViews:
                 "message": sweep.message,
                 "dataset": sweep.dataset,
                 "noise_rate": None if math.isnan(sweep.noise_rate) else sweep.noise_rate,
+                "noise_model": sweep.spec.get("noise_model", "symmetric"),
                 "backbone": sweep.backbone,
                 "supervision": sweep.supervision,
                 "submitter": sweep.submitter,

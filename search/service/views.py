@@ -58,6 +58,7 @@ class SweepView(View):
     message: str | None = Field(description="Why it is in that state, where there is something to say.")
     dataset: str
     noise_rate: float | None = Field(description="Nominal, in [0, 1); null until it has been estimated.")
+    noise_model: str = Field(description="How the noise is drawn, e.g. symmetric; none where labels are as given.")
     backbone: str
     supervision: str
     submitter: str = Field(description="Name of the token it was submitted with; local without one.")

@@ -117,13 +117,15 @@ def test_list_says_where_each_sweep_stands_and_what_it_found(
     service: Served, record_sweep: RecordSweep, running_sweep: RecordedSweep, done_sweep: RecordedSweep,
     open_page: OpenPage, picture: Picture,
 ) -> None:  # fmt: skip
-    record_sweep("cifar-queued", dataset="cifar10", noise_rate=0.2, backbone="resnet20", attended=False)
+    spec = {"noise_model": "asymmetric_cifar10"}
+    record_sweep("cifar-queued", dataset="cifar10", noise_rate=0.2, backbone="resnet20", spec=spec, attended=False)
     page = open_page(at(service))
     rows = page.get_by_role("row")
     expect(rows).to_have_count(4)
 
     queued, done, running = rows.nth(1), rows.nth(2), rows.nth(3)
-    expect(queued).to_contain_text(re.compile("cifar10, noise rate 0.2.*resnet20.*queued.*No worker is running"))
+    expect(queued).to_contain_text("cifar10, noise rate 0.2 (asymmetric_cifar10)")
+    expect(queued).to_contain_text(re.compile("resnet20.*queued.*No worker is running"))
     expect(done).to_contain_text(re.compile(r"done.*β = 16, λ = 1.*0\.960 intact accuracy, confirmed.*\+0\.350"))
     expect(running).to_contain_text(re.compile(r"running.*7 of \d+, 1 failed.*β = 16, λ = 1.*0\.950"))
     picture(page, "list-wide")
@@ -280,6 +282,21 @@ def test_another_like_it_begins_with_the_same_fields(
     expect(page.locator("#plan")).to_contain_text("trials will be run.")
 
 
+def test_all_that_is_wrong_is_said_at_once(service: Served, open_page: OpenPage) -> None:
+    page = open_page(at(service, "new"))
+    page.get_by_label("Dataset").fill("digits")
+    page.get_by_label("Noise rate", exact=True).fill("1.4")
+    page.get_by_text("Advanced").click()
+    page.get_by_label("Priority").fill("urgent")
+    page.get_by_role("button", name="Submit the sweep").click()
+    said = page.locator(".summary").get_by_role("listitem")
+    expect(said).to_have_text([re.compile("^noise_rate"), re.compile("^priority")])
+    expect(page.locator("#wrong-field-noise_rate")).to_contain_text("1")
+    page.get_by_label("Noise rate", exact=True).fill("0.4")
+    expect(page.locator("#wrong-field-noise_rate")).to_be_hidden()
+    expect(page.locator("#wrong-field-priority")).to_contain_text("integer")
+
+
 @pytest.mark.parametrize(
     ("recorded", "facts", "copied"),
     [
@@ -385,6 +402,28 @@ def test_trial_shows_its_curve_from_the_map_and_from_the_table(
     expect(button).to_have_attribute("aria-pressed", "true")
     expect(button).to_be_focused()
     expect(page.get_by_role("img", name=re.compile("Accuracies over 4 epochs.*0.720"))).to_be_visible()
+
+
+def test_curve_that_is_asked_for_is_seen_and_told(
+    service: Served, running_sweep: RecordedSweep, open_page: OpenPage
+) -> None:
+    page = open_page(at(service, f"sweeps/{running_sweep.id}"), width=390, height=600)
+    button = page.get_by_role("button", name="Show the curve of trial 1")
+    button.click()
+    expect(page.locator("#curve-title")).to_be_in_viewport()
+    expect(page.locator("#announcements")).to_have_text("Learning curve of Trial 1: β = 12, λ = 0.5")
+    expect(button).to_be_focused()
+
+
+def test_older_trials_are_shown_with_the_focus_on_the_first_of_them(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage
+) -> None:
+    sweep = record_sweep("long", attended=False)
+    for number in range(52):
+        sweep.searched((number, 0.5), 0.9)
+    page = open_page(at(service, "sweeps/long"))
+    page.get_by_role("button", name="Show 2 older trials").press("Enter")
+    expect(page.get_by_role("button", name="Show the curve of trial 1", exact=True)).to_be_focused()
 
 
 def test_curve_and_log_come_once_the_service_answers_again(
@@ -508,6 +547,16 @@ def test_buttons_do_what_the_state_allows(
     assert service.store.sweeps() == []
 
 
+def test_what_was_not_answered_may_not_have_been_done(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage
+) -> None:
+    record_sweep("steered", attended=False)
+    page = open_page(at(service, "sweeps/steered"), ours=False)
+    page.route("**/pause", lambda route: route.abort())
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("alert")).to_contain_text("may not have been done. Try again")
+
+
 def test_what_is_refused_meanwhile_is_said(
     service: Served, record_sweep: RecordSweep, open_page: OpenPage
 ) -> None:
@@ -550,6 +599,23 @@ def test_finished_sweep_has_figures_and_its_export(
     export = page.get_by_role("link", name="Export the recommendation")
     found = httpx.get(service.url + "/" + str(export.get_attribute("href")), timeout=60).json()
     assert (found["provenance"]["sweep_id"], found["recommended"]["beta"]) == (done_sweep.id, 16)
+
+
+def test_sweep_that_failed_says_why_and_that_nothing_has_come_of_it(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage, picture: Picture
+) -> None:
+    sweep = record_sweep("failed", attended=False)
+    run(sweep)
+    sweep.searched((12, 0.5), None)
+    sweep.store.finish_sweep(sweep.id, SweepState.FAILED, "All trials failed. Lower `training.learning_rate`.")
+    page = open_page(at(service, "sweeps/failed"))
+    for place in (".standing", ".log"):
+        expect(page.locator(place).locator("code")).to_have_text("training.learning_rate")
+    for place in (".leaderboard", ".map"):
+        expect(page.locator(place)).to_contain_text("No configuration has finished.")
+    expect(page.locator(".curve")).to_contain_text("No epoch was evaluated.")
+    expect(page.locator("main")).not_to_contain_text("yet.")
+    picture(page, "sweep-failed")
 
 
 def test_other_supervisions_are_drawn_over_what_they_search(
@@ -609,12 +675,19 @@ def test_every_view_is_accessible(
 
 
 def test_narrow_screen_needs_no_sideways_scrolling(
-    service: Served, running_sweep: RecordedSweep, done_sweep: RecordedSweep, open_page: OpenPage, picture: Picture
-) -> None:
+    service: Served, running_sweep: RecordedSweep, done_sweep: RecordedSweep, record_sweep: RecordSweep,
+    open_page: OpenPage, picture: Picture,
+) -> None:  # fmt: skip
+    record_sweep("long-name", dataset=2 * "animals_collected_by_volunteers", attended=False)
     page = open_page(at(service), width=320, height=640)
-    expect(page.get_by_role("row")).to_have_count(3)
+    expect(page.get_by_role("row")).to_have_count(4)
+    page.goto(at(service, "sweeps/long-name"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("animals")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for name, place in (("list", ""), ("form", "new"), ("sweep", f"sweeps/{running_sweep.id}")):
         page.goto(at(service, place))
+        if name == "list":
+            expect(page.get_by_role("row")).to_have_count(4)
         if name == "sweep":
             expect(page.locator(".map .point").first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
@@ -669,9 +742,25 @@ def test_page_is_served_so_that_only_its_own_files_can_run(service: Served) -> N
     assert httpx.get(f"{service.url}/page/__init__.py", timeout=60).status_code == 404
 
 
-def test_missing_sweep_is_said(service: Served, open_page: OpenPage) -> None:
+def test_missing_sweep_is_said_and_not_asked_for_again(
+    service: Served, running_sweep: RecordedSweep, open_page: OpenPage
+) -> None:
     page = open_page(at(service, "sweeps/nothing"))
     expect(page.get_by_role("alert")).to_contain_text("no such sweep")
+
+    page.goto(at(service, f"sweeps/{running_sweep.id}"))
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    running_sweep.done()
+    service.store.delete_sweep(running_sweep.id)
+    look_again(page, running_sweep)
+    expect(page.get_by_role("heading")).to_have_text(["No such sweep"])
+    expect(page.get_by_role("alert")).to_contain_text("no such sweep")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.get_by_role("link", name="All sweeps").click()
+    expect(page.get_by_text("Nothing was submitted yet.")).to_be_visible()
+    assert not [url for url in asked if running_sweep.id in url]
 
 
 def test_who_is_not_logged_in_is_asked_for_a_token_and_comes_back(
@@ -712,4 +801,18 @@ def test_who_is_not_logged_in_is_asked_for_a_token_and_comes_back(
         page.get_by_label("Token").fill(service.token("cleo"))
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text("digits")
+
+        # What was typed is there again.
+        page.goto(at(service, "new"))
+        page.get_by_label("Dataset").fill("digits")
+        page.get_by_text("Advanced").click()
+        page.get_by_label("Fetch missing files").check()
+        store.tokens.revoke("cleo")
+        page.get_by_role("button", name="Submit the sweep").click()
+        page.wait_for_url(re.compile("/login"))
+        page.get_by_label("Token").fill(service.token("dora"))
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Dataset")).to_have_value("digits")
+        expect(page.get_by_label("Fetch missing files")).to_be_visible()
+        expect(page.get_by_label("Fetch missing files")).to_be_checked()
         page.close()

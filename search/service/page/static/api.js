@@ -46,10 +46,11 @@ export async function ask(method, path, { query, body, headers, signal } = {}) {
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Problem({
-      title: "No answer",
-      detail: "The service does not answer. Check that it runs; this page goes on asking.",
-    });
+    const detail =
+      method === "GET"
+        ? "The service does not answer. Check that it runs; this page goes on asking."
+        : "The service does not answer, so this may not have been done. Try again once it does.";
+    throw new Problem({ title: "No answer", detail });
   }
   if (answer.status === 401) {
     const here = location.pathname + location.search + location.hash;

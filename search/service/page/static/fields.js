@@ -165,7 +165,12 @@ export const ADVANCED = [
       { name: "training.momentum", label: "Momentum", hint: "Of SGD.", kind: "number" },
       { name: "training.weight_decay", label: "Weight decay", hint: "L2 coefficient.", kind: "number" },
       { name: "training.dropout", label: "Dropout", hint: "Before the classifier.", kind: "number" },
-      { name: "training.milestones", label: "Milestones", hint: "Where the rate drops, e.g. 0.5, 0.75; or [].", kind: "list" },
+      {
+        name: "training.milestones",
+        label: "Milestones",
+        hint: "Where the rate drops, e.g. 0.5, 0.75; [] for nowhere.",
+        kind: "list",
+      },
       {
         name: "training.milestone_unit",
         label: "Their unit",
@@ -263,8 +268,8 @@ export function typedText(field, value) {
 }
 
 /**
- * The spec of a recorded sweep, to begin another with: its milestones as shares of the budget, of which they are recorded
- * as steps, so that they move with it; without them where nobody can say how many steps it had.
+ * The spec of a recorded sweep, to begin another with: its milestones, which are recorded as steps, as shares of the
+ * budget, so that they move with it; without them where nobody can say how many steps it had.
  */
 export function adaptable({ spec, facts }) {
   const { milestones, milestone_unit: unit, ...training } = spec.training || {};
@@ -275,8 +280,9 @@ export function adaptable({ spec, facts }) {
   return { ...spec, training: sound ? { ...training, milestones: shares } : training };
 }
 
+// A last batch of one example is left out.
 function stepsOfAnEpoch(examples, batchSize) {
-  return Math.floor(examples / batchSize) + (examples % batchSize > 1 ? 1 : 0); // a last batch of one example is left out
+  return Math.floor(examples / batchSize) + (examples % batchSize > 1 ? 1 : 0);
 }
 
 /** The fields of a spec: nested where a name has dots. */

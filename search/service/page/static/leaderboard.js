@@ -1,7 +1,7 @@
 /** The best configurations of a sweep beside the CCE baseline. */
 
 import { element, fill, inStep } from "./element.js";
-import { configuration, objectiveName, share } from "./words.js";
+import { configuration, nothing, objectiveName, share } from "./words.js";
 
 const MARKS = { baseline: "baseline", defaults: "the supervision's own defaults" };
 
@@ -28,13 +28,15 @@ export class Leaderboard {
       ),
       this.rows,
     );
-    this.nothing = element("p", { class: "soft" }, "No configuration has finished yet.");
+    this.nothing = element("p", { class: "soft" });
     this.node = element("div", { class: "leaderboard" }, this.table, this.nothing);
-    this.renew([]);
+    this.renew([], null);
   }
 
-  renew(items) {
+  /** @param {Array} items @param {?string} state of the sweep */
+  renew(items, state) {
     this.table.hidden = items.length === 0;
+    fill(this.nothing, nothing("No configuration has finished", state));
     this.nothing.hidden = items.length > 0;
     if (items.length) fill(this.measure, objectiveName(items[0].objective.name));
     inStep(

@@ -4,7 +4,7 @@ import { read, sweepPath } from "./api.js";
 import { drawn, element, fill } from "./element.js";
 import { axes, fitted } from "./plot.js";
 import { limits, scale } from "./scale.js";
-import { configuration, share } from "./words.js";
+import { configuration, nothing, share } from "./words.js";
 
 const LINES = [
   ["intact_train_accuracy", "intact training labels", "intact"],
@@ -63,7 +63,7 @@ export class LearningCurve {
     if (lines.length === 0) {
       fill(this.chart);
       fill(this.legend);
-      fill(this.words, "No epoch was evaluated yet.");
+      fill(this.words, nothing("No epoch was evaluated", this.trial.state));
       return;
     }
     const frame = { left: 48, right: width - 14, top: 30, bottom: 200 };

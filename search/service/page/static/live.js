@@ -37,7 +37,6 @@ export function repeat(task, seconds, signal) {
       if (!(error instanceof Problem)) throw error;
       trouble(error.message);
       failed = true;
-      if (error.status === 404) return; // what is not there will not come back
     } finally {
       busy = false;
     }

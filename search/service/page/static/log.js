@@ -2,7 +2,7 @@
 
 import { address, sweepPath } from "./api.js";
 import { element } from "./element.js";
-import { clock, share } from "./words.js";
+import { clock, prose, share } from "./words.js";
 
 const KINDS = ["submitted", "started", "state", "trial_started", "trial_finished", "trial_released", "log"];
 const MOST_LINES = 500;
@@ -64,7 +64,8 @@ export class Log {
     if (event.number <= this.last) return;
     this.last = event.number;
     const level = event.level === "info" ? null : element("strong", {}, `${event.level}: `);
-    this.lines.prepend(element("li", { class: event.level }, clock(event.at), element("span", {}, level, told(event))));
+    const words = element("span", {}, level, prose(told(event)));
+    this.lines.prepend(element("li", { class: event.level }, clock(event.at), words));
     if (this.lines.childElementCount > MOST_LINES) this.lines.lastElementChild.remove();
     this.happened();
   }

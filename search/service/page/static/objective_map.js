@@ -4,7 +4,7 @@ import { colour, STOPS } from "./colours.js";
 import { drawn, element, fill } from "./element.js";
 import { axes, fitted } from "./plot.js";
 import { limits, scale } from "./scale.js";
-import { configuration, objectiveName, share, symbol } from "./words.js";
+import { configuration, nothing, objectiveName, prose, share, symbol } from "./words.js";
 
 const STAR = "M0.0 -11.0L2.7 -3.7L10.5 -3.4L4.4 1.4L6.5 8.9L0.0 4.6L-6.5 8.9L-4.4 1.4L-10.5 -3.4L-2.7 -3.7Z";
 const MEANINGS = { lambda: "λ, emphasis focus", beta: "β, emphasis spread" };
@@ -40,7 +40,9 @@ export class ObjectiveMap {
       fill(this.legend);
       fill(
         this.words,
-        this.points.length ? "What is searched is no number: see the trials below." : "No trial has begun yet.",
+        this.points.length
+          ? "What is searched is no number: see the trials below."
+          : nothing("No trial has begun", this.sweep.state),
       );
       return;
     }
@@ -91,8 +93,11 @@ export class ObjectiveMap {
 
   say(point) {
     const { supervision } = this.sweep;
-    if (!point) fill(this.words, "No configuration has finished yet.");
-    else fill(this.words, element("strong", {}, configuration(supervision, point.hyperparameters)), `: ${told(point)}`);
+    if (!point) fill(this.words, nothing("No configuration has finished", this.sweep.state));
+    else {
+      const named = element("strong", {}, configuration(supervision, point.hyperparameters));
+      fill(this.words, named, ": ", ...prose(told(point)));
+    }
   }
 
   summary(placed, best) {

@@ -25,6 +25,7 @@ class Form {
     this.touched = new Set();
     this.said = new Map();
     this.asked = 0;
+    this.edited = false;
     this.key = newKey();
     this.summary = element("div", { class: "summary", role: "alert", tabindex: "-1", hidden: true });
     this.plan = element("p", { class: "plan", id: "plan" });
@@ -75,6 +76,8 @@ class Form {
       element("div", { class: "columns mostly-left" }, this.form, aside),
     );
     this.form.addEventListener("focusout", (event) => this.left(event));
+    // Also to log in again: what was typed is there when somebody comes back.
+    window.addEventListener("pagehide", () => this.keep(), { signal });
   }
 
   async begin(from) {
@@ -86,7 +89,7 @@ class Form {
         ...offered.map((field) => read(`/${field.names}`, { signal: this.signal })),
       ]);
       offered.forEach((field, number) => this.offer(field.name, lists[number]));
-      if (before) this.copy(before);
+      if (!this.takeBack() && before) this.copy(before);
     } catch (problem) {
       if (!this.signal.aborted) trouble(problem.message);
     }
@@ -155,6 +158,27 @@ class Form {
     this.filled();
   }
 
+  keep() {
+    if (!this.edited) return;
+    const values = [...this.inputs].map(([name, input]) => [name, valueOf(input)]);
+    sessionStorage.setItem(location.hash, JSON.stringify(values));
+  }
+
+  /** Whether there was something that had been typed here before. */
+  takeBack() {
+    const kept = sessionStorage.getItem(location.hash);
+    if (kept === null || this.edited) return false;
+    sessionStorage.removeItem(location.hash);
+    for (const [name, value] of JSON.parse(kept)) {
+      const input = this.inputs.get(name);
+      if (input.type === "checkbox") input.checked = value;
+      else input.value = value;
+    }
+    this.edited = true;
+    this.filled();
+    return true;
+  }
+
   /** Show what was put into the fields, nothing of it folded away. */
   filled() {
     const given = (field) => typedValue(field, this.inputs.get(field.name)) !== undefined;
@@ -172,7 +196,22 @@ class Form {
     );
   }
 
+  /** What goes with the sweep, by name. */
+  beside() {
+    const fields = FIELDS.filter((field) => field.beside);
+    return Object.fromEntries(fields.map(({ name }) => [name, this.inputs.get(name).value.trim()]));
+  }
+
+  /** All that is wrong: what goes beside a sweep is refused before the sweep is looked at, which is asked for here. */
+  async allErrors(problem, signal) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (!problem.errors.some((error) => fieldOf(error.field)?.beside)) return problem.errors;
+    const rest = await ask("POST", "/validate", { body: this.spec(), signal }).catch((refusal) => refusal);
+    return [...(rest.errors || []), ...problem.errors];
+  }
+
   typed(event) {
+    this.edited = true;
     this.key = newKey();
     this.showJson();
     clearTimeout(this.timer);
@@ -197,12 +236,13 @@ class Form {
     this.checking = new AbortController();
     const signal = AbortSignal.any([this.signal, this.checking.signal]);
     try {
-      const checked = await ask("POST", "/validate", { body: this.spec(), signal });
+      const checked = await ask("POST", "/validate", { body: this.spec(), query: this.beside(), signal });
       if (asked === this.asked) this.judge([], planOf(checked));
     } catch (problem) {
-      if (this.signal.aborted || asked !== this.asked) return;
-      if (!(problem instanceof Problem)) throw problem;
-      this.judge(problem.errors, problem.errors.length ? [] : [problem.message]); // e.g. that a reader submits nothing
+      if (signal.aborted) return;
+      const errors = await this.allErrors(problem, signal);
+      if (signal.aborted || asked !== this.asked) return;
+      this.judge(errors, errors.length ? [] : [problem.message]); // e.g. that a reader submits nothing
     }
   }
 
@@ -213,16 +253,17 @@ class Form {
     for (const field of FIELDS) this.touched.add(field.name);
     this.button.disabled = true;
     try {
-      const query = { priority: this.inputs.get("priority").value.trim() };
       const headers = { "Idempotency-Key": this.key };
-      const sweep = await ask("POST", "/sweeps", { body: this.spec(), query, headers, signal: this.signal });
+      const given = { body: this.spec(), query: this.beside(), headers, signal: this.signal };
+      const sweep = await ask("POST", "/sweeps", given);
       this.key = newKey();
       announce("The sweep was submitted.");
+      sessionStorage.removeItem(location.hash);
       location.hash = `#/sweeps/${encodeURIComponent(sweep.id)}`;
     } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem;
-      this.judge(problem.errors, []);
-      this.showSummary(problem);
+      const errors = await this.allErrors(problem, this.signal);
+      this.judge(errors, []);
+      this.showSummary(problem, errors);
     } finally {
       this.button.disabled = false;
     }
@@ -251,8 +292,8 @@ class Form {
     if (news.length) announce(news.join(" "));
   }
 
-  showSummary(problem) {
-    const lines = problem.errors.map((error) => {
+  showSummary(problem, errors) {
+    const lines = errors.map((error) => {
       const field = fieldOf(error.field);
       const text = `${error.field}: ${sentence(error)}`;
       return element(
@@ -303,6 +344,10 @@ function inputFor(field, id) {
     autocapitalize: "off",
     spellcheck: "false",
   });
+}
+
+function valueOf(input) {
+  return input.type === "checkbox" ? input.checked : input.value;
 }
 
 function describe(input, hint, wrong) {

@@ -23,6 +23,7 @@ import {
   share,
   stateBadge,
   symbol,
+  titled,
 } from "./words.js";
 
 const SECONDS = 5; // without an event: the learning curve of a running trial grows, a worker may come
@@ -37,9 +38,11 @@ const STOPPED = [...ENDED, "paused"];
  *
  * @param {Element} view
  * @param {string} id
- * @param {AbortSignal} signal aborted when the view is left
+ * @param {AbortSignal} leaving aborted when the view is left
  */
-export function showSweep(view, id, signal) {
+export function showSweep(view, id, leaving) {
+  const gone = new AbortController();
+  const signal = AbortSignal.any([leaving, gone.signal]);
   const heading = element("h1", {}, "Sweep");
   const state = element("p", { class: "standing" });
   const progress = element("div", { class: "overall" });
@@ -60,9 +63,17 @@ export function showSweep(view, id, signal) {
     if (verb === "delete") location.hash = "#/";
     else renew();
   });
-  const choose = (trialNumber) => {
+  const choose = async (trialNumber) => {
     chosen = trialNumber;
-    showChosen().catch(() => signal.aborted || renew()); // which says what is wrong, and tries again
+    try {
+      await showChosen();
+    } catch {
+      if (!signal.aborted) renew(); // which says what is wrong, and tries again
+      return;
+    }
+    if (curve.trial?.number !== trialNumber) return; // it has not begun, or another was chosen meanwhile
+    curve.node.scrollIntoView({ block: "nearest" });
+    announce(`Learning curve of ${curve.title.textContent}`);
   };
   const trials = new KnownTrials(id, signal);
   const log = new Log(id, happened, signal);
@@ -105,7 +116,7 @@ export function showSweep(view, id, signal) {
 
   const renew = repeat(
     async () => {
-      const now = await read(sweepPath(id), { signal });
+      const now = await read(sweepPath(id), { signal }).catch(left);
       const newest = JSON.stringify([now.last_event, now.progress]);
       const changed = newest !== seen;
       if (changed) {
@@ -123,6 +134,20 @@ export function showSweep(view, id, signal) {
     signal,
   );
 
+  /** Where there is no such sweep, say so in place of everything, and stop asking. */
+  function left(problem) {
+    if (problem.status === 404) {
+      gone.abort();
+      view.replaceChildren(
+        element("div", { class: "heading" }, element("h1", {}, "No such sweep")),
+        element("p", { role: "alert" }, prose(problem.message)),
+        element("p", {}, element("a", { class: "button", href: "#/" }, "All sweeps")),
+      );
+      document.title = "No such sweep – Emphasis";
+    }
+    throw problem;
+  }
+
   let waiting = false;
   function happened() {
     if (waiting) return;
@@ -138,7 +163,7 @@ export function showSweep(view, id, signal) {
   }
 
   function showStanding() {
-    fill(heading, about(sweep));
+    fill(heading, ...titled(sweep));
     document.title = `${about(sweep)}: ${sweep.state} – Emphasis`;
     fill(
       state,
@@ -157,7 +182,7 @@ export function showSweep(view, id, signal) {
   }
 
   function showFound() {
-    board.renew(rows);
+    board.renew(rows, sweep.state);
     map.renew(sweep, trials.items);
     fill(shortfall, trials.shortfall);
     shortfall.hidden = trials.shortfall === "";
@@ -165,7 +190,7 @@ export function showSweep(view, id, signal) {
 
   async function showChosen() {
     const trial = trials.items.find((each) => each.number === chosen) || leading(trials.items, sweep);
-    table.renew(trials.items, trial?.number);
+    table.renew(trials.items, trial?.number, sweep.state);
     if (trial && trial.attempts > 0) await curve.show(trial);
   }
 
@@ -198,7 +223,7 @@ function standing(sweep) {
   if (sweep.started_at && sweep.finished_at) {
     words.push(`took ${duration((new Date(sweep.finished_at) - new Date(sweep.started_at)) / 1000)}`);
   }
-  return [words.filter(Boolean).join(" · "), " · ", moment(sweep.created_at)];
+  return [...prose(words.filter(Boolean).join(" · ")), " · ", moment(sweep.created_at)];
 }
 
 function foundStrip(sweep) {

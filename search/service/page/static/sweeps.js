@@ -3,7 +3,18 @@
 import { read } from "./api.js";
 import { announce, element, fill, inStep } from "./element.js";
 import { repeat } from "./live.js";
-import { about, configuration, gain, moment, objectiveName, progressBar, prose, share, stateBadge } from "./words.js";
+import {
+  about,
+  configuration,
+  gain,
+  moment,
+  objectiveName,
+  progressBar,
+  prose,
+  share,
+  stateBadge,
+  titled,
+} from "./words.js";
 
 const STATES = ["queued", "running", "pausing", "paused", "cancelling", "cancelled", "done", "failed"];
 const COLUMNS = ["Sweep", "State", "Trials finished", "Best so far", "Over CCE", "Submitted"];
@@ -132,7 +143,7 @@ function newRow(sweep) {
 function renewRow(row, sweep) {
   const [about_, state, progress, best, over, submitted] = row.children;
   const beneath = [sweep.backbone, sweep.supervision, element("span", { class: "id" }, sweep.id)];
-  fill(about_.firstElementChild, about(sweep)); // its noise rate may have been found out meanwhile
+  fill(about_.firstElementChild, ...titled(sweep)); // its noise rate may have been found out meanwhile
   fill(about_.lastElementChild, ...joined(beneath));
   fill(
     state,

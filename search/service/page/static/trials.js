@@ -1,7 +1,7 @@
 /** Every trial of a sweep: what the map shows, as a table. */
 
 import { element, fill, inStep } from "./element.js";
-import { configuration, duration, share } from "./words.js";
+import { configuration, duration, nothing, prose, share } from "./words.js";
 
 const COLUMNS = [
   ["Trial", "number"],
@@ -44,13 +44,13 @@ export class Trials {
       { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" },
       this.table,
     );
-    this.nothing = element("p", { class: "soft" }, "No trial has begun yet.");
+    this.nothing = element("p", { class: "soft" });
     this.node = element("div", {}, this.scroll, this.nothing, this.more);
   }
 
-  renew(trials, chosen) {
-    this.trials = trials;
-    this.chosen = chosen;
+  /** @param {Array} trials @param {?number} chosen the trial whose curve is shown @param {string} state of the sweep */
+  renew(trials, chosen, state) {
+    Object.assign(this, { trials, chosen, state });
     const newest = [...trials].reverse().slice(0, this.shown);
     inStep(
       this.rows,
@@ -61,13 +61,16 @@ export class Trials {
     );
     this.scroll.hidden = trials.length === 0;
     this.nothing.hidden = trials.length > 0;
+    fill(this.nothing, nothing("No trial has begun", state));
     this.more.hidden = trials.length <= this.shown;
     this.more.textContent = `Show ${trials.length - this.shown} older trials`;
   }
 
   showMore() {
+    const before = this.shown;
     this.shown = Infinity;
-    this.renew(this.trials, this.chosen);
+    this.renew(this.trials, this.chosen, this.state);
+    this.rows.children[before].querySelector("button").focus(); // the button that was pressed is gone
   }
 
   newRow(trial) {
@@ -96,7 +99,7 @@ function renewRow(row, trial, chosen) {
   const [, named, phase, state, objective, test, time, curve] = row.children;
   fill(named, configuration(trial.supervision, trial.hyperparameters));
   fill(phase, trial.phase);
-  fill(state, trial.state, trial.reason ? element("span", { class: "beneath" }, trial.reason) : null);
+  fill(state, trial.state, trial.reason ? element("span", { class: "beneath" }, prose(trial.reason)) : null);
   fill(objective, share(trial.objective));
   fill(test, share(trial.test_accuracy));
   fill(time, trial.train_seconds === null ? "–" : duration(trial.train_seconds));

@@ -43,10 +43,22 @@ export function prose(text) {
   return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
 }
 
-/** What a sweep is, for a heading. */
+// Of a sweep or a trial: nothing more will come of it.
+const OVER = ["done", "failed", "pruned", "cancelled"];
+
+/** That something is not there, by the state of what it would be of. */
+export function nothing(text, state) {
+  return `${text}${OVER.includes(state) ? "" : " yet"}.`;
+}
+
+/** What a sweep is, as text. */
 export function about(sweep) {
-  const rate = sweep.noise_rate === null ? "unknown noise rate" : `noise rate ${number(sweep.noise_rate)}`;
-  return `${sweep.dataset}, ${rate}`;
+  return sweep.dataset + noise(sweep);
+}
+
+/** What a sweep is, for a heading: whichever way its name is written, the rest reads from left to right. */
+export function titled(sweep) {
+  return [element("bdi", {}, sweep.dataset), noise(sweep)];
 }
 
 /** A moment, as how long ago it was; the moment itself is in the element. */
@@ -70,6 +82,12 @@ export function clock(iso) {
 export function duration(seconds) {
   if (seconds < 60) return `${number(Math.round(seconds * 10) / 10)} s`;
   return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+// That noise is symmetric goes without saying.
+function noise({ noise_rate: rate, noise_model: model }) {
+  const how = { symmetric: "", none: " (labels as given)" }[model] ?? ` (${model})`;
+  return `, ${rate === null ? "unknown noise rate" : `noise rate ${number(rate)}`}${how}`;
 }
 
 function ago(seconds) {
