@@ -35,6 +35,7 @@ from search.service.login import OPEN_REQUESTS
 from search.service.login import login_routes
 from search.service.page import page_routes
 from search.spec import SweepSpec
+from search.store import EpochRecord
 from search.store import Role
 from search.store import Store
 from search.store import SweepState
@@ -404,6 +405,18 @@ def test_trial_shows_its_curve_from_the_map_and_from_the_table(
     expect(page.get_by_role("img", name=re.compile("Accuracies over 4 epochs.*0.720"))).to_be_visible()
 
 
+def test_curve_of_a_few_epochs_marks_whole_ones(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage
+) -> None:
+    sweep = record_sweep("short", attended=False)
+    run(sweep)
+    sweep.searched((12, 0.5), None, state=TrialState.RUNNING)
+    service.store.record_epochs("short-0000", [EpochRecord("short-0000", 2, 24, 1.0, 0.1, 0.5, 0.5, 0.5, 1.0)])
+    page = open_page(at(service, "sweeps/short"))
+    expect(page.get_by_role("img", name=re.compile("Accuracies over 2 epochs"))).to_be_visible()
+    expect(page.locator(".curve text[text-anchor=middle]")).to_have_text(["0", "1", "2", "epoch"])
+
+
 def test_curve_that_is_asked_for_is_seen_and_told(
     service: Served, running_sweep: RecordedSweep, open_page: OpenPage
 ) -> None:
@@ -618,6 +631,38 @@ def test_sweep_that_failed_says_why_and_that_nothing_has_come_of_it(
     picture(page, "sweep-failed")
 
 
+def test_map_gives_the_best_the_brightest_colour_and_marks_cce_above_it(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage, picture: Picture
+) -> None:
+    equal = record_sweep("equal", attended=False)
+    for beta in (8, 12):
+        equal.searched((beta, 1), 0.9)
+    page = open_page(at(service, "sweeps/equal"))
+    brightest = "rgb(253 231 37)"
+    expect(page.locator(".point .best")).to_have_attribute("fill", brightest)
+    expect(page.locator(".point .done")).to_have_attribute("fill", brightest)
+    expect(page.locator(".map text.cce")).to_have_count(0)
+
+    worse = record_sweep("worse", attended=False)
+    for beta, reached in ((8, 0.8), (12, 0.9)):
+        worse.searched((beta, 1), reached)
+    worse.baseline(0.97)
+    page.goto(at(service, "sweeps/worse"))
+    expect(page.locator(".map text.cce")).to_have_text(["CCE", "above"])
+    # As in the figure the colours begin in the middle of the two.
+    expect(page.locator(".bar text")).to_have_text(["0.86", "0.88", "CCE", "above", "intact accuracy"])
+    picture(page, "sweep-below-cce")
+
+
+def test_emphasis_that_was_not_searched_is_named_beside_what_was(
+    service: Served, record_sweep: RecordSweep, open_page: OpenPage
+) -> None:
+    sweep = record_sweep("line", attended=False, spec={"hyperparameters": {"lam": 0.5}})
+    sweep.searched(Configuration.of("gr", beta=12), 0.9)
+    page = open_page(at(service, "sweeps/line"))
+    expect(page.locator(".found-strip")).to_contain_text("β12λ, fixed0.5intact accuracy0.900")
+
+
 def test_other_supervisions_are_drawn_over_what_they_search(
     service: Served, record_sweep: RecordSweep, open_page: OpenPage, picture: Picture
 ) -> None:
@@ -804,11 +849,14 @@ def test_who_is_not_logged_in_is_asked_for_a_token_and_comes_back(
 
         # What was typed is there again.
         page.goto(at(service, "new"))
-        page.get_by_label("Dataset").fill("digits")
+        expect(page.get_by_label("Supervision", exact=True).get_by_role("option")).not_to_have_count(1)
         page.get_by_text("Advanced").click()
-        page.get_by_label("Fetch missing files").check()
+        for entered in (page.get_by_label("Fetch missing files").check, page.get_by_label("Dataset").focus):
+            with page.expect_response("**/validate"):
+                entered()
         store.tokens.revoke("cleo")
-        page.get_by_role("button", name="Submit the sweep").click()
+        page.keyboard.type("digits")
+        page.keyboard.press("Tab")
         page.wait_for_url(re.compile("/login"))
         page.get_by_label("Token").fill(service.token("dora"))
         page.keyboard.press("Enter")

@@ -68,7 +68,7 @@ export class LearningCurve {
     }
     const frame = { left: 48, right: width - 14, top: 30, bottom: 200 };
     const last = this.epochs[this.epochs.length - 1].epoch;
-    const x = scale(0, Math.max(last, 1), frame.left, frame.right);
+    const x = scale(0, Math.max(last, 1), frame.left, frame.right, { whole: true });
     const reached = lines.flatMap((line) => line.points.map(([, value]) => value));
     const y = scale(...limits(reached, { floor: 0 }), frame.bottom, frame.top);
     const at = ([epoch, value]) => `${x.place(epoch).toFixed(1)} ${y.place(value).toFixed(1)}`;

@@ -49,12 +49,12 @@ export class ObjectiveMap {
     const placed = this.points.filter((point) => across.of(point) !== undefined && upwards.of(point) !== undefined);
     const frame = {
       left: 48,
-      right: width - (upwards.measured ? 14 : 76),
+      right: width - (upwards.measured ? 14 : 80),
       top: 30,
       bottom: Math.min(Math.max(0.72 * width, 300), 470) - 46,
     };
-    const x = scale(...across.limits, frame.left, frame.right, across.log);
-    const y = scale(...upwards.limits, frame.bottom, frame.top, upwards.log);
+    const x = scale(...across.limits, frame.left, frame.right, across);
+    const y = scale(...upwards.limits, frame.bottom, frame.top, upwards);
     const tint = tints(placed, this.sweep);
     const best = placed.find((point) => isBest(point, this.sweep.best));
     const marks = [...placed]
@@ -190,9 +190,10 @@ function tints(points, sweep) {
   if (reached.length === 0) return { low: 0, high: 1, any: false };
   const high = reached[reached.length - 1];
   const baseline = sweep.baseline_objective;
-  const middle = reached[Math.floor(reached.length / 2)];
+  const middle = (reached[Math.floor((reached.length - 1) / 2)] + reached[Math.floor(reached.length / 2)]) / 2;
   const lowest = baseline === null ? reached[0] : Math.min(middle, baseline);
-  const low = Math.max(lowest - 0.08 * (high - lowest), 0);
+  // Where all are equal, they have the colour of the best.
+  const low = Math.max(Math.min(lowest - 0.08 * (high - lowest), high - 0.01), 0);
   return { low, high: Math.max(high, low + 0.01), any: true };
 }
 
@@ -253,8 +254,10 @@ function colourBar(frame, width, tint, sweep) {
   const place = scale(tint.low, tint.high, frame.bottom, frame.top);
   const stops = STOPS.map(([offset, colour]) => drawn("stop", { offset, "stop-color": colour }));
   const baseline = sweep.baseline_objective;
-  const marked = baseline !== null && baseline >= tint.low && baseline <= tint.high;
-  const clear = (tick) => !marked || Math.abs(place.place(tick) - place.place(baseline)) > 13;
+  const marked = baseline !== null;
+  const above = marked && baseline > tint.high;
+  const height = place.place(Math.min(baseline, tint.high));
+  const clear = (tick) => !marked || Math.abs(place.place(tick) - height) > (above ? 27 : 13);
   return drawn(
     "g",
     { class: "bar" },
@@ -265,12 +268,13 @@ function colourBar(frame, width, tint, sweep) {
       ? drawn("line", {
           x1: left - 4,
           x2: left + 13,
-          y1: place.place(baseline),
-          y2: place.place(baseline),
+          y1: height,
+          y2: height,
           class: "cce mark",
         })
       : "",
-    marked ? drawn("text", { x: left + 15, y: place.place(baseline) + 4, class: "cce" }, "CCE") : "",
+    marked ? drawn("text", { x: left + 15, y: height + 4, class: "cce" }, "CCE") : "",
+    above ? drawn("text", { x: left + 15, y: height + 18, class: "cce" }, "above") : "",
     drawn(
       "text",
       { x: width, y: frame.top - 12, "text-anchor": "end", class: "axis-name" },

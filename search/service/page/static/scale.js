@@ -8,12 +8,13 @@
  * @param {number} from place
  * @param {number} to place
  * @param {boolean} log whether equal ratios are equally long
+ * @param {boolean} whole whether only whole numbers are marked
  */
-export function scale(low, high, from, to, log = false) {
+export function scale(low, high, from, to, { log = false, whole = false } = {}) {
   const read = log ? Math.log : (value) => value;
   const [start, span] = [read(low), read(high) - read(low)];
   const place = (value) => from + ((read(value) - start) / span) * (to - from);
-  return { place, ticks: log ? decades(low, high) : steps(low, high) };
+  return { place, ticks: log ? decades(low, high) : steps(low, high, whole ? 1 : 0) };
 }
 
 /** The limits of values, with room around them; a floor is never gone below. */
@@ -24,8 +25,8 @@ export function limits(values, { log = false, floor = -Infinity } = {}) {
   return [Math.max(write(low - margin), floor), write(high + margin)];
 }
 
-function steps(low, high) {
-  const rough = (high - low) / 5;
+function steps(low, high, least) {
+  const rough = Math.max((high - low) / 5, least);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((each) => each * power >= rough);
   const count = Math.floor((high - Math.ceil(low / step) * step) / step + 1e-9) + 1;

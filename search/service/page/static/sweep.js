@@ -235,6 +235,7 @@ function foundStrip(sweep) {
       number(value),
       "big",
     ]),
+    ...fixedEmphasis(sweep).map(([name, value]) => [`${symbol("gr", name)}, fixed`, number(value), "big"]),
     [objectiveName(best.objective_name), share(best.objective), "big"],
   ];
   if (sweep.baseline_objective !== null) {
@@ -251,6 +252,13 @@ function foundStrip(sweep) {
   return measures.map(([name, value, size]) =>
     element("div", { class: size || null }, element("dt", {}, name), element("dd", {}, value)),
   );
+}
+
+/** Of (β, λ) what was not searched. */
+function fixedEmphasis({ supervision, spec }) {
+  return supervision === "gr"
+    ? Object.entries(spec.hyperparameters || {}).filter(([name]) => ["beta", "lam"].includes(name))
+    : [];
 }
 
 function linksOf(sweep) {
