@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from search.naming import equations
 from search.naming import symbols
+from search.naming import with_fixed
 from search.objective import AS_GIVEN
 from search.reports.tables import accuracy
 
@@ -114,7 +116,7 @@ def panel(status: SweepStatus, seconds_since: float = 0.0) -> RenderableType:
     """
     progress = status.progress
     title = Text.assemble(
-        (status.dataset, "bold"), f", noise rate {status.noise_rate:g}   ", (status.sweep_id, "dim")
+        (status.dataset, "bold"), f", noise rate {_rate(status)}   ", (status.sweep_id, "dim")
     )
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
@@ -132,7 +134,7 @@ def panel(status: SweepStatus, seconds_since: float = 0.0) -> RenderableType:
         (f"{progress.failed}", "red" if progress.failed else ""),
     )
     elapsed = f"elapsed {duration(status.elapsed_seconds + seconds_since)}"
-    if status.remaining_seconds is not None:
+    if status.remaining_seconds is not None and progress.finished < status.planned:
         elapsed += f"   remaining about {duration(max(status.remaining_seconds - seconds_since, 0.0))}"
     return Group(
         title, bar, trials, Text(f"best so far: {_best(status.best)}   {_baseline(status)}"), Text(elapsed)
@@ -147,13 +149,13 @@ def line(status: SweepStatus) -> str:
         trials += f", {progress.pruned} stopped early"
     if progress.failed:
         trials += f", {progress.failed} failed"
-    parts = [f"{status.dataset} r={status.noise_rate:g}", status.message, trials]
+    parts = [f"{status.dataset} r={_rate(status)}", status.message, trials]
     if status.best is not None:
         parts += [f"best {_best(status.best)}"]
     if status.baseline_objective is not None:
         parts += [_baseline(status)]
     parts += [duration(status.elapsed_seconds)]
-    if status.remaining_seconds is not None:
+    if status.remaining_seconds is not None and progress.finished < status.planned:
         parts += [f"about {duration(status.remaining_seconds)} left"]
     return " | ".join(part for part in parts if part)
 
@@ -163,7 +165,9 @@ def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
     if recommendation is None:
         return ["No recommendation: no configuration of the searched supervision trained to the full budget."]
     found = recommendation
-    point = equations(found.recommended.supervision, found.recommended.found)
+    best = found.recommended
+    fixed = {name: value for name, value in best.hyperparameters.items() if name not in best.searched}
+    point = equations(best.supervision, best.found) + with_fixed(best.supervision, fixed)
     as_given = f" {AS_GIVEN}" if AS_GIVEN in found.provenance.measured else ""
     lines = [
         f"{found.headline}: {point} for {found.dataset} at noise rate {found.noise_rate:g} ({found.backbone})",
@@ -173,7 +177,7 @@ def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
         lines.append(
             f"  CCE beside it: {_measured(found.baseline)}{as_given}"
         )
-    if found.ties:
+    if found.ties and found.objective.n > 1:
         count = len(found.ties)
         lines.append(f"  not told apart from {count} other{'' if count == 1 else 's'} (≈)")
     return [*lines, *(f"  {caveat}" for caveat in found.caveats)]
@@ -193,6 +197,10 @@ def duration(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(seconds / 3600)
     return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def _rate(status: SweepStatus) -> str:
+    return "unknown" if math.isnan(status.noise_rate) else f"{status.noise_rate:g}"
 
 
 def _measured(found: Recommendation | Baseline) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -70,3 +71,23 @@ def equations(supervision: str, values: Values | Mapping[str, Value], greek: boo
     ]
     # That (beta, lambda) are GR's goes without saying.
     return ", ".join(texts if supervision == "gr" and texts else [supervision, *texts])
+
+
+def with_fixed(supervision: str, fixed: Values | Mapping[str, Value], greek: bool = False, digits: int = 6) -> str:
+    """What follows `equations` where one of GR's (beta, lambda) was not searched: `` with lambda = 0.5 fixed``.
+
+    Args:
+        supervision: Its name.
+        fixed: What was not searched.
+        greek: As for `equations`.
+        digits: Likewise.
+    """
+    own = [(name, value) for name, value in in_order(fixed) if supervision == "gr" and name in _SYMBOLS]
+    return f" with {equations(supervision, own, greek, digits)} fixed" if own else ""
+
+
+def noise(rate: float, model: str) -> str:
+    """A noise rate for a title: ``noise rate 0.4``, ``noise rate 0.4 (asymmetric_cifar10)``."""
+    # That it is symmetric goes without saying.
+    how = {"symmetric": "", "none": " (labels as given)"}.get(model, f" ({model})")
+    return f"{'unknown noise rate' if math.isnan(rate) else f'noise rate {rate:g}'}{how}"

@@ -323,12 +323,15 @@ def _recommended_by(service: Service, sweep_id: str, kinds: Mapping[str, object]
 
 def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRecord]) -> None:
     from search.leaderboard import leaderboard
+    from search.naming import noise
     from search.recommendation import choose
     from search.service.told import sweep_told
     from search.store import SweepState
 
     progress = found.progress
-    say(f"{found.id}: {found.dataset}, noise rate {_noise(found)}, {found.backbone}, {found.supervision}")
+    record = sweep_told(found)
+    labels = noise(record.noise_rate, found.noise_model)
+    say(f"{found.id}: {found.dataset}, {labels}, {found.backbone}, {found.supervision}")
     say(f"state    {found.state.value}" + (f": {found.message}" if found.message else ""))
     say(f"trials   {counts(found)}, {progress.running} running, {progress.waiting} waiting")
     times = [("created", found.created_at), ("started", found.started_at), ("finished", found.finished_at)]
@@ -341,7 +344,6 @@ def _show_sweep(ctx: typer.Context, found: SweepDetail, trials: Sequence[TrialRe
         say(completed(ctx, f"resume   `emphasis resume {found.id}`"))
     if found.mlflow_url:
         say(f"MLflow   {found.mlflow_url}")
-    record = sweep_told(found)
     recommendation = choose(record, trials)
     for note in found.notes:
         if recommendation is None or note not in recommendation.caveats:  # which is said below the leader board

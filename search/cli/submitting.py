@@ -98,12 +98,14 @@ def _all_done(ctx: typer.Context, service: Service, queued: list[SweepDetail]) -
 
 def _show_outcome(ctx: typer.Context, service: Service, sweep: SweepDetail) -> None:
     from search.leaderboard import leaderboard
+    from search.naming import noise
     from search.recommendation import choose
+    from search.recommendation import noise_model_of
     from search.service.told import all_trials
     from search.service.told import sweep_told
 
     record, trials = sweep_told(sweep), all_trials(service, sweep.id)
-    title = f"{record.dataset}, noise rate {record.noise_rate:g}"
+    title = f"{record.dataset}, {noise(record.noise_rate, noise_model_of(record))}"
     show_found(record, leaderboard(record, trials), choose(record, trials), sweep.progress.pruned, title)
     say()
     say(f"export   {again(ctx)} export --sweep {record.id}")

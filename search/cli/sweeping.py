@@ -223,13 +223,15 @@ def follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) 
 
 
 def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> None:
+    from search.naming import noise
+    from search.recommendation import noise_model_of
     from search.tracking.interface import is_server
     from search.tracking.interface import without_password
 
     sweep = outcome.sweep
     if sweep.message:
         complain(f"Warning: {sweep.message}")
-    title = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}"
+    title = f"{sweep.dataset}, {noise(sweep.noise_rate, noise_model_of(sweep))}"
     show_found(sweep, outcome.rows, outcome.recommendation, outcome.stopped_early, title)
     say()
     say(f"figures  {outcome.figures}")

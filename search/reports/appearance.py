@@ -16,10 +16,13 @@ from matplotlib.ticker import StrMethodFormatter
 from search.naming import Values
 from search.naming import equations
 from search.naming import in_order
+from search.naming import noise
 from search.naming import symbol
+from search.naming import with_fixed
 from search.objective import SearchObjective
 from search.objective import objective_label
 from search.recommendation import Choice
+from search.recommendation import noise_model_of
 from search.standings import Estimate
 from search.standings import Standing
 from search.store import SweepRecord
@@ -104,8 +107,13 @@ def heading(figure: Figure, first: str, second: str = "") -> None:
 
 def about(sweep: SweepRecord) -> str:
     """What a sweep is, for a title; that GR was searched goes without saying."""
-    text = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}"
+    text = trained_on(sweep)
     return text if sweep.supervision == "gr" else f"{text}: {sweep.supervision}"
+
+
+def trained_on(sweep: SweepRecord) -> str:
+    """What a sweep trained and on which labels, for a title."""
+    return f"{sweep.dataset}, {noise(sweep.noise_rate, noise_model_of(sweep))}, {sweep.backbone}"
 
 
 def name(standing: Standing) -> str:
@@ -128,11 +136,12 @@ def objective_axis(sweep: SweepRecord) -> str:
     return f"final {objective_label(objective.metric)}{', corrected' if objective.is_corrected else ''}"
 
 
-def finding(choice: Choice | None) -> str:
+def finding(sweep: SweepRecord, choice: Choice | None) -> str:
     """What was chosen and on which seeds, in one line."""
     if choice is None:
         return "no configuration has finished yet"
     seeds = "fresh seeds" if choice.confirmed else "the search's own seeds"
     winner = choice.winner
     point = equations(winner.supervision, winner.hyperparameters, greek=True, digits=3)
+    point += with_fixed(winner.supervision, sweep.spec.get("hyperparameters", {}), greek=True, digits=3)
     return f"best on {seeds}: {point}, {winner.objective.label} {winner.objective}"

@@ -14,6 +14,7 @@ from search.leaderboard import leaderboard
 from search.recommendation import choose
 from search.recommendation import pick
 from search.reports.appearance import name
+from search.reports.appearance import trained_on
 from search.reports.figure_file import save_figure
 from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.learning_dynamics import learning_dynamics
@@ -61,10 +62,9 @@ def _write_texts(sweep: SweepRecord, trials: Sequence[TrialRecord], folder: Path
     recommendation = choose(sweep, trials)
     if recommendation is None:
         return
-    title = f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}"
     texts = {
         "recommendation.json": export([recommendation], "json"),
-        "leaderboard.md": leaderboard_markdown(leaderboard(sweep, trials), title),
+        "leaderboard.md": leaderboard_markdown(leaderboard(sweep, trials), trained_on(sweep)),
     }
     for file_name, text in texts.items():
         path = folder / file_name

@@ -18,6 +18,9 @@ from search.reports.appearance import heading
 from search.reports.appearance import named
 from search.reports.appearance import new_figure
 from search.reports.appearance import quiet
+from search.reports.appearance import trained_on
+from search.reports.tables import mean_and_spread
+from search.reports.tables import sign
 from search.store import SweepRecord
 
 
@@ -47,9 +50,10 @@ def leaderboard_chart(sweep: SweepRecord, rows: Sequence[LeaderboardRow]) -> Fig
     axes.set_yticks(places, [_label(row) for row in rows], fontsize=10)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.set_xlabel("final accuracy, mean ± standard error over seeds", fontsize=11)
+    # Flush right: long names leave the axis less room than its label needs.
+    axes.set_xlabel(f"final accuracy, {mean_and_spread(rows)}", fontsize=11, loc="right")
     figure.legend(loc="outside lower left", ncols=2, fontsize=10, frameon=False)
-    heading(figure, f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}: leader board")
+    heading(figure, f"{trained_on(sweep)}: leader board")
     return figure
 
 
@@ -58,8 +62,7 @@ def _colour(row: LeaderboardRow) -> str:
 
 
 def _label(row: LeaderboardRow) -> str:
-    sign = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ "}.get(row.mark, "")
     kind = "fresh" if row.confirmed else "search"
     seeds = f"{row.objective.n} {kind} seed{'s' if row.objective.n > 1 else ''}"
     defaults = " (defaults)" if row.mark is Mark.DEFAULTS else ""
-    return f"{sign}{named(row.supervision, row.hyperparameters)}{defaults}, {seeds}"
+    return f"{sign(row)}{named(row.supervision, row.hyperparameters)}{defaults}, {seeds}"

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import LineStyleType
 
 from search.objective import ObjectiveKind
@@ -16,6 +17,7 @@ from search.reports.appearance import GUIDE
 from search.reports.appearance import RECOMMENDED
 from search.reports.appearance import new_figure
 from search.reports.appearance import quiet
+from search.reports.appearance import trained_on
 from search.store import EpochRecord
 from search.store import SweepRecord
 
@@ -80,6 +82,7 @@ def learning_dynamics(
     panels[0].set_ylabel("accuracy", fontsize=11)
     panels[0].set_ylim(0, 1.02)
     panels[0].margins(x=0.02)
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     handles, labels = panels[0].get_legend_handles_labels()
     last_drawn_first = slice(None, None, -1)
     figure.legend(
@@ -91,7 +94,7 @@ def learning_dynamics(
         frameon=False,
     )
     figure.suptitle(
-        f"{sweep.dataset}, noise rate {sweep.noise_rate:g}, {sweep.backbone}: learning dynamics",
+        f"{trained_on(sweep)}: learning dynamics",
         x=0.01,
         ha="left",
         fontsize=13,

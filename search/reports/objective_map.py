@@ -124,7 +124,7 @@ def objective_map(sweep: SweepRecord, trials: Sequence[TrialRecord], axes_of: tu
     _draw_colour_bar(sweep, figure, scale, objective, choice)
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower left", ncols=3, fontsize=9, frameon=False, handletextpad=0.4)
-    heading(figure, about(sweep), finding(choice))
+    heading(figure, about(sweep), finding(sweep, choice))
     return figure
 
 
@@ -183,7 +183,9 @@ def _scale(objective: Floats, choice: Choice | None) -> Normalize:
     low = float(np.median(objective)) if choice.baseline else float(objective.min())
     if choice.baseline is not None:
         low = min(low, choice.baseline.objective.mean)
-    return Normalize(max(low - 0.08 * (high - low), 0), max(high, low + 0.01))
+    # Where all are equal, they have the colour of the best.
+    low = max(min(low - 0.08 * (high - low), high - 0.01), 0)
+    return Normalize(low, max(high, low + 0.01))
 
 
 def _limits(values: Sequence[float], log: bool) -> tuple[float, float]:

@@ -64,9 +64,9 @@ def objective_slices(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Figur
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=9, frameon=False, handletextpad=0.4)
     if len(found) == 1:
-        heading(figure, about(sweep), finding(choice))
+        heading(figure, about(sweep), finding(sweep, choice))
     else:  # a title of the first panel would push the others away
-        figure.suptitle(f"{about(sweep)}\n{finding(choice)}", x=0.01, ha="left", fontsize=12)
+        figure.suptitle(f"{about(sweep)}\n{finding(sweep, choice)}", x=0.01, ha="left", fontsize=12)
     return figure
 
 

@@ -20,11 +20,6 @@ from search.recommendation import Recommendation
 from search.recommendation import dataset_names
 from search.standings import Estimate
 
-LEADERBOARD_NOTE = (
-    "Final accuracies, eval mode, un-augmented: mean ± standard error over seeds. The first accuracy "
-    "ranks, test accuracy does not (intact: training set, original labels); fresh seeds played no part in the "
-    "search. ★ recommended; ≈ not told apart from it by a paired t-test at 5%."
-)
 _MARKS = {Mark.RECOMMENDED: "★ ", Mark.TIE: "≈ ", Mark.BASELINE: "", Mark.DEFAULTS: "", Mark.NONE: ""}
 _STYLES = {
     Mark.RECOMMENDED: "bold",
@@ -35,12 +30,24 @@ _STYLES = {
 }
 
 
+def sign(row: LeaderboardRow) -> str:
+    """What stands before a row: ``★ `` the recommended one, ``≈ `` what its seeds do not tell apart from that."""
+    # With one seed nothing is told apart from anything, and no test was made.
+    return "" if row.mark is Mark.TIE and row.objective.n == 1 else _MARKS[row.mark]
+
+
+def mean_and_spread(rows: Sequence[LeaderboardRow]) -> str:
+    """What the numbers of a leader board are, for a caption."""
+    counted = any(row.objective.n == 1 and row.objective.sem is not None for row in rows)
+    return f"mean ± standard error over seeds{', of one seed that of counting' if counted else ''}"
+
+
 def leaderboard_table(rows: Sequence[LeaderboardRow], title: str | None = None) -> Table:
     """The leader board as a rich renderable; the baseline stands below a line."""
     table = Table(
         title=title,
         title_justify="left",
-        caption=LEADERBOARD_NOTE,
+        caption=_note(rows),
         caption_justify="left",
         box=SIMPLE_HEAD,
         # Eighty columns are enough.
@@ -64,7 +71,7 @@ def leaderboard_markdown(rows: Sequence[LeaderboardRow], title: str | None = Non
     heading = f"## {title}\n\n" if title else ""
     names = _value_names(rows)
     table = markdown_table(_leaderboard_columns(rows, names), [_cells(row, names, _shows_intact(rows)) for row in rows])
-    return f"{heading}{table}\n{LEADERBOARD_NOTE}\n"
+    return f"{heading}{table}\n{_note(rows)}\n"
 
 
 def recommendations_markdown(recommendations: Sequence[Recommendation]) -> str:
@@ -140,6 +147,14 @@ def accuracy(estimate: Estimate | None) -> str:
     return f"{estimate.mean:.3f}" + ("" if estimate.sem is None else f" ± {estimate.sem:.3f}")
 
 
+def _note(rows: Sequence[LeaderboardRow]) -> str:
+    return (
+        f"Final accuracies, eval mode, un-augmented: {mean_and_spread(rows)}. The first accuracy "
+        "ranks, test accuracy does not (intact: training set, original labels); fresh seeds played no part in the "
+        "search. ★ recommended; ≈ not told apart from it by a paired t-test at 5%."
+    )
+
+
 _GRADIENT_RESCALING = ("lam", "beta", "kappa")
 
 
@@ -172,7 +187,7 @@ def _cells(row: LeaderboardRow, names: Sequence[str], shows_intact: bool) -> lis
         values["kappa"] = row.kappa
     name = row.supervision if values.keys() <= set(names) else row.label
     return [
-        _MARKS[row.mark] + ("" if row.rank is None else str(row.rank)),
+        sign(row) + ("" if row.rank is None else str(row.rank)),
         f"{name} (defaults)" if row.mark is Mark.DEFAULTS else name,
         *(_cell(values[name]) if name in values and values.keys() <= set(names) else "" for name in names),
         accuracy(row.objective),
@@ -188,7 +203,7 @@ def _cell(value: object) -> str:
 
 def _ties(recommendation: Recommendation, shown: int = 4) -> str:
     supervision, ties = recommendation.recommended.supervision, recommendation.ties
-    if not ties:
+    if not ties or recommendation.objective.n == 1:
         return "–"
     more = f" and {len(ties) - shown} more" if len(ties) > shown else ""
     names = sorted(ties[0].hyperparameters)

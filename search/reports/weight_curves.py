@@ -11,6 +11,7 @@ from matplotlib.typing import LineStyleType
 
 from search.hyperparameters import split
 from search.hyperparameters import supervision_with
+from search.naming import noise
 from search.recommendation import Recommendation
 from search.reports.appearance import BASELINE
 from search.reports.appearance import MEAN_ABSOLUTE_ERROR
@@ -65,7 +66,8 @@ def weight_curves(recommendation: Recommendation) -> Figure | None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower left", ncols=2, fontsize=10, frameon=False)
     where = "every example weighs the same" if focus is None else f"the largest weight is at p = {focus:.2f}"
-    title = f"{recommendation.dataset}, noise rate {recommendation.noise_rate:g}: what is emphasised"
+    trained_on = noise(recommendation.noise_rate, recommendation.noise_model)
+    title = f"{recommendation.dataset}, {trained_on}: what is emphasised"
     heading(figure, title, f"{found}: {where}")
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from search.recommendation import choose
 from search.status import SweepStatus
 from search.store import Progress
 from search.store import SweepState
+from spaces import Configuration
 
 STATUS = SweepStatus(
     sweep_id="digits-r40-x",
@@ -73,6 +75,18 @@ def test_a_line_names_the_best_point_the_baseline_and_the_times(confirmed_sweep:
     assert "1 min 12 s | about 33 s left" in line
 
 
+def test_what_is_left_is_said_while_trials_are_missing_and_a_rate_once_it_is_known() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    over = replace(STATUS, progress=Progress(done=42), remaining_seconds=0.0, noise_rate=math.nan)
+    console.print(panel(over))
+    assert isinstance(console.file, io.StringIO)
+    text, plain = console.file.getvalue(), shown(over, terminal=False)
+    assert "remaining" not in text
+    assert "left" not in plain
+    assert "digits, noise rate unknown" in text
+    assert "digits r=unknown | searching" in plain
+
+
 def test_terminal_shows_trials_by_state_and_clocks_that_run_on(confirmed_sweep: RecordedSweep) -> None:
     status = replace(
         STATUS,
@@ -115,6 +129,17 @@ def test_live_display_leaves_nothing_behind_on_the_terminal() -> None:
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_recommendation_says_which_of_beta_and_lambda_was_not_searched_and_of_one_seed_no_ties(
+    record_sweep: RecordSweep,
+) -> None:
+    sweep = record_sweep(spec={"hyperparameters": {"lam": 0.5}})
+    for beta in (12, 8):
+        sweep.searched(Configuration.of("gr", beta=beta), 0.9)
+    told = recommendation_lines(choose(sweep.record, sweep.trials))
+    assert "beta = 12 with lambda = 0.5 fixed for digits" in told[0]
+    assert not [line for line in told if "≈" in line]
 
 
 @pytest.mark.parametrize(("labels_as_given", "lines"), [(True, 2), (False, 0)])

@@ -135,6 +135,16 @@ def test_objective_map_colours_what_was_stopped_by_what_it_had_reached(confirmed
     assert (2, 1) not in points(axes, "configurations")
 
 
+def test_objective_map_of_equal_configurations_has_the_colour_of_the_best(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    for beta in (8, 12, 16):
+        sweep.searched((beta, 1), 0.9)
+    axes = drawn_map(sweep.record, sweep.trials).axes[0]
+    for drawn in axes.collections:
+        if drawn.get_gid() in ("configurations", "recommended"):
+            assert drawn.norm.vmin < drawn.norm.vmax == 0.9
+
+
 def test_objective_map_shows_the_baseline_in_the_colour_bar(confirmed_sweep: RecordedSweep) -> None:
     bar = drawn_map(confirmed_sweep.record, confirmed_sweep.trials).axes[1]
     assert "CCE 0.61" in [text.get_text() for text in bar.texts]
@@ -265,6 +275,13 @@ def test_learning_dynamics_draws_each_seed_and_their_mean(
     assert np.asarray(share.get_ydata()) == pytest.approx([0.6, 0.6])
 
 
+def test_learning_dynamics_of_a_few_epochs_marks_whole_ones(confirmed_sweep: RecordedSweep, store: Store) -> None:
+    curves = [store.epochs(trial.id)[:2] for trial in confirmed_sweep.trials[:1]]
+    figure = learning_dynamics(confirmed_sweep.record, "GR", curves, "CCE", [])
+    figure.draw_without_rendering()
+    assert all(float(tick).is_integer() for tick in figure.axes[0].get_xticks())
+
+
 def test_learning_dynamics_has_a_line_at_the_share_of_labels_that_are_intact(record_sweep: RecordSweep) -> None:
     # Of asymmetric noise at r = 0.4 half of the classes' labels are changed.
     sweep = record_sweep(spec={"noise_model": "asymmetric_cifar10"})
@@ -350,6 +367,32 @@ def test_leaderboard_chart_draws_means_with_their_standard_errors(confirmed_swee
     (segment,) = error.get_segments()
     assert np.ptp(segment[:, 0]) / 2 == pytest.approx(rows[0].objective.sem)
     assert axes.get_yticklabels()[-1].get_text() == "CCE, 3 fresh seeds"
+
+
+def test_leaderboard_chart_of_long_names_holds_all_that_is_written_below_it(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    values = {"beta": 12.34, "lam": 0.543, "learning_rate": 0.0123, "weight_decay": 0.000543, "dropout": 0.123}
+    sweep.searched(Configuration.of("gr", **values), 0.9)
+    figure = leaderboard_chart(sweep.record, leaderboard(sweep.record, sweep.trials))
+    figure.draw_without_rendering()
+    label = figure.axes[0].xaxis.get_label().get_window_extent()
+    assert 0 <= label.x0 <= label.x1 <= figure.bbox.width
+
+
+def test_titles_say_how_labels_were_drawn_and_what_was_not_searched(record_sweep: RecordSweep) -> None:
+    spec = {"noise_model": "asymmetric_cifar10", "hyperparameters": {"lam": 0.5}}
+    sweep = record_sweep(spec=spec)
+    for beta in (8, 12):
+        sweep.searched(Configuration.of("gr", beta=beta), 0.9)
+    slices = objective_slices(sweep.record, sweep.trials)
+    chart = leaderboard_chart(sweep.record, leaderboard(sweep.record, sweep.trials))
+    dynamics = learning_dynamics(sweep.record, "GR", [], "CCE", [])
+    curves = weight_curves(found) if (found := choose(sweep.record, sweep.trials)) else None
+    for figure in (slices, chart, dynamics, curves):
+        assert figure is not None
+        assert "digits, noise rate 0.4 (asymmetric_cifar10)" in figure.get_suptitle()
+    assert slices is not None
+    assert "β = 8 with λ = 0.5 fixed" in slices.axes[0].get_title(loc="left")
 
 
 def test_write_figures_writes_everything_and_nothing_else(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from recorded_sweeps import RecordedSweep
 from recorded_sweeps import RecordSweep
 from rich.console import Console
 
+from search.leaderboard import Mark
 from search.leaderboard import leaderboard
+from search.reports.leaderboard_chart import leaderboard_chart
 from search.reports.tables import leaderboard_markdown
 from search.reports.tables import leaderboard_table
+from search.reports.tables import mean_and_spread
 from spaces import Configuration
 
 
@@ -73,8 +78,22 @@ def test_the_values_of_another_supervision_have_a_column_each(record_sweep: Reco
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0] == "| # | supervision | q | weight_decay | intact accuracy | test accuracy | seeds |"
     assert rows[2].startswith("| ★ 1 | gce | 0.5 | 0.001 | 0.900 |")
-    assert rows[3].startswith("| ≈ 2 | gce | 0.7 |  | 0.800 |")
+    assert rows[3].startswith("| 2 | gce | 0.7 |  | 0.800 |")
     assert rows[4].startswith("| 3 | gr(beta=8, lam=1) |  |  | 0.700 |")
+
+
+def test_one_seed_ties_with_nothing_and_its_spread_is_that_of_counting(record_sweep: RecordSweep) -> None:
+    sweep = record_sweep()
+    sweep.searched((16, 1), 0.9)
+    sweep.searched((8, 1), 0.89)
+    rows = leaderboard(sweep.record, sweep.trials)
+    assert mean_and_spread(rows) == "mean ± standard error over seeds"
+    rows = [replace(row, objective=replace(row.objective, sem=0.01)) for row in rows]
+    assert [row.mark for row in rows] == [Mark.RECOMMENDED, Mark.TIE]
+    text = leaderboard_markdown(rows)
+    assert "| ≈" not in text
+    assert "mean ± standard error over seeds, of one seed that of counting." in text
+    assert mean_and_spread(rows) in leaderboard_chart(sweep.record, rows).axes[0].get_xlabel()
 
 
 def test_markdown_table_has_a_row_for_each_and_says_how_it_was_measured(
