@@ -97,7 +97,6 @@ class SweepPlan:
         self._restore_early_stopping(searched)
         for index in sorted(self._configurations):
             self._sampler.restore(index, self._trials[self._configurations[index][0]].params)
-        for index in sorted(self._configurations):
             self._complete_repeats(index)
             self._tell_if_finished(index)
 

@@ -17,6 +17,7 @@ from optuna.samplers import GPSampler
 from optuna.samplers import RandomSampler
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
+from optuna.trial import create_trial
 
 from search.spec import Sampler
 from spaces import Configuration
@@ -78,7 +79,8 @@ class ConfigurationSampler:
         self._space = space
         self._grid = space.grid() if sampler == "grid" else None
         self._next_index = 0
-        self._running: dict[int, optuna.Trial] = {}
+        # The number inside the study of each proposal that runs.
+        self._running: dict[int, int] = {}
         self._proposed: set[Configuration] = set()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         stream, other_stream = map(int, np.random.SeedSequence([seed, restored]).generate_state(2))
@@ -101,7 +103,7 @@ class ConfigurationSampler:
         if index < len(self._starting_points):
             self._study.enqueue_trial(self._starting_points[index])
         trial = self._ask_something_new()
-        self._running[index] = trial
+        self._running[index] = trial.number
         configuration = self._space.configuration(trial.params)
         self._proposed.add(configuration)
         return Proposal(index, configuration, dict(trial.params))
@@ -134,14 +136,16 @@ class ConfigurationSampler:
         """
         if self._grid is not None:
             return
-        trial = self._running.pop(index)
+        number = self._running.pop(index)
         if pruned:
-            self._study.tell(trial, state=TrialState.PRUNED)
+            self._study.tell(number, state=TrialState.PRUNED)
         elif objective is None or not np.isfinite(objective):
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._study.tell(number, state=TrialState.FAIL)
         else:
-            self._study.tell(trial, objective)
-        if self._forgets and len(self._study.get_trials(deepcopy=False)) > _FORGETS_BEYOND:
+            self._study.tell(number, objective)
+        # What runs does not count, since none of it could be forgotten.
+        told = len(self._study.get_trials(deepcopy=False)) - len(self._running)
+        if self._forgets and told > _FORGETS_BEYOND:
             self._forget()
 
     def _forget(self) -> None:
@@ -150,20 +154,26 @@ class ConfigurationSampler:
         complete = [trial for trial in told if trial.state is TrialState.COMPLETE]
         best = {trial.number for trial in sorted(complete, key=lambda trial: trial.values[0])[-_BEST_KEPT:]}
         latest = [trial.number for trial in told if trial.number not in best][-_LATEST_KEPT:]
-        kept = [trial for trial in told if trial.number in best.union(latest)]
+        kept = best.union(latest)
+        known = self._study.get_trials(deepcopy=False)
         self._study = _new_study(self._study.sampler)
-        self._study.add_trials(kept)
-        for index, trial in self._running.items():
-            self._study.enqueue_trial(trial.params)
-            self._running[index] = self._study.ask(self._distributions)
+        self._study.add_trials([trial for trial in told if trial.number in kept])
+        for index, number in self._running.items():
+            self._running[index] = self._add_running(known[number].params)
 
     def restore(self, index: int, params: Mapping[str, float]) -> None:
         """Make a proposal of an earlier run of the sweep running again; `tell` then finishes it."""
         self._next_index = max(self._next_index, index + 1)
         if self._grid is None:
-            self._study.enqueue_trial(dict(params))
-            self._running[index] = self._study.ask(self._distributions)
+            self._running[index] = self._add_running(params)
             self._proposed.add(self._space.configuration(params))
+
+    def _add_running(self, params: Mapping[str, float]) -> int:
+        """Make a point running without asking the sampler, which would go through all it knows; its number."""
+        self._study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=dict(params), distributions=self._distributions)
+        )
+        return self._study.get_trials(deepcopy=False)[-1].number
 
 
 def _new_study(sampler: BaseSampler) -> optuna.Study:

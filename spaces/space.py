@@ -12,11 +12,13 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import product
 from typing import Annotated
 from typing import Any
 from typing import ClassVar
 from typing import Literal
+from typing import Self
 
 from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution
@@ -440,6 +442,11 @@ class GridSpace(SearchSpace):
 
     def grid(self) -> list[Configuration]:
         """Return every cell: the grid first, then the extras."""
+        return list(self._cells)
+
+    @cached_property
+    def _cells(self) -> tuple[Configuration, ...]:
+        # Thousands of them take long to make, and a sampler asks for them at every proposal.
         if self.points is not None:
             cells = [Configuration(self.supervision, tuple(point.items())) for point in self.points]
         else:
@@ -449,7 +456,13 @@ class GridSpace(SearchSpace):
             elif self.beta is not None and self.lam is not None:
                 pairs = [(beta, lam) for lam, beta in product(self.lam, self.beta)]
             cells = [Configuration.of(self.supervision, beta=beta, lam=lam) for beta, lam in pairs]
-        return cells + [Configuration(each.supervision, tuple(each.hyperparameters.items())) for each in self.extra]
+        return (*cells, *(Configuration(each.supervision, tuple(each.hyperparameters.items())) for each in self.extra))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other values of some fields."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_cells", None)  # its own may be others
+        return copied
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return one categorical coordinate, the number of the cell: cells need not share an axis."""

@@ -10,8 +10,10 @@ from datetime import UTC
 from datetime import datetime
 from typing import Any
 
+import optuna
 import pytest
 
+from search import sampler
 from search.errors import SweepFailed
 from search.plan import Pause
 from search.plan import SweepPlan
@@ -398,6 +400,29 @@ def test_killed_after_any_trial_a_sweep_ends_with_the_same_trials(
     assert Counter(phases(trials)) == {Phase.SEARCH: 8, Phase.BASELINE: 2, Phase.CONFIRM: 4}
     assert {trial.configuration for trial in trials if trial.phase is Phase.CONFIRM} == {1, 3}
     assert {trial.state for trial in trials} == {TrialState.DONE}
+
+
+def test_taking_up_a_long_search_asks_its_model_for_nothing_and_forgets_as_seldom_as_running_it(
+    planned: Callable[..., PlannedSweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, count in (("_FORGETS_BEYOND", 10), ("_BEST_KEPT", 2), ("_LATEST_KEPT", 3)):
+        monkeypatch.setattr(sampler, name, count)
+    sweep = planned(trials=40, confirm={"seeds": 0})
+    some(sweep, 30, by_beta)
+    running = sweep.start()
+    asked, studies = [], []
+    ask, new_study = optuna.Study.ask, sampler._new_study
+    monkeypatch.setattr(optuna.Study, "ask", lambda *given, **named: asked.append(1) or ask(*given, **named))
+    monkeypatch.setattr(sampler, "_new_study", lambda given: studies.append(1) or new_study(given))
+
+    sweep.restart()
+
+    assert not asked
+    assert len(studies) == 1 + 4  # after the eleventh result, and after every sixth from there on
+    assert sweep.start().id == running.id
+    sweep.finish(running, 0.5)
+    assert len(everything(sweep)) == 9
+    assert len({str(trial.hyperparameters) for trial in sweep.store.trials("sweep")}) == 40
 
 
 def test_repeats_that_a_crash_kept_from_being_added_are_added(store: Store) -> None:

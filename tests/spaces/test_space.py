@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import pytest
 from optuna.distributions import CategoricalDistribution
@@ -145,6 +146,20 @@ def test_extras_are_cells_after_the_grid() -> None:
     assert [str(cell) for cell in space.grid() or []] == ["gr(beta=4, lam=1)", "cce"]
     assert space.configuration({"cell": 1}) == Configuration("cce")
     assert space.params(Configuration("cce")) == {"cell": 1}
+
+
+def test_cells_are_made_once_and_are_a_grids_own() -> None:
+    space = GridSpace(beta=(4, 8), lam=(0.5, 1))
+    first = space.grid()
+    first.clear()
+    cells = space.grid()
+    assert [str(cell) for cell in cells[:2]] == ["gr(beta=4, lam=0.5)", "gr(beta=8, lam=0.5)"]
+    assert all(one is other for one, other in zip(cells, space.grid(), strict=True))
+    assert pickle.loads(pickle.dumps(space)) == space == parse_space(space.model_dump(mode="json"))
+    assert [str(cell) for cell in space.model_copy(update={"beta": (4.0,)}).grid()] == [
+        "gr(beta=4, lam=0.5)",
+        "gr(beta=4, lam=1)",
+    ]
 
 
 def test_continuous_space_has_no_grid() -> None:
