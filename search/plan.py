@@ -284,14 +284,20 @@ class SweepPlan:
         self._add(Phase.CONFIRM, index, repeat, _configuration_of(first), dict(first.params))
 
     def _best_configurations(self, count: int) -> list[int]:
-        """Those of the searched supervision with the best mean objective in the search, best first; ties by number."""
+        """Those of the searched supervision with the best mean objective in the search, best first; ties by number.
+
+        Where a small space was searched twice, what is the same counts once.
+        """
         means = {
             index: objective
             for index in self._configurations
             if (objective := self._objective(index)) is not None
             and self._trials[self._configurations[index][0]].supervision == self._spec.supervision
         }
-        return sorted(means, key=lambda index: (-means[index], index))[:count]
+        distinct: dict[Configuration, int] = {}
+        for index in sorted(means, key=lambda index: (-means[index], index)):
+            distinct.setdefault(_configuration_of(self._trials[self._configurations[index][0]]), index)
+        return list(distinct.values())[:count]
 
     def _objective(self, index: int) -> float | None:
         """Mean objective of a configuration whose every repeat was trained to the full budget."""

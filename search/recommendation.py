@@ -460,17 +460,20 @@ def pick(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Choice | None:
 def _whole_rounds(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Of the confirming trials those of fresh seeds that have measured all candidates, none while some are searched."""
     searched: dict[int, set[TrialState]] = defaultdict(set)
+    configurations = {}
     rounds: dict[int, list[TrialRecord]] = defaultdict(list)
     for trial in trials:
         if trial.phase is Phase.SEARCH and trial.supervision == sweep.supervision:
             searched[trial.configuration].add(trial.state)
+            configurations[trial.configuration] = configuration_of(trial)
         elif trial.phase is Phase.CONFIRM:
             rounds[trial.repeat].append(trial)
     # One that is sure to be among the best is confirmed while the others are still trained.
     if any(not state.finished for states in searched.values() for state in states):
         return []
     begun = len({trial.configuration for measured in rounds.values() for trial in measured})
-    whole = sum(states == {TrialState.DONE} for states in searched.values())
+    # As the plan confirms them: what was searched twice counts once.
+    whole = len({configurations[each] for each, states in searched.items() if states == {TrialState.DONE}})
     candidates = min(whole, sweep.spec.get("confirm", {}).get("top", begun))
     return [
         trial

@@ -120,10 +120,10 @@ class ConfigurationSampler:
         return self._study.ask(self._distributions)
 
     def _draw_something_new(self) -> dict[str, float]:
-        left = [cell for cell in self._space.grid() or () if cell not in self._proposed]
+        left = [each for each in self._space.configurations() or () if each not in self._proposed]
         if left:
-            cell = self._draws.ask({"left": IntDistribution(0, len(left) - 1)}).params["left"]
-            return self._space.params(left[cell]) or {}
+            drawn = self._draws.ask({"left": IntDistribution(0, len(left) - 1)}).params["left"]
+            return self._space.params(left[drawn]) or {}
         return self._draws.ask(self._distributions).params
 
     def tell(self, index: int, objective: float | None, *, pruned: bool = False) -> None:

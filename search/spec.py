@@ -296,7 +296,8 @@ class SweepSpec(_Section):
         space: What is searched over: a name, ``{kind: kappa|box|ranges|grid, ...}`` or a list of cells; None for the
             supervision's own (`spaces.default_space`).
         sampler: None for "grid" on a grid and "tpe" elsewhere.
-        trials: Configurations to search; None for every cell of a grid and 30 elsewhere.
+        trials: Configurations to search; None for every cell of a grid and 30 elsewhere, or as many as ranges of whole
+            numbers hold.
         starting_points: Of GR: whether the paper's settings for the nearest noise rate are tried first.
         training: Budget and optimiser.
         repeats: Seeds per configuration in the search.
@@ -413,17 +414,20 @@ class SweepSpec(_Section):
     @property
     def number_of_configurations(self) -> int:
         """How many configurations are searched."""
-        cells = self.searched_space.grid()
-        return self.trials or (DEFAULT_TRIALS if cells is None else len(cells))
+        space = self.searched_space
+        cells = space.grid()
+        most = DEFAULT_TRIALS if cells is None else len(cells)
+        return self.trials or min(most, space.size or most)
 
     def number_of_trials(self) -> TrialCounts:
         """Count the trials: the search's, the confirming ones, the baseline's and the defaults'."""
-        confirmable = self.number_of_configurations
-        cells = self.searched_space.grid()
+        cells, size = self.searched_space.grid(), self.searched_space.size
         if cells is not None:
-            confirmable = min(confirmable, sum(cell.supervision == self.supervision for cell in cells))
+            size = sum(cell.supervision == self.supervision for cell in cells)
+        searched = self.number_of_configurations
+        confirmable = searched if size is None else min(searched, size)
         return TrialCounts(
-            search=self.number_of_configurations * self.repeats,
+            search=searched * self.repeats,
             confirm=min(self.confirm.top, confirmable) * self.confirm.seeds,
             baseline=self.confirm.seeds,
             defaults=self.confirm.seeds if self.trains_defaults else 0,
@@ -503,18 +507,18 @@ class SweepSpec(_Section):
         return []
 
     def _trials_problems(self, space: SearchSpace) -> list[Problem]:
-        cells, reads = space.grid(), ("trials", "sampler", "space", "supervision")
-        if cells is None or self.trials is None:
+        reads = ("trials", "sampler", "space", "supervision")
+        if space.size is None or self.trials is None:
             return []
-        if self.trials > len(cells):
-            remedy = "Leave trials out to try every cell; repeats gives each of them more seeds."
-            problem = f"exceeds the {len(cells)} cells of the grid"
+        if self.trials > space.size:
+            problem, remedy = f"exceeds the {space.size} cells of the grid", "Leave trials out to try every cell"
+            if space.grid() is None:
+                problem, remedy = f"exceeds the {space.size} configurations in the ranges", f"Give {space.size}"
+            remedy += "; repeats gives each of them more seeds."
             return [Problem("trials", self.trials, problem, remedy, reads)]
-        if self.trials < len(cells) and self.resolved_sampler == "grid":
-            remedy = (
-                f"Leave trials out to try every cell, or give sampler: random to draw {self.trials} of them."
-            )
-            problem = f"leaves out cells of the grid, which has {len(cells)}"
+        if self.trials < space.size and self.resolved_sampler == "grid":
+            remedy = f"Leave trials out to try every cell, or give sampler: random to draw {self.trials} of them."
+            problem = f"leaves out cells of the grid, which has {space.size}"
             return [Problem("trials", self.trials, problem, remedy, reads)]
         return []
 

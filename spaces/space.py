@@ -144,6 +144,13 @@ class Dimension(BaseModel):
         return FloatDistribution(self.low, self.high, log=self.log)
 
     @property
+    def size(self) -> int | None:
+        """How many values it has; None where that is any number between its ends."""
+        if self.low == self.high:
+            return 1
+        return int(self.high) - int(self.low) + 1 if self.whole else None
+
+    @property
     def middle(self) -> float:
         """The value halfway between its ends."""
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
@@ -185,8 +192,17 @@ class SearchSpace(BaseModel, ABC):
         """Return the coordinates of a configuration, or None when it lies outside the space."""
 
     def grid(self) -> list[Configuration] | None:
-        """Return the configurations of a finite space in the order they are tried; None if continuous."""
+        """Return the configurations of a list of them in the order they are tried; None of ranges."""
         return None
+
+    @property
+    @abstractmethod
+    def size(self) -> int | None:
+        """How many configurations there are; None where no range ends that."""
+
+    @abstractmethod
+    def configurations(self) -> list[Configuration] | None:
+        """Return all configurations; None where they are more than ``MOST_CELLS``."""
 
     @property
     @abstractmethod
@@ -232,6 +248,20 @@ class ContinuousSpace(SearchSpace):
         numbers = {name: value for name, value in values.items() if isinstance(value, float)}
         dimensions = self._to_dimensions(numbers) if numbers.keys() == values.keys() else None
         return None if dimensions is None else self._inside(dimensions)
+
+    @property
+    def size(self) -> int | None:
+        """How many configurations there are, of whole numbers and ranges of one value; None of other ranges."""
+        sizes = [axis.size for axis in self.axes().values()]
+        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+    def configurations(self) -> list[Configuration] | None:
+        """Return all configurations; None where they are more than ``MOST_CELLS``."""
+        if self.size is None or self.size > MOST_CELLS:
+            return None
+        axes = self.axes()
+        values = [[axis.low + step for step in range(axis.size or 0)] for axis in axes.values()]
+        return [self.configuration(dict(zip(axes, point, strict=True))) for point in product(*values)]
 
     def corners(self) -> list[Configuration]:
         """Return the configurations at the ends of the ranges, every combination of them."""
@@ -419,10 +449,9 @@ class GridSpace(SearchSpace):
             )
         if (self.beta_by_lambda is not None or product_given) and self.supervision != "gr":
             raise refusal("supervision", self.supervision, "has no beta and lam", "Give its cells as points.")
-        count = self._number_of_cells()
-        if count > MOST_CELLS:
+        if self.size > MOST_CELLS:
             remedy = f"Give at most {MOST_CELLS:,}, or ranges in place of a grid."
-            raise refusal("space", sorted(self.model_fields_set), f"has {count:,} cells", remedy)
+            raise refusal("space", sorted(self.model_fields_set), f"has {self.size:,} cells", remedy)
         cells = self.grid()
         if not cells:
             raise refusal(
@@ -436,13 +465,19 @@ class GridSpace(SearchSpace):
             raise refusal("space", twice.key, "is a cell that the grid has twice", "Remove one of them.")
         return self
 
-    def _number_of_cells(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many cells it has."""
         listed = len(self.points or ()) + sum(map(len, (self.beta_by_lambda or {}).values()))
         return listed + len(self.beta or ()) * len(self.lam or ()) + len(self.extra)
 
     def grid(self) -> list[Configuration]:
         """Return every cell: the grid first, then the extras."""
         return list(self._cells)
+
+    def configurations(self) -> list[Configuration]:
+        """Return every cell."""
+        return self.grid()
 
     @cached_property
     def _cells(self) -> tuple[Configuration, ...]:

@@ -18,6 +18,7 @@ from search.errors import SweepFailed
 from search.plan import Pause
 from search.plan import SweepPlan
 from search.plan import trial_seeds
+from search.recommendation import choose
 from search.spec import SweepSpec
 from search.store import Accuracies
 from search.store import EpochRecord
@@ -25,6 +26,7 @@ from search.store import Phase
 from search.store import Store
 from search.store import TrialRecord
 from search.store import TrialState
+from spaces import kappa_of
 
 Objective = Callable[[TrialRecord], float | None]
 
@@ -255,6 +257,33 @@ def test_where_cce_is_searched_it_is_a_candidate_and_the_baseline_all_the_same(s
     trials = everything(sweep)
     assert Counter(phases(trials)) == {Phase.SEARCH: 3, Phase.BASELINE: 1, Phase.CONFIRM: 3}
     assert all((trial.hyperparameters == {}) == (trial.phase is Phase.BASELINE) for trial in trials)
+
+
+def test_what_was_searched_twice_is_confirmed_once_and_that_is_a_whole_confirmation(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=3, confirm={"top": 3, "seeds": 2})
+    noise_seed, seed = trial_seeds(0, Phase.SEARCH, 0)
+    for index, lam in enumerate((0.5, 1.0, 0.5)):
+        sweep.store.add_trial(
+            "sweep",
+            phase=Phase.SEARCH,
+            configuration=index,
+            repeat=0,
+            supervision="gr",
+            hyperparameters={"beta": 8.0, "lam": lam},
+            params={"kappa": kappa_of(8.0, lam), "lam": lam},
+            noise_rate=0.4,
+            seed=seed,
+            noise_seed=noise_seed,
+        )
+    sweep.restart()
+    trials = everything(sweep)
+
+    assert [trial.configuration for trial in trials if trial.phase is Phase.CONFIRM] == [0, 1, 0, 1]
+    found = choose(sweep.store.sweep("sweep"), sweep.store.trials("sweep"))
+    assert found is not None
+    assert (found.provenance.confirmed, found.provenance.candidates, found.objective.n) == (True, 2, 2)
 
 
 def test_the_best_means_of_the_search_are_confirmed_whatever_the_test_accuracy(

@@ -16,6 +16,7 @@ from spaces import BoxSpace
 from spaces import Configuration
 from spaces import GridSpace
 from spaces import KappaSpace
+from spaces import RangesSpace
 from spaces import SearchSpace
 
 CONTINUOUS = [name for name in get_args(Sampler) if name != "grid"]
@@ -112,6 +113,20 @@ def test_cells_drawn_from_a_grid_are_all_different(name: str) -> None:
         chosen.tell(drawn[-1].index, 1.0 if drawn[-1].params["cell"] == 3 else 0.1)
 
     assert {proposal.configuration for proposal in drawn} == set(grid.grid())
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_whole_numbers_are_each_proposed_once(name: str) -> None:
+    dimensions = {"beta": {"low": 1, "high": 30, "whole": True, "log": True}, "lam": {"low": 0.5, "high": 0.5}}
+    chosen = sampler(name, RangesSpace.model_validate({"supervision": "gr", "dimensions": dimensions}))
+    proposals = []
+    for _ in range(30):
+        proposals.append(chosen.ask())
+        chosen.tell(proposals[-1].index, 1 / proposals[-1].params["beta"])
+
+    assert {proposal.configuration for proposal in proposals} == {
+        Configuration.of("gr", beta=beta, lam=0.5) for beta in range(1, 31)
+    }
 
 
 def test_a_restored_draw_from_a_grid_does_not_repeat_cells() -> None:

@@ -471,6 +471,27 @@ def test_trials_are_counted_by_phase() -> None:
     assert (counts.search, counts.confirm, counts.baseline, counts.total) == (20, 20, 5, 45)
 
 
+def whole(low: int, high: int) -> dict[str, Any]:
+    beta = {"low": low, "high": high, "whole": True}
+    return {**SOUND, "space": {"kind": "ranges", "supervision": "gr", "dimensions": {"beta": beta, "lam": [0.5, 0.5]}}}
+
+
+@pytest.mark.parametrize(("high", "configurations", "confirmed"), [(10, 1, 1), (12, 3, 3), (39, 30, 3), (100, 30, 3)])
+def test_whole_numbers_are_searched_once_each(high: int, configurations: int, confirmed: int) -> None:
+    spec = SweepSpec.model_validate(whole(10, high))
+    counts = spec.number_of_trials()
+    assert spec.number_of_configurations == counts.search == configurations
+    assert counts.confirm == confirmed * spec.confirm.seeds
+    assert SweepSpec.model_validate({**whole(10, high), "trials": high - 9}).number_of_trials().search == high - 9
+
+
+def test_more_trials_than_whole_numbers_are_refused() -> None:
+    (error,) = errors_of({**whole(10, 12), "trials": 8})
+    assert (error.field, error.value) == ("trials", 8)
+    assert "exceeds the 3 configurations in the ranges" in str(error)
+    assert "Give 3; repeats" in str(error)
+
+
 def test_a_grid_is_searched_cell_by_cell_and_confirms_no_more_than_its_own_supervision_has() -> None:
     spec = SweepSpec.model_validate({**SOUND, "space": "paper-table-2"})
     assert spec.resolved_sampler == "grid"

@@ -94,6 +94,19 @@ def test_whole_numbers_alone_are_drawn_where_that_is_asked_for() -> None:
         space.configuration({"window": 6.5, "k": 20})
 
 
+def test_configurations_of_whole_numbers_and_single_values_are_counted_and_listed() -> None:
+    window = Dimension(low=4, high=6, whole=True)
+    space = RangesSpace(supervision="d2l", dimensions={"window": window, "k": [0.5, 0.5]})
+    assert space.size == 3
+    assert space.configurations() == [Configuration.of("d2l", window=window, k=0.5) for window in (4, 5, 6)]
+    assert BoxSpace(beta=(8, 8), lam=(0, 3)).size is None
+    assert BoxSpace(beta=(8, 8), lam=(0, 3)).configurations() is None
+    assert KappaSpace(lam=(0.5, 0.5), kappa=(3, 3)).size == 1
+    many = RangesSpace(supervision="d2l", dimensions={"window": Dimension(low=1, high=1e6, whole=True)})
+    assert (many.size, many.configurations()) == (1_000_000, None)
+    assert GridSpace(beta=(4, 8), lam=(0.5,)).size == 2
+
+
 def test_a_range_may_lie_below_zero() -> None:
     space = RangesSpace(supervision="mine", dimensions={"a": Dimension(low=-2, high=-1)})
     assert space.configuration({"a": -2.0}) == Configuration.of("mine", a=-2)
