@@ -76,6 +76,7 @@ from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
 from search.store import TrialState
+from search.store import utc_now
 from search.submission import record_sweep
 from search.submission import settle_sweep
 from search.task import PreparedTask
@@ -425,23 +426,26 @@ class _Session:
                 run.raise_if_failed()
                 lookout.find_loss = lambda: None  # all that is left can do without Ray
                 run.tell("writing figures")
-                problem = self._write_figures(sweep.id, run.prepared)
+                finished_at = utc_now()
+                problem = self._write_figures(sweep.id, run.prepared, finished_at)
                 interruption.settle()
-                run.store.finish_sweep(sweep.id, SweepState.DONE, problem)
+                run.store.finish_sweep(sweep.id, SweepState.DONE, problem, finished_at)
             except BaseException as error:
                 interruption.settle()
                 raise self._stopped(run, error) from error
         shutil.rmtree(self.home.checkpoints(sweep.id), ignore_errors=True)
         return self._outcome(run)
 
-    def _write_figures(self, sweep_id: str, prepared: PreparedTask | None = None) -> str | None:
+    def _write_figures(
+        self, sweep_id: str, prepared: PreparedTask | None = None, finished_at: datetime | None = None
+    ) -> str | None:
         """Write what a sweep has found as pictures; why that failed, which does not undo what was found."""
         try:
             from search.reports.figures import write_figures
             from search.reports.label_noise import write_label_noise
 
             folder = self.home.figures(sweep_id)
-            write_figures(self.store, sweep_id, folder)
+            write_figures(self.store, sweep_id, folder, finished_at=finished_at)
             if prepared is not None:
                 write_label_noise(self.store, sweep_id, prepared, folder)
         except Exception as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 
@@ -25,11 +27,12 @@ from search.reports.tables import leaderboard_markdown
 from search.reports.weight_curves import weight_curves
 from search.store import Store
 from search.store import SweepRecord
+from search.store import SweepState
 from search.store import TrialRecord
 from trainers.whole_files import replaced_whole
 
 
-def write_figures(store: Store, sweep_id: str, folder: Path) -> list[Path]:
+def write_figures(store: Store, sweep_id: str, folder: Path, *, finished_at: datetime | None = None) -> list[Path]:
     """Write a sweep's figures (PNG), ``leaderboard.md`` and ``recommendation.json``.
 
     Each file is written under a temporary name and renamed, so a reader never sees half of one, and writing
@@ -39,7 +42,8 @@ def write_figures(store: Store, sweep_id: str, folder: Path) -> list[Path]:
     Args:
         store: Where the sweep is.
         sweep_id: The sweep, or a unique beginning of its id.
-        folder: Where to write; made if missing.
+        folder: Where to write; made if missing. What a killed process has left half written there is removed.
+        finished_at: Of a sweep that is to be recorded as done next; by default it is what the store says it is.
 
     Returns:
         The files written, the recommendation first.
@@ -48,8 +52,12 @@ def write_figures(store: Store, sweep_id: str, folder: Path) -> list[Path]:
         InvalidInput: There is no such sweep.
     """
     sweep = store.sweep(sweep_id)
+    if finished_at is not None:
+        sweep = replace(sweep, state=SweepState.DONE, finished_at=finished_at)
     trials = store.trials(sweep.id)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".*.part"):
+        left.unlink(missing_ok=True)
     written = [*_write_texts(sweep, trials, folder)]
     for title, figure in _figures(store, sweep, trials):
         path = folder / f"{title}.png"

@@ -454,13 +454,16 @@ class Store:
             row.lease_expires_at = None if lease_seconds is None else now + timedelta(seconds=lease_seconds)
             return row.state
 
-    def finish_sweep(self, sweep_id: str, state: SweepState, message: str | None = None) -> SweepRecord:
+    def finish_sweep(
+        self, sweep_id: str, state: SweepState, message: str | None = None, finished_at: datetime | None = None
+    ) -> SweepRecord:
         """End a sweep as done or failed, whatever was asked of it meanwhile, and release its owner.
 
         Args:
             sweep_id: Full id of the sweep.
             state: done or failed.
             message: Why, where there is something to say.
+            finished_at: When it ended; by default now. One that has ended so already keeps its moment.
 
         Raises:
             InvalidInput: ``state`` is neither.
@@ -470,7 +473,7 @@ class Store:
         with self._writing() as session:
             row = locked_sweep(session, sweep_id)
             _disown(row)
-            _move(session, row, state, message)
+            _move(session, row, state, message, ended_at=finished_at)
             session.flush()
             return sweep_record(row)
 
@@ -1011,10 +1014,11 @@ def _move(
     kind: str = "state",
     level: str = "info",
     told: str | None = None,
+    ended_at: datetime | None = None,
 ) -> None:
     """Set a sweep's state and say so in its log."""
     if not (row.state is state and state.ended):
-        row.finished_at = utc_now() if state.ended else None
+        row.finished_at = (ended_at or utc_now()) if state.ended else None
     row.state = state
     row.message = storable_text(message)
     reopen(session, row.id)

@@ -12,6 +12,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -264,9 +265,10 @@ class Projection:
     def _upload(self, run: RecordedRun, folder: Path) -> None:
         # The tag is written after the files: a folder cut off half way is sent again, a whole one is not.
         tag = f"{content.ARTIFACTS_TAG}.{folder.name}"
-        fingerprint = _folder_fingerprint(folder)
+        files = _whole_files(folder)
+        fingerprint = _fingerprint(folder, files)
         if run.tags.get(tag) != fingerprint:
-            self.runs.upload(run, folder)
+            self.runs.upload(run, folder, files)
             self.runs.log(run, tags={tag: fingerprint})
 
     def _save_cursor(self, sweep_id: str, ledger: _Ledger, cursor: TrackingRecord) -> None:
@@ -284,9 +286,14 @@ def _without_old_reason(run: RecordedRun, tags: dict[str, str]) -> dict[str, str
     return {content.REASON_TAG: "", **tags} if content.REASON_TAG in run.tags else tags
 
 
-def _folder_fingerprint(folder: Path) -> str:
+def _whole_files(folder: Path) -> list[Path]:
+    """The files in a folder, less those that are being written (`trainers.whole_files`)."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part")
+
+
+def _fingerprint(folder: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in files:
         digest.update(str(path.relative_to(folder)).encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

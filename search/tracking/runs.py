@@ -5,6 +5,7 @@ The one module that imports MLflow, and only when it is first used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -229,9 +230,11 @@ class MlflowRuns:
             self.client.update_run(run.run_id, name=name)
             run.tags[_RUN_NAME_TAG] = name
 
-    def upload(self, run: RecordedRun, folder: Path) -> None:
-        """Upload everything in a folder to the run's artifacts, over what has the same name."""
-        self.client.log_artifacts(run.run_id, str(folder))
+    def upload(self, run: RecordedRun, folder: Path, files: Iterable[Path]) -> None:
+        """Upload files of a folder to the run's artifacts, over what has the same name there."""
+        for path in files:
+            inside = path.parent.relative_to(folder)
+            self.client.log_artifact(run.run_id, str(path), None if inside == Path() else str(inside))
 
 
 def _recorded(run: Any) -> RecordedRun:

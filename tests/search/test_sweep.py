@@ -117,6 +117,11 @@ def test_what_a_sweep_found_can_be_exported(whole: Whole) -> None:
     assert found["recommended"]["beta"] == pytest.approx(confirmed[0].hyperparameters["beta"])
     assert found["objective"]["n"] == 2
     assert found["provenance"]["sweep_id"] == whole.record.sweep.id
+    # The same as what was written for it, in its folder and in MLflow.
+    (parent,) = [run for run in whole.record.mlflow_runs() if "emphasis.trial_id" not in run.data.tags]
+    artifacts = Path(parent.info.artifact_uri.removeprefix("file://"))
+    for folder in (whole.record.home.figures(whole.record.sweep.id), artifacts):
+        assert json.loads((folder / "recommendation.json").read_text()) == [found]
 
 
 def test_resuming_a_sweep_that_is_done_runs_nothing_and_gives_what_it_found(whole: Whole) -> None:

@@ -704,19 +704,26 @@ def test_figures_are_uploaded_under_the_artifact_root_and_again_only_when_they_c
     figures = tmp_path / "figures"
     figures.mkdir()
     (figures / "dynamics.png").write_bytes(b"one")
+    (figures / "apart").mkdir()
+    (figures / "apart" / "table.md").write_text("| a |")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     store.finish_sweep(sweep.id, SweepState.DONE)
     projection = Projection(store, uri, tmp_path / "artifacts", lambda sweep_id: replace(SUMMARY, artifacts=figures))
     projection.sync_sweep(sweep.id)
     counted = projection.runs.client = CountedClient(projection.runs.client)
     projection.sync_sweep(sweep.id)
-    assert counted.calls["log_artifacts"] == 0
+    assert counted.calls["log_artifact"] == 0
+    (figures / ".dynamics.png.0123abcd.part").write_bytes(b"tw")  # by a process that writes, or was killed
+    projection.sync_sweep(sweep.id)
+    assert counted.calls["log_artifact"] == 0
     (figures / "dynamics.png").write_bytes(b"two")
     projection.sync_sweep(sweep.id)
-    assert counted.calls["log_artifacts"] == 1
+    assert counted.calls["log_artifact"] == 2
 
-    (found,) = (tmp_path / "artifacts" / "emphasis" / "digits").rglob("dynamics.png")
-    assert found.read_bytes() == b"two"
+    found = {path.name: path for path in (tmp_path / "artifacts" / "emphasis" / "digits").rglob("*") if path.is_file()}
+    assert found.keys() == {"dynamics.png", "table.md"}
+    assert found["dynamics.png"].read_bytes() == b"two"
+    assert found["table.md"].parent.name == "apart"
     assert list(elsewhere.iterdir()) == []  # nothing is written where the command happened to be started
 
 

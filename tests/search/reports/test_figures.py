@@ -427,6 +427,16 @@ def test_write_figures_replaces_what_an_earlier_moment_showed(
     assert only.read_bytes() != before
 
 
+def test_write_figures_removes_what_a_killed_process_left_half_written(
+    confirmed_sweep: RecordedSweep, store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / ".objective_map.png.0123abcd.part").write_bytes(b"half")
+    written = write_figures(store, confirmed_sweep.id, folder)
+    assert sorted(folder.iterdir()) == sorted(written)
+
+
 def test_write_figures_leaves_the_old_file_when_writing_fails(
     confirmed_sweep: RecordedSweep, store: Store, tmp_path: Path
 ) -> None:

@@ -305,6 +305,18 @@ def test_an_owner_that_lost_its_sweep_is_told_and_cannot_write(store: Store) -> 
     assert store.sweep(sweep.id).state is SweepState.RUNNING
 
 
+def test_a_sweep_that_is_finished_again_keeps_the_moment_at_which_it_ended(store: Store) -> None:
+    sweep = add_sweep(store)
+    store.claim_sweep(sweep.id, "here:1:100", is_alive=alive)
+    ended = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+
+    assert store.finish_sweep(sweep.id, SweepState.DONE, "no figures", ended).finished_at == ended
+    again = store.finish_sweep(sweep.id, SweepState.DONE)
+
+    assert (again.finished_at, again.message) == (ended, None)
+    assert store.finish_sweep(sweep.id, SweepState.DONE, None, datetime.now(UTC)).finished_at == ended
+
+
 @pytest.mark.parametrize("state", [SweepState.DONE, SweepState.FAILED, SweepState.PAUSED])
 def test_a_sweep_that_stops_running_has_no_owner(store: Store, state: SweepState) -> None:
     sweep = add_sweep(store)
@@ -494,6 +506,17 @@ def test_a_trial_has_one_running_attempt_at_most(store: Store) -> None:
     assert store.trial(trial.id).attempts == 2
 
 
+def test_a_trial_that_is_started_again_began_when_it_was_first_started(store: Store) -> None:
+    add_sweep(store)
+    trial = add_trial(store)
+    first = store.start_attempt(trial.id, "here", 1)
+    store.release_trial(trial.id, "its node was lost")
+    again = store.start_attempt(trial.id, "there", 2)
+
+    assert again.started_at > first.started_at
+    assert store.trial(trial.id).started_at == first.started_at
+
+
 def test_releasing_a_dead_drivers_trials_leaves_none_running_and_finished_ones_alone(store: Store) -> None:
     add_sweep(store)
     add_sweep(store, "other")
@@ -591,6 +614,17 @@ def test_best_trial_is_the_earliest_search_trial_with_the_highest_finite_objecti
     assert best is not None
     assert best == store.trial(best.id)
     assert (best.number, best.objective, best.attempts) == (2, 0.9, 1)
+
+
+def test_best_trial_is_of_what_is_searched_though_another_cell_of_the_grid_is_better(store: Store) -> None:
+    add_sweep(store)
+    ours, cce = add_trial(store, configuration=0), add_trial(store, configuration=1, supervision="cce")
+    for trial, objective in ((cce, 0.9), (ours, 0.5)):
+        store.finish_trial(trial.id, TrialState.DONE, objective=objective)
+
+    best = store.best_trial("digits-r40-a1b2")
+    assert best is not None
+    assert best.id == ours.id
 
 
 def test_best_trial_is_not_a_seed_of_a_configuration_that_was_given_up(store: Store) -> None:

@@ -502,6 +502,18 @@ def test_what_runs_or_still_stops_cannot_be_deleted(store: Store, state: SweepSt
     assert store.sweep("sweep").state is state
 
 
+def test_what_is_queued_again_while_its_process_still_stops_cannot_be_deleted(store: Store) -> None:
+    add_sweep(store)
+    claim(store)
+    store.ask("sweep", Verb.PAUSE)
+    resumed = store.ask("sweep", Verb.RESUME)
+    assert (resumed.state, resumed.owner) == (SweepState.QUEUED, WORKER)
+
+    with pytest.raises(IllegalMove, match="emphasis cancel sweep"):
+        store.delete_sweep("sweep")
+    assert store.sweep("sweep") == resumed
+
+
 def test_a_deleted_sweep_is_gone_with_all_that_was_its_and_mlflow_is_to_follow(store: Store) -> None:
     add_sweep(store, "other")
     add_sweep(store)
