@@ -278,6 +278,8 @@ def compare(
             failed.append(_failed(each.spec.supervision, error.sweep_id, error.reason))
         else:
             ids.append(outcome.sweep.id)
+            if outcome.interrupted:
+                raise KeyboardInterrupt
     with Store.open(home.store_url) as store:
         return compared(store, ids, failed)
 

@@ -116,7 +116,8 @@ class SweepOutcome:
         rows: The top configurations and the CCE baseline.
         stopped_early: How many of its trials were given up by its early-stopping rule.
         figures: Folder of its figures and tables.
-        tracking_behind: Why MLflow does not have all of it yet; None when it has.
+        tracking_behind: Why MLflow does not have all of it yet, and what completes its record; None when it has.
+        interrupted: Whether Ctrl-C cut that recording short: it has finished, but nothing else is to be begun.
     """
 
     sweep: SweepRecord
@@ -125,6 +126,7 @@ class SweepOutcome:
     stopped_early: int
     figures: Path
     tracking_behind: str | None
+    interrupted: bool = False
 
 
 def run_sweep(
@@ -463,7 +465,7 @@ class _Session:
         sweep = self.store.sweep(run.sweep.id)
         self.recorder.notify(sweep.id)
         run.tell("recording in MLflow", SweepState.DONE)
-        recorded = self.recorder.flush(sweep.id, self._patience)
+        behind, interrupted = self._record(sweep.id)
         trials = self.store.trials(sweep.id)
         run.tell("done", SweepState.DONE)
         return SweepOutcome(
@@ -472,8 +474,21 @@ class _Session:
             rows=leaderboard(sweep, trials),
             stopped_early=Progress.of(trials).pruned,
             figures=self.home.figures(sweep.id),
-            tracking_behind=None if recorded else self.recorder.error_of(sweep.id) or "it did not answer in time",
+            tracking_behind=behind,
+            interrupted=interrupted,
         )
+
+    def _record(self, sweep_id: str) -> tuple[str | None, bool]:
+        """Have MLflow know a finished sweep; why it does not know all of it, and whether that is for Ctrl-C."""
+        interrupted = False
+        try:
+            if self.recorder.flush(sweep_id, self._patience):
+                return None, False
+        except KeyboardInterrupt:
+            interrupted, self._patience = True, 0.0
+        why = self.recorder.error_of(sweep_id) or ("interrupted" if interrupted else "it did not answer in time")
+        remedy = f"the next `emphasis run`, or `emphasis resume {sweep_id}`, records it."
+        return f"MLflow does not have all of it ({why}). The sweep is whole in the store: {remedy}", interrupted
 
     def _tune(self, run: _SweepRun) -> None:
         if run.plan.is_complete():
@@ -800,14 +815,17 @@ class _SweepRun:
             self.plan.update(self.store.finish_trial(trial.id, TrialState.PRUNED, reason=reason))
 
     def _show(self, state: SweepState = SweepState.RUNNING) -> None:
-        trials = list(self.plan.trials()) if hasattr(self, "plan") else []
+        trials = list(self.plan.trials()) if hasattr(self, "plan") else self.store.trials(self.sweep.id)
         started = time.monotonic()
         if not self._best_is_known and started >= self._best_is_due:
             self._best, self._best_is_known = best_so_far(self.sweep, trials), True
             # It takes longer the more trials there are: two per cent of the time at most.
             self._best_is_due = started + 50 * (time.monotonic() - started)
         progress = Progress.of(trials)
-        planned = max(self.spec.number_of_trials().total, progress.total)
+        planned = progress.total
+        if state is not SweepState.DONE:
+            # Fewer than are asked for may be left to confirm.
+            planned = max(self.spec.number_of_trials().total, planned)
         left = planned - progress.finished
         # Trials of one sweep cost much the same, but the first of each process waits for its start.
         remaining = median(self._durations) * left / self._at_once if self._durations else None

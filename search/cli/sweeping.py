@@ -220,6 +220,8 @@ def follow(ctx: typer.Context, go: Callable[[OnStatus, OnStuck], SweepOutcome]) 
 
         outcome = go(display.show, say_why)
     _show_outcome(outcome, command(given_home(ctx)), Home.resolve(given_home(ctx)).tracking_uri)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
 
 
 def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> None:
@@ -239,4 +241,4 @@ def _show_outcome(outcome: SweepOutcome, emphasis: str, tracking_uri: str) -> No
     say(f"export   {emphasis} export --sweep {sweep.id}")
     say(f"MLflow   {without_password(tracking_uri) if is_server(tracking_uri) else f'{emphasis} ui'}")
     if outcome.tracking_behind:
-        complain(f"Warning: {outcome.tracking_behind}")
+        complain(f"Warning: {outcome.tracking_behind}".replace("`emphasis ", f"`{emphasis} "))

@@ -104,6 +104,7 @@ class SweepViews:
         from search.tracking.interface import direct_run_url
 
         ids = [sweep.id for sweep in sweeps]
+        done = {sweep.id for sweep in sweeps if sweep.state is SweepState.DONE}
         progress = self._store.progress_of(ids)
         outcomes = self._outcomes(sweeps, progress)
         runs = self._store.tracking.cursors(ids) if mlflow_url else {}
@@ -127,7 +128,8 @@ class SweepViews:
                 "created_at": sweep.created_at,
                 "started_at": sweep.started_at,
                 "finished_at": sweep.finished_at,
-                "progress": _progress(progress[sweep.id], self._planned(sweep.id)),
+                # Of one that is done nothing more will be: fewer than were asked for may have been left to confirm.
+                "progress": _progress(progress[sweep.id], 0 if sweep.id in done else self._planned(sweep.id)),
                 "best": outcomes[sweep.id].best,
                 "baseline_objective": outcomes[sweep.id].baseline_objective,
                 "notes": _notes(outcomes[sweep.id], without_worker=idle and states[sweep.id] is SweepState.QUEUED),

@@ -15,9 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 from recorded_sweeps import RecordSweep
+from typer.testing import CliRunner
 
 from search import cluster
+from search import compare
 from search import interruption
+from search.cli import app
 from search.cluster import Cluster
 from search.errors import LeaseLost
 from search.errors import StoreUnavailable
@@ -27,10 +30,14 @@ from search.interruption import Lookout
 from search.orchestrator import resume_sweep
 from search.owner import is_alive
 from search.owner import this_process
+from search.settled_rate import SettledRate
+from search.spec import SweepSpec
+from search.status import SweepStatus
 from search.store import Phase
 from search.store import Store
 from search.store import SweepState
 from search.store import TrialState
+from search.tracking import Recorder
 from trainers.errors import InvalidInput
 
 LONGEST = 30.0
@@ -207,6 +214,74 @@ def test_a_cluster_that_has_not_answered_for_long_is_lost(monkeypatch: pytest.Mo
     loss = ray.loss()
     assert loss is not None
     assert f"the Ray cluster at {address} has not answered" in loss
+
+
+@pytest.fixture
+def done_sweep(record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A sweep that is done, of which one of three candidates was left to confirm; MLflow is not asked anything."""
+    sweep = record_sweep("done", spec={"dataset": "digits", "noise_rate": 0.4, "supervision": "gr", "trials": 3})
+    for beta, objective in ((8, 0.9), (12, None), (16, None)):
+        sweep.searched((beta, 0.5), objective)
+    sweep.baseline(0.8, 0.81, 0.82)
+    sweep.confirmed((8, 0.5), 0.9, 0.91, 0.92)
+    sweep.done()
+    monkeypatch.setattr(Recorder, "notify", lambda recorder, sweep_id: None)
+    return sweep.id
+
+
+def test_ctrl_c_while_mlflow_does_not_answer_shows_what_was_found_and_waits_for_nothing_more(
+    done_sweep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(Recorder, "flush", lambda *given: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(Recorder, "close", lambda recorder, timeout: waits.append(timeout))
+
+    stopped = CliRunner().invoke(app, ["resume", done_sweep, "--here", "--home", str(tmp_path)])
+
+    assert "Recommended: beta = 8" in stopped.stdout
+    assert "MLflow does not have all of it (interrupted). The sweep is whole in the store" in stopped.stderr
+    assert f"`emphasis --home {tmp_path} resume done`" in stopped.stderr
+    assert (stopped.stderr.splitlines()[-1], stopped.exit_code) == ("Interrupted.", 1)
+    assert waits == [0.0]
+
+
+def test_a_comparison_goes_no_further_once_ctrl_c_has_cut_short_what_records_a_sweep(
+    done_sweep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "flush", lambda *given: signal.raise_signal(signal.SIGINT))
+    outcome = resume_sweep(done_sweep, home=Home(tmp_path))
+    spec = SweepSpec(dataset="digits", noise_rate=0.4)
+    planned = compare.Plan(spec, None, SettledRate(0.4))
+    monkeypatch.setattr(compare, "plan", lambda *given: [planned, planned])
+    runs: list[SweepSpec] = []
+    monkeypatch.setattr(compare, "run_sweep", lambda spec, **given: runs.append(spec) or outcome)
+
+    with pytest.raises(KeyboardInterrupt):
+        compare.compare([spec, spec], home=Home(tmp_path))
+    assert len(runs) == 1
+
+
+def test_what_mlflow_lacks_of_a_finished_sweep_is_said_with_what_completes_it(
+    done_sweep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "flush", lambda *given: False)
+    monkeypatch.setattr(Recorder, "error_of", lambda *given: "MlflowException from MLflow at http://there: no route")
+
+    outcome = resume_sweep(done_sweep, home=Home(tmp_path))
+
+    assert not outcome.interrupted
+    assert outcome.tracking_behind == (
+        "MLflow does not have all of it (MlflowException from MLflow at http://there: no route). The sweep is whole in "
+        "the store: the next `emphasis run`, or `emphasis resume done`, records it."
+    )
+
+
+def test_a_sweep_that_is_done_has_as_many_trials_as_it_has_run(done_sweep: str, tmp_path: Path) -> None:
+    told: list[SweepStatus] = []
+
+    resume_sweep(done_sweep, home=Home(tmp_path), on_status=told.append)
+
+    assert {(status.progress.finished, status.planned) for status in told} == {(9, 9)}
 
 
 def test_only_resume_takes_a_sweep_from_a_machine_that_is_asleep(

@@ -361,6 +361,19 @@ def test_a_finished_sweep_tells_what_it_recommends(service: LocalService, confir
     assert service.sweep(confirmed_sweep.id).best == best
 
 
+def test_a_sweep_of_which_few_were_left_to_confirm_has_as_many_trials_as_it_has_run_once_it_is_done(
+    service: LocalService, record_sweep: RecordSweep
+) -> None:
+    sweep = record_sweep(spec={**FIELDS, "supervision": "gr", "confirm": {"top": 3, "seeds": 1}})
+    for beta, objective in ((8, 0.9), (12, None), (16, None), (20, None)):
+        sweep.searched((beta, 0.5), objective)
+    sweep.baseline(0.8)
+    sweep.confirmed((8, 0.5), 0.9)
+    assert service.sweep(sweep.id).progress.planned == 4 + 3 + 1
+    sweep.done()
+    assert service.sweep(sweep.id).progress.planned == 4 + 1 + 1
+
+
 def test_a_running_sweep_tells_what_leads_its_search(service: LocalService, record_sweep: RecordSweep) -> None:
     sweep = record_sweep("running")
     assert service.sweep("running").best is None
