@@ -104,8 +104,8 @@ class SweepPlan:
         """A trial to start now, or why there is none.
 
         Raises:
-            SweepFailed: More of the finished trials have failed than the spec's ``max_failure_rate``, the search
-                leaves nothing to confirm, or nothing of it could be confirmed.
+            SweepFailed: More of the finished trials have failed than the spec's ``max_failure_rate``, nothing is left
+                of the search, or nothing of it could be confirmed.
         """
         self._refuse_too_many_failures(_LEAST_FINISHED_TO_JUDGE)
         if not self._waiting and len(self._configurations) < self._spec.number_of_configurations:
@@ -117,8 +117,7 @@ class SweepPlan:
         if self._unfinished(Phase.SEARCH):
             self._add_certain_confirmation()
             return self._trials[self._waiting.pop(0)] if self._waiting else Pause.WAIT
-        if self._spec.confirm.seeds:
-            self._add_confirmation()
+        self._add_confirmation()
         if self._waiting:
             return self._trials[self._waiting.pop(0)]
         if any(not trial.state.finished for trial in self._trials.values()):

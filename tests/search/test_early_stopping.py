@@ -43,6 +43,18 @@ def test_the_worst_is_given_up_and_the_best_goes_on(rule: EarlyStoppingRule) -> 
     assert train(stopping, 20, 0.99) == EPOCHS
 
 
+@pytest.mark.parametrize("rule", OVER_EPOCHS)
+def test_another_process_would_give_up_the_same(rule: EarlyStoppingRule) -> None:
+    def epochs_trained() -> list[int]:
+        stopping, draw = EarlyStopping(rule, EPOCHS, 1), Random(0)
+        return [train(stopping, configuration, draw.random()) for configuration in range(40)]
+
+    # Hyperband deals its brackets out by the name of a study, which by default is a random one.
+    first = epochs_trained()
+    assert min(first) < EPOCHS
+    assert epochs_trained() == first
+
+
 @pytest.mark.parametrize("rule", ["median", "asha"])
 def test_nothing_is_judged_in_the_first_half_of_the_budget(rule: EarlyStoppingRule) -> None:
     assert train(after_eight_good_ones(rule), 10, 0.01) == EPOCHS // 2

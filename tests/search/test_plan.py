@@ -391,6 +391,17 @@ def test_a_configuration_that_has_failed_pushes_nothing_out_of_what_is_confirmed
     assert (early.phase, early.configuration) == (Phase.CONFIRM, 0)
 
 
+def test_what_is_ready_to_run_counts_the_baseline_until_it_is_there(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(trials=2, repeats=2, confirm={"top": 1, "seeds": 3, "defaults": True})
+    left = []
+    for _ in range(10):
+        left.append(sweep.plan.ready())
+        sweep.start()
+
+    assert left == list(range(10, 0, -1))
+    assert (sweep.plan.ready(), sweep.plan.next()) == (0, Pause.WAIT)
+
+
 def test_without_confirming_seeds_the_search_is_all(planned: Callable[..., PlannedSweep]) -> None:
     assert phases(everything(planned(trials=3, confirm={"seeds": 0}))) == [Phase.SEARCH] * 3
 
@@ -454,6 +465,20 @@ def test_taking_up_a_long_search_asks_its_model_for_nothing_and_forgets_as_seldo
     assert len({str(trial.hyperparameters) for trial in sweep.store.trials("sweep")}) == 40
 
 
+def test_a_random_search_that_is_taken_up_does_not_draw_its_first_points_again(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    sweep = planned(trials=12, sampler="random", starting_points=False, confirm={"seeds": 0})
+    some(sweep, 6)
+    sweep.restart()
+    everything(sweep)
+
+    # A point that was drawn before is told as failed, and another drawn in its place.
+    drawn = sweep.plan._sampler._study.get_trials()
+    assert {trial.state for trial in drawn} == {optuna.trial.TrialState.COMPLETE}
+    assert len(drawn) == 12
+
+
 def test_repeats_that_a_crash_kept_from_being_added_are_added(store: Store) -> None:
     sweep = PlannedSweep(store, trials=2, repeats=3, confirm={"seeds": 0})
     # As a driver leaves it that is killed between the first repeat and the second.
@@ -510,6 +535,16 @@ def fails_for(*configurations: int) -> Objective:
     return objective
 
 
+def test_a_trial_that_is_told_of_twice_has_failed_once(planned: Callable[..., PlannedSweep]) -> None:
+    sweep = planned(space={"kind": "grid", "beta": [1, 2, 4, 8, 12, 16], "lam": [0.5]}, confirm={"seeds": 0})
+    for objective in (None, None, None, 0.5, 0.5):
+        trial = sweep.start()
+        sweep.finish(trial, objective)
+        sweep.plan.update(sweep.store.trial(trial.id))
+
+    assert sweep.start().configuration == 5
+
+
 def test_failures_up_to_the_stated_rate_do_not_end_a_sweep(planned: Callable[..., PlannedSweep]) -> None:
     sweep = planned(trials=8, confirm={"seeds": 0}, max_failure_rate=0.5)
 
@@ -545,10 +580,11 @@ def test_one_early_failure_does_not_end_a_sweep(planned: Callable[..., PlannedSw
 
 
 @pytest.mark.parametrize("confirm", [{"seeds": 0}, {"top": 1, "seeds": 1}])
+@pytest.mark.parametrize("rate", [0.9, 1.0])
 def test_a_short_search_of_which_nothing_is_left_fails_with_the_reasons(
-    planned: Callable[..., PlannedSweep], confirm: dict[str, int]
+    planned: Callable[..., PlannedSweep], confirm: dict[str, int], rate: float
 ) -> None:
-    sweep = planned(trials=2, confirm=confirm, max_failure_rate=0.9)
+    sweep = planned(trials=2, confirm=confirm, max_failure_rate=rate)
 
     with pytest.raises(SweepFailed, match="the loss is NaN"):
         everything(sweep, fails_for(0, 1))
@@ -678,6 +714,29 @@ def test_early_stopping_goes_on_after_a_crash_where_it_was(planned: Callable[...
     assert sweep.train(again, rising_to(0.2)) == "stopped early by median after epoch 4"
     assert sweep.train(sweep.start(), rising_to(0.9)) is None
     assert sweep.plan.is_complete()
+
+
+def test_after_a_crash_early_stopping_knows_what_it_knew_in_the_order_in_which_it_came(
+    planned: Callable[..., PlannedSweep],
+) -> None:
+    # Hyperband deals its brackets out by that order.
+    sweep = planned(trials=8, early_stopping="hyperband", confirm={"seeds": 0})
+    trials = [sweep.start() for _ in range(4)]
+    for number in (2, 0, 1):
+        assert sweep.train(trials[number], rising_to(0.5 + number / 10)) is None
+    epoch = epoch_record(trials[3], 1, 0.1)
+    sweep.store.record_epochs(trials[3].id, [epoch])
+    sweep.plan.see_epochs(trials[3], [epoch])
+    known = [curve(trial) for trial in sweep.plan._early_stopping._studies[0].trials]
+
+    sweep.restart()
+
+    assert [curve(trial) for trial in sweep.plan._early_stopping._studies[0].trials] == known
+    assert [last for *_, last in known] == [0.7, 0.5, 0.6, 0.1]
+
+
+def curve(trial: optuna.trial.FrozenTrial) -> list[float]:
+    return list(trial.intermediate_values.values())
 
 
 def test_what_an_earlier_process_let_pass_is_not_given_up_later(planned: Callable[..., PlannedSweep]) -> None:
