@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Select
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm import defer
 
 from search.errors import LeaseLost
 from search.store.database import Database
@@ -40,8 +41,10 @@ def no_sweep(sweep_id: str) -> InvalidInput:
 
 def locking(sweep_id: str) -> Select[Sweep]:
     """The query that locks a sweep until the end of the transaction."""
-    # Epochs and attempts refer to keys only, so they need not wait for this lock.
-    return select(Sweep).where(Sweep.id == sweep_id).with_for_update(key_share=True)
+    # Epochs and attempts refer to keys only, so they need not wait for this lock. What may be megabytes, and is read by
+    # few of those who write, is fetched where it is asked for.
+    large = (defer(Sweep.spec), defer(Sweep.facts), defer(Sweep.versions))
+    return select(Sweep).where(Sweep.id == sweep_id).options(*large).with_for_update(key_share=True)
 
 
 def locked_sweep(session: Session, sweep_id: str) -> Sweep:

@@ -18,6 +18,7 @@ from search.store import Accuracies
 from search.store import EpochRecord
 from search.store import Phase
 from search.store import Store
+from search.store import SweepState
 from search.store import TrialState
 
 
@@ -103,6 +104,49 @@ def plans(store: Store) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", explain)
     yield steps
     event.remove(engine, "before_cursor_execute", explain)
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[str]]:
+    """What the database is told in the block while a transaction writes."""
+    engine, told = store._database._writing_engine, list[str]()
+
+    def listen(connection: Any, cursor: Any, statement: str, *_: object) -> None:
+        told.append(statement)
+
+    event.listen(engine, "before_cursor_execute", listen)
+    yield told
+    event.remove(engine, "before_cursor_execute", listen)
+
+
+def test_what_is_told_of_a_trial_reads_nothing_large_of_its_sweep(store: Store) -> None:
+    make_sweep(store, "s")
+    lease = store.claim_sweep("s", "here:1:100", is_alive=lambda owner, at: True).lease
+    fenced = store.fenced(lease)
+    with statements(store) as told:
+        trial = fenced.add_trial(
+            "s",
+            phase=Phase.SEARCH,
+            configuration=0,
+            repeat=0,
+            supervision="gr",
+            hyperparameters={},
+            params={},
+            noise_rate=0.4,
+            seed=1,
+            noise_seed=1,
+        )
+        fenced.start_attempt(trial.id, "here", 1)
+        fenced.record_epochs(trial.id, [EpochRecord(trial.id, 1, 12, 1.0, 0.1, 0.9, 0.5, 0.9, 0.1)])
+        fenced.finish_trial(trial.id, TrialState.DONE, objective=0.9)
+        fenced.add_event("s", "in words")
+        store.renew(lease)
+
+    assert any("sweeps.fence" in statement for statement in told)
+    for statement in told:
+        assert not re.search(r"sweeps\.(spec|facts|versions)", statement), statement
+    # Who asks for it gets it all the same.
+    assert store.finish_sweep("s", SweepState.DONE) == store.sweep("s")
 
 
 def test_progress_and_best_are_read_from_the_index_of_trials_alone(sqlite_url: str) -> None:
