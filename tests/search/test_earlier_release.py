@@ -60,7 +60,7 @@ def test_a_recorded_sweep_is_listed_shown_exported_and_drawn(
         assert done.exit_code == 0
         return done.stdout
 
-    assert "digits-old  done   6/10    16  1  0.955" in emphasis("list")
+    assert "digits-old  done   6/6     16  1  0.955" in emphasis("list")
     assert "Recommended: beta = 16, lambda = 1 for digits" in emphasis("show", "digits-old")
     (exported,) = json.loads(emphasis("export"))
     assert exported["recommended"] == {

@@ -128,7 +128,7 @@ class TestSubmit:
         done = ask("submit", *SMALL, "--noise-rate", "0.4", "--wait")
         worker.join()
         assert done.exit_code == 0, done.stderr
-        assert re.search(r"^done \| 4/15 trials \| best β=12 λ=0.5 intact accuracy 0.915", done.stdout, re.MULTILINE)
+        assert re.search(r"^done \| 4/4 trials \| best β=12 λ=0.5 intact accuracy 0.915", done.stdout, re.MULTILINE)
         assert "★ 1" in done.stdout
         assert "Recommended: beta = 12, lambda = 0.5 for digits at noise rate 0.4" in done.stdout
         (sweep,) = store.sweeps()
