@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.naming import equations
+from search.naming import noise
 from search.naming import symbols
 from search.naming import with_fixed
 from search.objective import AS_GIVEN
@@ -169,8 +170,9 @@ def recommendation_lines(recommendation: Recommendation | None) -> list[str]:
     fixed = {name: value for name, value in best.hyperparameters.items() if name not in best.searched}
     point = equations(best.supervision, best.found) + with_fixed(best.supervision, fixed)
     as_given = f" {AS_GIVEN}" if AS_GIVEN in found.provenance.measured else ""
+    labels = noise(found.noise_rate, found.noise_model)
     lines = [
-        f"{found.headline}: {point} for {found.dataset} at noise rate {found.noise_rate:g} ({found.backbone})",
+        f"{found.headline}: {point} for {found.dataset} at {labels} ({found.backbone})",
         f"  {_measured(found)}{as_given}",
     ]
     if found.baseline is not None:

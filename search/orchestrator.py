@@ -47,6 +47,8 @@ from search.leaderboard import leaderboard
 from search.machine import free_memory_bytes
 from search.machine import this_machine
 from search.naming import equations
+from search.naming import noise
+from search.naming import with_fixed
 from search.objective import SearchObjective
 from search.owner import is_alive
 from search.owner import is_elsewhere
@@ -59,6 +61,7 @@ from search.plan import SweepPlan
 from search.preflight import check
 from search.recommendation import Recommendation
 from search.recommendation import choose
+from search.recommendation import noise_model_of
 from search.reports.tables import leaderboard_markdown
 from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate
@@ -871,16 +874,18 @@ def summarise(store: Store, home: Home, sweep_id: str) -> ParentSummary | None:
         return None
     point, test = recommendation.recommended, recommendation.test_accuracy
     folder = home.figures(sweep_id)
+    fixed = {name: value for name, value in point.hyperparameters.items() if name not in point.searched}
+    found = equations(point.supervision, point.found, greek=True) + with_fixed(point.supervision, fixed, greek=True)
     headline = (
-        f"**{recommendation.headline}: {equations(point.supervision, point.found, greek=True)}** for {sweep.dataset} "
-        f"at noise rate {sweep.noise_rate:g} ({sweep.backbone}): {recommendation.objective.label} "
+        f"**{recommendation.headline}: {found}** for {sweep.dataset} at "
+        f"{noise(sweep.noise_rate, noise_model_of(sweep))} ({sweep.backbone}): {recommendation.objective.label} "
         f"{recommendation.objective}, final epoch, eval mode."
     )
     headline += "".join(f" **{caveat}**" for caveat in recommendation.caveats)
     return ParentSummary(
         supervision=point.supervision,
         found=point.found,
-        fixed={name: value for name, value in point.hyperparameters.items() if name not in point.searched},
+        fixed=fixed,
         objective=recommendation.objective.mean,
         test_accuracy=test.mean if test is not None else None,
         metric=recommendation.objective.name,
