@@ -33,9 +33,10 @@ def this_process() -> str:
     The time is in seconds since 1970; the machine tells apart what may bear one host name; the uptime, which a clock
     that is set right does not move, is the machine's as the process began.
     """
+    booted = psutil.boot_time()  # asked first: older releases of psutil count a start from when they were last asked
     found = psutil.Process()
     created = found.create_time()
-    return f"{socket.gethostname()}:{found.pid}:{created:.2f}:{_machine()}:{created - psutil.boot_time():.2f}"
+    return f"{socket.gethostname()}:{found.pid}:{created:.2f}:{_machine()}:{created - booted:.2f}"
 
 
 def is_alive(owner: str, heartbeat_at: datetime) -> bool:
@@ -52,8 +53,9 @@ def is_alive(owner: str, heartbeat_at: datetime) -> bool:
     if process is None or not process.is_here:
         return (utc_now() - heartbeat_at).total_seconds() <= SILENT_SECONDS
     try:
+        booted = psutil.boot_time()  # asked first, as above
         found = psutil.Process(process.pid)
-        return process.began_as(found) and found.status() != psutil.STATUS_ZOMBIE  # a zombie's work is over
+        return process.began_as(found, booted) and found.status() != psutil.STATUS_ZOMBIE  # a zombie's work is over
     except psutil.NoSuchProcess:
         return False
 
@@ -114,13 +116,13 @@ class _Process:
     machine: str | None = None  # earlier releases did not name it
     uptime: float | None = None  # nor this
 
-    def began_as(self, found: psutil.Process) -> bool:
+    def began_as(self, found: psutil.Process, booted: float) -> bool:
         """Whether a process of this pid is the same, not one that got its pid later."""
         created = found.create_time()
         # Linux counts a start from the boot, whose time moves when the clock is set; other systems note the time.
         starts = [created - self.created]
         if self.uptime is not None:
-            starts.append(created - psutil.boot_time() - self.uptime)
+            starts.append(created - booted - self.uptime)
         return any(abs(apart) <= _SAME_START_SECONDS for apart in starts)
 
     @property

@@ -232,8 +232,7 @@ class _Pack:
 
         What ended the training of several lanes may be the doing of one of them, of their being together, or of the
         engine: each is trained by itself then, by the reference engine, so that it fails the one that it belongs to.
-        Where it was a GPU's memory, half as many are trained at a time from here on. What the reference engine cannot
-        train is tried again only where the fault may have been a file's or the machine's, and have passed.
+        Where it was a GPU's memory, half as many are trained at a time from here on.
         """
         left = [trial for trial in self._training.values() if trial.id not in self._stopped]
         self._training.clear()
@@ -245,7 +244,7 @@ class _Pack:
             for trial in left:
                 self._notes[trial.id] = f"trained {self._most_lanes} at a time, since {len(left)} ran out of memory"
             self._waiting.extendleft(reversed(orders))
-        elif apart or (len(left) == 1 and self._was_trained_by_the_reference(left[0]) and not _may_pass(error)):
+        elif apart or (len(left) == 1 and self._was_trained_by_the_reference(left[0])):
             for trial in left:
                 self._fail(trial, error)
         else:
@@ -290,11 +289,6 @@ def _ending(result: LaneResult) -> dict[str, Any]:
         "best": asdict(result.best) if result.best else None,
         "seconds": result.seconds,
     }
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether the same training may do better in a moment: a file server was away, or memory was short."""
-    return isinstance(error, OSError | MemoryError)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -310,11 +310,13 @@ def _task(spec: SweepSpec, dataset: Dataset) -> TrainingTask | None:
 
 def _late_drops(spec: SweepSpec, dataset: Dataset) -> list[FieldError]:
     """Drops of the learning rate that are given in another unit than the budget, which ends before them."""
-    given = spec.training.milestones
+    # Shares below 1 are before the end by what they say, though in a short budget one may round to it.
+    given = spec.training.milestones if spec.training.milestone_unit != "fraction" else None
     task = _task(spec, dataset) if given else None
     if task is None or all(drop < task.iterations for drop in task.milestones):
         return []
-    problem = f"reach to the end of the budget ({task.iterations:,} iterations, {task.epochs:,} epochs) or past it"
+    budget = f"{task.iterations:,} iterations in {task.epochs:,} passes"
+    problem = f"reach to the end of the budget ({budget}) or past it"
     remedy = "Give milestones below it, a larger budget, or [] for a learning rate that stays."
     return [FieldError("training.milestones", list(given or ()), problem, remedy)]
 

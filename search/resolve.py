@@ -25,8 +25,8 @@ def resolved(spec: SweepSpec, prepared: PreparedTask, noise_rate: NoiseRate) -> 
         noise_rate: What the spec's noise rate comes to.
     """
     task = prepared.task
-    whole_epochs = task.iterations == task.epochs * task.steps_per_epoch
-    in_epochs = spec.training.iterations is None and whole_epochs
+    # The same budget in the same words, however it was given: recommendations are of one.
+    in_epochs = task.iterations == task.epochs * task.steps_per_epoch
     training: dict[str, Any] = {"epochs": task.epochs} if in_epochs else {"iterations": task.iterations}
     training |= {
         "batch_size": task.batch_size,

@@ -435,8 +435,13 @@ class SweepSpec(_Section):
 
     @property
     def trains_defaults(self) -> bool:
-        """Whether the supervision's own defaults are trained on the fresh seeds: where asked for, and if it has any."""
-        return self.confirm.defaults and bool(Hyperparameters.of(self.supervision).defaults)
+        """Whether the supervision's own defaults are trained on the fresh seeds: where asked for, and something else.
+
+        Without hyper-parameters they are what is searched, unless the training is, or the baseline.
+        """
+        if not self.confirm.defaults or self.supervision == "cce":
+            return False
+        return bool(Hyperparameters.of(self.supervision).defaults) or self.searched_space.size != 1
 
     @property
     def settled_noise_rate(self) -> float:
@@ -466,8 +471,10 @@ class SweepSpec(_Section):
         except PydanticCustomError as error:
             wrong = error.context or {}
             return [Problem("supervision", self.supervision, wrong["problem"], wrong["remedy"], ("supervision",))]
-        problems = [*self._noise_problems(), *self._sampler_problems(space), *self._trials_problems(space)]
+        problems = [*self._noise_problems(), *self._sampler_problems(space)]
         problems += self._early_stopping_problems()
+        if not recorded or space.grid() is not None:
+            problems += self._trials_problems(space)
         if not recorded:
             problems += SupervisionCheck(self, space).problems()
         return problems

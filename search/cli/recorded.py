@@ -268,7 +268,10 @@ def _fitting_table(console: Console, columns: Sequence[str], rows: Sequence[Sequ
         if (needed.minimum if name in _LEFT_OUT_LAST else needed.maximum) <= console.width:
             return table
         shown = [each for each in shown if each != name]
-    return _table(shown, [[row[columns.index(each)] for each in shown] for row in rows])
+    left = [[row[columns.index(each)] for each in shown] for row in rows]
+    table = _table(shown, left)
+    needed = console.measure(table, options=console.options.update(max_width=WIDE_ENOUGH))
+    return table if needed.minimum <= console.width else _table(shown, left, wrapped=shown)
 
 
 def _newest(service: Service, limit: int, asked: Mapping[str, Any]) -> tuple[list[SweepView], bool]:
@@ -402,16 +405,15 @@ def _trial_cells(trial: TrialRecord) -> dict[str, str]:
     }
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: Sequence[str] = _WRAPPED) -> Table:
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, *cells in zip(columns, *rows, strict=True):
-        wrapped = name in _WRAPPED
-        least = None if wrapped else max(map(cell_len, [name, *cells]))
-        table.add_column(name, no_wrap=not wrapped, min_width=least, overflow="fold")
+        least = None if name in wrapped else max(map(cell_len, [name, *cells]))
+        table.add_column(name, no_wrap=name not in wrapped, min_width=least, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -149,14 +149,27 @@ class LocalService(LocalCatalogue):
             InvalidInput: Everything that is wrong.
             RequestKeyUsed: The key was used for other fields.
         """
-        from search.spec import SweepSpec
-
         known = self._submitted_before(fields, priority, request_key)
         if known is not None:
-            return _checked(SweepSpec.recorded(known.spec))
+            told = self._told(known)
+            return Checked(
+                dataset=str(known.spec["dataset"]),
+                noise_rate=told.noise_rate,
+                supervision=known.supervision,
+                trials=told.progress.planned,
+                warnings=[],
+                notes=[],
+            )
         submission = self._checked(fields, fetch=False)
         (spec,) = submission.specs
-        return _checked(spec, submission.warnings, submission.notes)
+        return Checked(
+            dataset=spec.dataset,
+            noise_rate=spec.noise_rate if isinstance(spec.noise_rate, float) else None,
+            supervision=spec.supervision,
+            trials=spec.number_of_trials().total,
+            warnings=list(submission.warnings),
+            notes=list(submission.notes),
+        )
 
     def _submitted_before(
         self, fields: Mapping[str, Any], priority: int, request_key: str | None
@@ -445,14 +458,3 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
         remedy = "Give what the page before said as next, or leave it out to begin with the newest."
         raise InvalidInput(FieldError("cursor", cursor, "is not the place of a page", remedy)) from None
     return created_at, sweep_id
-
-
-def _checked(spec: SweepSpec, warnings: Sequence[str] = (), notes: Sequence[str] = ()) -> Checked:
-    return Checked(
-        dataset=spec.dataset,
-        noise_rate=spec.noise_rate if isinstance(spec.noise_rate, float) else None,
-        supervision=spec.supervision,
-        trials=spec.number_of_trials().total,
-        warnings=list(warnings),
-        notes=list(notes),
-    )

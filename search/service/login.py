@@ -128,8 +128,6 @@ def login_routes(guard: Guard, tls: bool = False) -> list[Route]:
     async def log_out(request: Request) -> Response:
         answer = _go_to(LOGIN_PATH)
         answer.delete_cookie(COOKIE, httponly=True, secure=for_tls_only(request), samesite="lax")
-        # What somebody has begun to type is kept for them; the next who logs in here may be another.
-        answer.headers["Clear-Site-Data"] = '"storage"'
         return answer
 
     return [

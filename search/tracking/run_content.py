@@ -215,7 +215,7 @@ def sweep_tags(sweep: SweepRecord) -> dict[str, str]:
 def nothing_found_note(sweep: SweepRecord) -> str:
     """Return the description of a sweep that stopped with nothing found."""
     reason = f": {sweep.message}" if sweep.message else "."
-    return shortened(f"Stopped ({sweep.state}) before any configuration had finished{reason}", LONGEST_TAG)
+    return shortened(f"Stopped ({sweep.state}) with nothing to recommend{reason}", LONGEST_TAG)
 
 
 def trial_tags(trial: TrialRecord, sweep: SweepRecord) -> dict[str, str]:

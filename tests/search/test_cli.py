@@ -544,6 +544,21 @@ class TestList:
         for sweep_id in ("digits-r40-261122-140000-ef50", "digits-r40-261122-140000-ef51"):
             assert any(re.search(rf"^{sweep_id}  queued .* 0\.954\b", row) for row in rows)
 
+    def test_what_is_wider_than_the_terminal_is_broken_into_lines_and_never_cut(
+        self, emphasis: Emphasis, record_sweep: RecordSweep, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sweep = record_sweep(f"{'photographs-' * 6}r40-261122-140000-ef5")
+        sweep.searched((4, 1), 0.954)
+        console = Console(width=60)
+        monkeypatch.setattr("search.cli.recorded.output", lambda: console)
+        with console.capture() as captured:
+            emphasis("list")
+        columns = list(zip(*(line.ljust(60) for line in captured.get().splitlines()), strict=True))
+        told = "".join("".join(column) for column in columns).replace(" ", "")
+        assert max(map(len, captured.get().splitlines())) <= 60
+        assert sorted(set(sweep.id) - set(told)) == []
+        assert sum(map(len, captured.get().split())) >= len(sweep.id + "queued" + "0.954")
+
     def test_a_file_or_pipe_holds_a_table_as_wide_as_it_needs(
         self, emphasis: Emphasis, record_sweep: RecordSweep
     ) -> None:

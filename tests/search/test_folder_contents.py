@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from search.folder_contents import contents
 
@@ -18,3 +23,17 @@ def test_everything_is_told_and_what_vanishes_meanwhile_is_left_out(tmp_path: Pa
     assert {"a", "a/one", "c", "c/d", "c/d/three"} <= names
     assert "b/two" not in names
     assert list(contents(tmp_path / "never")) == []
+
+
+def test_what_is_there_and_cannot_be_listed_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken").mkdir()
+    listed = os.scandir
+
+    def scan(path: str) -> Any:
+        if Path(path).name == "broken":
+            raise OSError(errno.EIO, "Input/output error", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(OSError, match="Input/output error"):
+        list(contents(tmp_path))

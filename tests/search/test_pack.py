@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import textwrap
@@ -22,7 +21,6 @@ from search.pack import run_pack
 from search.task import TaskSettings
 from trainers.engines.checkpoint import checkpoint_path
 from trainers.noise import make_noise_model
-from trainers.training import Checkpoints
 from trainers.training import train
 
 EPOCHS = 4
@@ -358,51 +356,6 @@ def test_a_damaged_checkpoint_has_its_lane_alone_start_over(either: TaskSettings
     assert driver.endings() == dict.fromkeys(trials(1, 2, 3), "done")
     assert [part["ending"]["reason"] for news in driver.reports for part in news if part["ending"]] == [None] * 3
     assert driver.epochs("sweep-0002") == list(range(1, EPOCHS + 1))
-
-
-@pytest.mark.parametrize("numbers", [(1,), (1, 2, 3)], ids=["one", "three"])
-def test_trials_whose_checkpoints_a_file_server_withholds_for_a_moment_go_on_from_them(
-    settings: TaskSettings, monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, ...]
-) -> None:
-    class Killed(BaseException):
-        """As a SIGKILL: nothing of the pack runs afterwards."""
-
-    def die(news: list[dict[str, Any]]) -> Answer:
-        raise Killed
-
-    monkeypatch.setattr("search.pack.Checkpoints", partial(Checkpoints, every_seconds=0))
-    with pytest.raises(Killed):
-        run_pack(settings, orders(1), 1, die)
-    sound = checkpoint_path(Path(settings.checkpoints), "sweep-0001").read_bytes()
-    answers: list[Exception | bytes] = [OSError(errno.ESTALE, "Stale file handle"), sound]
-
-    def read(path: Path) -> bytes:
-        if path.name != "sweep-0001.pt":
-            raise FileNotFoundError
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        assert path.exists()
-        return answer
-
-    monkeypatch.setattr(Path, "read_bytes", read)
-    driver = Driver()
-
-    run_pack(settings, orders(*numbers), 3, driver.report)
-
-    assert answers == []
-    assert driver.endings() == dict.fromkeys(trials(*numbers), "done")
-    assert "Stale file handle" in driver.of("sweep-0001")[-1]["ending"]["reason"]
-
-
-def test_a_trial_whose_checkpoint_cannot_be_read_at_all_fails_with_its_name(settings: TaskSettings) -> None:
-    path = checkpoint_path(Path(settings.checkpoints), "sweep-0000")
-    path.mkdir(parents=True)
-
-    ending = ending_of(reports_of(settings))
-
-    assert ending["state"] == "failed"
-    assert str(path) in ending["reason"]
 
 
 def test_what_takes_a_pack_down_fails_the_one_lane_that_it_belongs_to(

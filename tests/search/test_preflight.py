@@ -104,6 +104,7 @@ def test_drops_of_the_learning_rate_past_the_end_of_the_budget_are_refused_in_an
     assert (error.field, error.value) == ("training.milestones", [10, 100])
     assert "300 iterations" in error.problem
     check(spec_of(training={**training, "milestones": [10, 20]}))
+    check(spec_of(limit_train=200, training={"epochs": 1, "milestones": [0.5, 0.75]}))  # the default, written out
 
 
 def test_a_matrix_that_keeps_no_label_is_refused(tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_what_is_recorded_trains_at_the_learning_rates_that_were_asked_for(train
     assert written_out(written_out(spec)) == written_out(spec)
 
 
+def test_one_budget_is_recorded_in_the_same_words_however_it_was_given() -> None:
+    given = ({"epochs": 2}, {"iterations": 24})
+    recorded = [
+        written_out(SweepSpec.model_validate({"dataset": "digits", "noise_rate": 0.4, "training": training})).training
+        for training in given
+    ]
+    assert recorded[0] == recorded[1]
+
+
 def test_data_is_recorded_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -584,3 +584,23 @@ def test_file_that_holds_no_spec_is_refused(tmp_path: Path, content: bytes, prob
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"no-such.yaml.*cannot be read: No such file"):
         read_spec_file(tmp_path / "no-such.yaml")
+
+
+DECAYS = {"kind": "ranges", "dimensions": {"weight_decay": {"low": 1e-5, "high": 1e-2, "log": True}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "trained"),
+    [
+        ({"supervision": "gr"}, True),
+        ({"supervision": "cce"}, False),  # the baseline
+        ({"supervision": "mae"}, False),  # all that is searched
+        ({"supervision": "mae", "space": DECAYS}, True),
+    ],
+)
+def test_defaults_are_trained_where_they_are_something_else_than_what_is_searched(
+    fields: dict[str, Any], trained: bool
+) -> None:
+    (spec,) = parse_specs({**SOUND, **fields, "confirm": {"seeds": 2, "defaults": True}})
+    assert spec.trains_defaults is trained
+    assert spec.number_of_trials().defaults == (2 if trained else 0)

@@ -679,7 +679,7 @@ def test_description_of_a_sweep_that_stopped_with_nothing_found_says_so(
     assert Record(database).parent(sweep.id).data.tags["mlflow.note.content"] == run_content.RUNNING_NOTE
     store.finish_sweep(sweep.id, SweepState.FAILED, "All trials failed.")
     projection.sync_sweep(sweep.id)
-    said = "Stopped (failed) before any configuration had finished: All trials failed."
+    said = "Stopped (failed) with nothing to recommend: All trials failed."
     assert Record(database).parent(sweep.id).data.tags["mlflow.note.content"] == said
 
 

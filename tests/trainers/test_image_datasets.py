@@ -132,13 +132,21 @@ def test_without_a_test_folder_a_fifth_of_every_class_is_the_test_set_and_always
     assert len(rows) == 60
 
 
-@pytest.mark.parametrize("name", ["Test", "testing", "Training", "Val", "dev", "eval"])
+@pytest.mark.parametrize("name", ["Test", "testing", "Val", "dev", "eval"])
 def test_a_part_of_another_name_is_refused_rather_than_ignored(name: str, tmp_path: Path) -> None:
     root = folder_of(tmp_path, 20, 6)
     (root / "test").rename(root / name)
     (root / "extra").mkdir()
     (told,) = errors_of(str(root))
     assert (told.problem, told.remedy) == (f"{name} would not be read", "Call it train, test or val, or move it away.")
+
+
+def test_folders_that_stand_for_no_part_that_is_missing_are_let_be(tmp_path: Path) -> None:
+    root = folder_of(tmp_path, 20, 6)
+    (root / "eval").mkdir()  # a test set is there
+    (root / "eval" / "predictions.csv").write_text("x")
+    (root / "dev").mkdir()  # no images
+    assert len(load_dataset(str(root)).y_test) == 6
 
 
 def test_another_name_of_a_part_that_is_read_is_no_other_part(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from typing import ClassVar
@@ -688,18 +689,38 @@ def test_a_damaged_checkpoint_is_refused_with_the_remedy(interrupted: Checkpoint
     assert run(task, lane_of(task), checkpoints=interrupted).ending is Ending.COMPLETED
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ESTALE, "Stale file handle"), MemoryError()], ids=["file", "memory"])
-def test_a_checkpoint_that_cannot_be_read_for_now_is_not_called_damaged(
-    interrupted: Checkpoints, monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_a_checkpoint_for_which_memory_is_short_is_not_called_damaged(
+    interrupted: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any, **__: Any) -> NoReturn:
-        raise error
+        raise MemoryError
 
-    # Memory is short where the bytes become tensors.
-    place = "pathlib.Path.read_bytes" if isinstance(error, OSError) else "torch.load"
-    monkeypatch.setattr(place, failing)
-    with pytest.raises(type(error)):
+    monkeypatch.setattr("torch.load", failing)
+    with pytest.raises(MemoryError):
         run(small_task(), lane_of(small_task()), checkpoints=interrupted)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_checkpoint_that_a_file_server_withholds_is_waited_for_and_else_the_lane_starts_over(
+    interrupted: Checkpoints, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    sound, known = Path.read_bytes, saved_state(interrupted.folder)["reports"]
+    pauses: list[float] = []
+
+    def read(path: Path) -> bytes:
+        if comes_back and len(pauses) > 3:
+            return sound(path)
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr("trainers.engines.checkpoint.time.sleep", pauses.append)
+    task = small_task()
+    warned = nullcontext() if comes_back else pytest.warns(CheckpointWarning, match="Stale file handle.*starts over")
+    with warned:
+        result = run(task, lane_of(task), checkpoints=interrupted)
+    assert result.ending is Ending.COMPLETED
+    assert (result.reports[0].seconds == known[0]["seconds"]) is comes_back
+    assert pauses == sorted(pauses)
 
 
 # Refusals

@@ -34,6 +34,7 @@ _FILES_AT_ONCE = 64
 # Channels that deviate by less are not divided by it.
 _LEAST_DEVIATION = 1e-6
 _CONSTANT = "all training examples are one and the same, so nothing can be learnt from them"
+_HARDLY_ANY = "the training examples deviate by less than 1e-6, and are not divided by that: give them in another unit"
 
 OnProgress = Callable[[int, int], None]
 """Told how many images have been decoded, and of how many, while a data set is read."""
@@ -166,8 +167,9 @@ class Dataset:
             InvalidInput: Shapes, dtypes or label ranges do not fit, or too many image files are undecodable.
         """
         mean, std = _statistics(x_train, on_progress)
-        if bool((std <= _LEAST_DEVIATION).all()) and _CONSTANT not in warnings:
-            warnings = (*warnings, _CONSTANT)
+        if bool((std <= _LEAST_DEVIATION).all()):
+            text = _HARDLY_ANY if bool(std.any()) else _CONSTANT
+            warnings = (*warnings, *({text} - set(warnings)))
         std = torch.where(std > _LEAST_DEVIATION, std, torch.ones_like(std))
         intact_train = y_train if isinstance(intact, str) else intact
         return cls(

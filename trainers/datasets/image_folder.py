@@ -29,8 +29,12 @@ EXTENSIONS = (
 )
 _VALIDATION_FOLDERS = ("val", "valid", "validation")
 _PART_FOLDERS = ("train", "test", *_VALIDATION_FOLDERS)
-# What others call a part, in any case: to pass over one that is there would change what guides and judges a search.
-_ALSO_CALLED = {*_PART_FOLDERS, "training", "testing", "dev", "eval"}
+# What others call a part, in any case: to pass over one, where none is read in its place, would change what guides and
+# judges a search.
+_ALSO_CALLED = {
+    "test": ("test", "testing", "eval"),
+    "val": (*_VALIDATION_FOLDERS, "dev"),
+}
 _REMEDY = "Arrange the images as train/<class>/*.jpg, and test/<class>/*.jpg where there is a test set."
 
 
@@ -39,7 +43,7 @@ class ImageFolder(FileSource):
     """Images in ``train/<class>/``, ``test/<class>/`` and ``val/<class>/``, the latter two optional.
 
     ``valid`` and ``validation`` are other names of ``val``; parts of other names (``Test``, ``testing``, ``dev``) are
-    refused, and further folders are ignored.
+    refused where none is read in their place, and further folders are ignored.
 
     Classes are the folders of ``train``, sorted by name; an image may lie in a folder within its class's. Image
     files are known by their extension; other files are passed over with a warning, and whatever begins with a
@@ -107,10 +111,15 @@ class ImageFolder(FileSource):
         return [name for name in _PART_FOLDERS if (self.path / name).is_dir()]
 
     def _unread_parts(self, folders: list[str]) -> list[str]:
-        """Folders beside the parts that are named like one; not those that are one, as on a disk that ignores case."""
-        named = (entry for entry in self.path.iterdir() if entry.name.lower() in _ALSO_CALLED and entry.is_dir())
+        """Folders of images that are named like a part that is not there; not those that are one, whatever its case."""
+        read = {"val" if folder in _VALIDATION_FOLDERS else folder for folder in folders}
+        names = {name for part, called in _ALSO_CALLED.items() if part not in read for name in called}
+        named = (entry for entry in self.path.iterdir() if entry.name.lower() in names and entry.is_dir())
         return sorted(
-            entry.name for entry in named if not any(entry.samefile(self.path / folder) for folder in folders)
+            entry.name
+            for entry in named
+            if not any(entry.samefile(self.path / folder) for folder in folders)
+            and any(_is_image(name) and name.count("/") >= 2 for name in _files(self.path, entry.name))
         )
 
     def _parts(self) -> tuple[list[str], dict[str, LabelledFiles], list[str]]:

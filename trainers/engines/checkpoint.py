@@ -78,8 +78,12 @@ def checkpoint_path(folder: Path, lane_id: str) -> Path:
     return folder / f"{lane_id}.pt"
 
 
+# Seconds: a file server may be restarting, or others may have all the files open that there can be.
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written: where the lane is cut off, more of it is trained again."""
+    """A checkpoint could not be written or read: more of its lane is trained again than need be."""
 
 
 class LaneCheckpoint:
@@ -99,13 +103,13 @@ class LaneCheckpoint:
     def load(self, training: Resumable) -> None:
         """Bring the lane to where its file left it; nothing where there is no file.
 
+        A file that cannot be read is waited for, half a minute at most; then the lane starts over.
+
         Raises:
             InvalidInput: The file is damaged, or another configuration's.
-            OSError: It cannot be read, which may pass.
         """
-        try:
-            content = self._path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        content = self._content()
+        if content is None:
             return
         try:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -125,6 +129,22 @@ class LaneCheckpoint:
         except Exception as error:  # of another release, say
             problem = f"cannot be gone on from ({type(error).__name__}: {error})"
             raise self._refusal(problem, "Remove the file: the lane then starts over.") from error
+
+    def _content(self) -> bytes | None:
+        """What is in the file; None where there is none, or it could not be read for long."""
+        for pause in (*_PAUSES, None):
+            try:
+                return self._path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except OSError as error:
+                if pause is None:
+                    why = error.strerror or error
+                    text = f"The checkpoint {self._path} cannot be read ({why}); the lane starts over."
+                    warnings.warn(text, CheckpointWarning, stacklevel=3)
+                    return None
+                time.sleep(pause)
+        return None
 
     def _refusal(self, problem: str, remedy: str) -> InvalidInput:
         return InvalidInput(FieldError("checkpoint", str(self._path), problem, remedy))

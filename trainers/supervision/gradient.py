@@ -11,6 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_NO_SECOND_DERIVATIVE = (
+    "create_graph=True: this loss is defined by its gradient and has no second derivative, which gradient penalties "
+    "and MAML ask for. Leave create_graph out where the gradient may count as a constant (as in MAML's first-order "
+    "form), or write the loss out for autograd: that of CCE is torch.nn.functional.cross_entropy."
+)
+
 
 class Relevance(NamedTuple):
     """How well each labelled class fits, in forms that stay exact at both ends.
@@ -71,40 +77,24 @@ def emphasised_gradient(logits: Tensor, labels: Tensor, rule: EmphasisRule) -> t
     return rule.batch_value(relevance), gradient
 
 
-class _NoSecondDerivative(torch.autograd.Function):
-    """The gradient as it is, in a graph of it: made of the logits, but not to be differentiated in them."""
-
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, logits: Tensor) -> Tensor:
-        return gradient.clone()
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> None:
-        raise RuntimeError(
-            "This loss is defined by its gradient and has no second derivative, which gradient penalties and MAML ask "
-            "for. Detach the gradient where it may count as a constant (as in MAML's first-order form), or write the "
-            "loss out for autograd: that of CCE is torch.nn.functional.cross_entropy."
-        )
-
-
 class _EmphasisedGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, rule: EmphasisRule) -> Tensor:
         value, gradient = emphasised_gradient(logits, labels, rule)
-        ctx.save_for_backward(gradient, logits)
+        ctx.save_for_backward(gradient)
+        ctx.logits_dtype = logits.dtype
         return value
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        gradient, logits = ctx.saved_tensors
-        # The engine has gradients enabled only under create_graph. `once_differentiable` would not do: it refuses where
-        # grad_output needs a gradient, and that of a scalar loss is a constant.
+        # The engine has gradients enabled under create_graph alone. `once_differentiable` would let it pass: it refuses
+        # where grad_output needs a gradient, and that of a scalar loss is a constant.
         if torch.is_grad_enabled():
-            apply: Callable[[Tensor, Tensor], Tensor] = _NoSecondDerivative.apply
-            gradient = apply(gradient, logits)
+            raise RuntimeError(_NO_SECOND_DERIVATIVE)
+        (gradient,) = ctx.saved_tensors
         # Rounded to a half type only now: the loss scale of mixed precision is in grad_output, and what it is
         # there to rescue would be lost before it.
-        return (gradient * grad_output).to(logits.dtype), None, None
+        return (gradient * grad_output).to(ctx.logits_dtype), None, None
 
 
 def emphasised_loss(logits: Tensor, labels: Tensor, rule: EmphasisRule) -> Tensor:

@@ -1,6 +1,7 @@
 /** The form that submits a sweep; the service judges what is typed, while it is typed and at the end. */
 
 import { ask, Problem, read, sweepPath } from "./api.js";
+import * as draft from "./draft.js";
 import { announce, element, fill, trouble } from "./element.js";
 import { adaptable, ADVANCED, FIELDS, fieldOf, GROUPS, specOf, typedText, typedValue } from "./fields.js";
 import { prose } from "./words.js";
@@ -161,15 +162,16 @@ class Form {
   keep() {
     if (!this.edited) return;
     const values = [...this.inputs].map(([name, input]) => [name, valueOf(input)]);
-    sessionStorage.setItem(location.hash, JSON.stringify(values));
+    // With its key: what was sent before without an answer is not submitted twice.
+    draft.keep({ key: this.key, values });
   }
 
   /** Whether there was something that had been typed here before. */
   takeBack() {
-    const kept = sessionStorage.getItem(location.hash);
-    if (kept === null || this.edited) return false;
-    sessionStorage.removeItem(location.hash);
-    for (const [name, value] of JSON.parse(kept)) {
+    const kept = this.edited ? null : draft.take();
+    if (kept === null) return false;
+    this.key = kept.key;
+    for (const [name, value] of kept.values) {
       const input = this.inputs.get(name);
       if (input.type === "checkbox") input.checked = value;
       else input.value = value;
@@ -258,7 +260,8 @@ class Form {
       const sweep = await ask("POST", "/sweeps", given);
       this.key = newKey();
       announce("The sweep was submitted.");
-      sessionStorage.removeItem(location.hash);
+      this.edited = false;
+      draft.take();
       location.hash = `#/sweeps/${encodeURIComponent(sweep.id)}`;
     } catch (problem) {
       const errors = await this.allErrors(problem, this.signal);
@@ -306,7 +309,7 @@ class Form {
     });
     fill(
       this.summary,
-      element("h2", {}, lines.length ? problem.title : "Not submitted"),
+      element("h2", {}, lines.length || problem.status === 0 ? problem.title : "Not submitted"),
       lines.length ? element("ul", {}, lines) : element("p", {}, problem.message),
     );
     this.summary.hidden = false;
