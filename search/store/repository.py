@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from collections.abc import Collection
@@ -13,30 +10,24 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
-from datetime import timedelta
-from statistics import fmean
 from types import TracebackType
 from typing import Any
 from typing import Self
 
-from sqlalchemy import Select
 from sqlalchemy import and_
-from sqlalchemy import bindparam
 from sqlalchemy import delete
-from sqlalchemy import exists
 from sqlalchemy import func
 from sqlalchemy import or_
 from sqlalchemy import select
-from sqlalchemy import update
 from sqlalchemy.orm import Session
-from sqlalchemy.orm import aliased
 
 from search.errors import IllegalMove
-from search.errors import RequestKeyUsed
-from search.errors import SweepBusy
 from search.errors import TrialFinished
+from search.store import event_log
+from search.store import request_keys
+from search.store import sweep_moves
+from search.store import trial_moves
 from search.store.database import Database
 from search.store.models import Attempt
 from search.store.models import Epoch
@@ -45,10 +36,8 @@ from search.store.models import Sweep
 from search.store.models import Trial
 from search.store.processes import Processes
 from search.store.queue import Queue
-from search.store.queue import is_ready
 from search.store.records import Accuracies
 from search.store.records import AttemptRecord
-from search.store.records import AttemptState
 from search.store.records import EpochRecord
 from search.store.records import EventRecord
 from search.store.records import Lease
@@ -63,6 +52,7 @@ from search.store.rows import UNKNOWN_NOISE_RATE
 from search.store.rows import accuracy_columns
 from search.store.rows import attempt_record
 from search.store.rows import epoch_record
+from search.store.rows import epoch_rows
 from search.store.rows import event_record
 from search.store.rows import finite
 from search.store.rows import plain_json
@@ -71,15 +61,24 @@ from search.store.rows import sweep_record
 from search.store.rows import trial_record
 from search.store.states import Verb
 from search.store.states import after
-from search.store.states import once_stopped
 from search.store.sweep_lock import leased_writing
 from search.store.sweep_lock import locked_sweep
 from search.store.sweep_lock import locking
 from search.store.sweep_lock import no_sweep
+from search.store.sweep_lookup import sweep_named
+from search.store.sweep_moves import IsAlive
 from search.store.tokens import Tokens
 from search.store.tracking import TrackingCursors
 from search.store.tracking import mark_deleted
-from search.store.tracking import reopen
+from search.store.trial_queries import BEST_TRIAL
+from search.store.trial_queries import attempt_count
+from search.store.trial_queries import baseline_means
+from search.store.trial_queries import existing_trial
+from search.store.trial_queries import locked_trial
+from search.store.trial_queries import next_number
+from search.store.trial_queries import no_trial
+from search.store.trial_queries import progress_by_sweep
+from search.store.trial_queries import trials_with_attempts
 from search.store.upsert import insert_or_replace
 from trainers.errors import FieldError
 from trainers.errors import InvalidInput
@@ -89,15 +88,6 @@ _LARGEST_INTEGER = 2**63 - 1
 
 #: A noise rate asked for matches a recorded one when it was meant to be the same decimal.
 NOISE_RATE_TOLERANCE = 1e-9
-
-
-#: SQLite takes at most 32,766 values in one statement, PostgreSQL 65,535.
-_IDS_PER_QUERY = 10_000
-
-#: A sweep that kills its process so often in a row is not tried again.
-MOST_DEATHS = 5
-
-IsAlive = Callable[[str, datetime], bool]
 
 
 class Store:
@@ -211,15 +201,13 @@ class Store:
             RequestKeyUsed: Another spec was submitted under the key.
         """
         plain = plain_json("spec", spec)
-        request_hash = _request_hash(plain if request is None else request, priority)
+        request_hash = request_keys.hash_of(plain if request is None else request, priority)
         with self._writing() as session:
             if request_key is not None:
                 # Of several that submit under one key at once, the first is waited for.
                 if not self._database.is_sqlite:
-                    digest = hashlib.sha256(f"{submitter}\n{request_key}".encode()).digest()
-                    lock = int.from_bytes(digest[:8], "big", signed=True)
-                    session.execute(select(func.pg_advisory_xact_lock(lock)))
-                existing = _requested(session, submitter, request_key, request_hash)
+                    request_keys.lock(session, submitter, request_key)
+                existing = request_keys.find(session, submitter, request_key, request_hash)
                 if existing is not None:
                     return sweep_record(existing)
             if session.get(Sweep, id) is not None:
@@ -248,7 +236,7 @@ class Store:
             )
             session.add(row)
             session.flush()
-            _add_event(session, id, "submitted", f"submitted by {submitter}")
+            event_log.add(session, id, "submitted", f"submitted by {submitter}")
             return sweep_record(row)
 
     def requested(
@@ -260,7 +248,7 @@ class Store:
             RequestKeyUsed: Something else was submitted under the key.
         """
         with self._reading() as session:
-            found = _requested(session, submitter, request_key, _request_hash(request, priority))
+            found = request_keys.find(session, submitter, request_key, request_keys.hash_of(request, priority))
             return None if found is None else sweep_record(found)
 
     def settle(
@@ -280,7 +268,7 @@ class Store:
                 row.spec = plain_json("spec", spec)
                 row.noise_rate = noise_rate
                 row.facts = {**(row.facts or {}), **plain_json("facts", facts)}
-                _add_event(session, sweep_id, "log", f"noise rate settled at {noise_rate:g}")
+                event_log.add(session, sweep_id, "log", f"noise rate settled at {noise_rate:g}")
             session.flush()
             return sweep_record(row)
 
@@ -290,32 +278,8 @@ class Store:
         Raises:
             InvalidInput: No sweep or several sweeps match; the message names those that there are.
         """
-        wanted = id_or_unique_prefix
         with self._reading() as session:
-            row = session.get(Sweep, wanted)
-            if row is not None:
-                return sweep_record(row)
-            newest_first = select(Sweep).order_by(Sweep.created_at.desc(), Sweep.id.desc())
-            matching = session.scalars(
-                newest_first.where(Sweep.id.startswith(wanted, autoescape=True)).limit(1000)
-            ).all()
-            # SQLite's LIKE ignores case, PostgreSQL's does not; an id is exact on both.
-            matching = [row for row in matching if wanted and row.id.startswith(wanted)]
-            if len(matching) == 1:
-                return sweep_record(matching[0])
-            if matching:
-                ids = [row.id for row in matching]
-                problem = f"{len(ids)} sweeps begin with it"
-            else:
-                ids = list(session.scalars(newest_first.with_only_columns(Sweep.id).limit(1000)))
-                problem = "there is no such sweep"
-                near = difflib.get_close_matches(wanted, ids, n=5, cutoff=0.5)
-                ids = near or ids
-        if ids:
-            remedy = f"Use one of: {', '.join(ids[:5])}" + (", ..." if len(ids) > 5 else "") + "."
-        else:
-            remedy = "No sweep is recorded here yet: start one with `emphasis run`, or check --home."
-        raise InvalidInput(FieldError("sweep", wanted, problem, remedy))
+            return sweep_record(sweep_named(session, id_or_unique_prefix))
 
     def sweeps(
         self,
@@ -394,7 +358,7 @@ class Store:
             if state is not row.state:
                 if verb is Verb.RESUME:
                     row.attended, row.deaths = False, 0
-                _move(session, row, state, f"asked to {verb} by {by}")
+                sweep_moves.move(session, row, state, f"asked to {verb} by {by}")
                 session.flush()
             return sweep_record(row)
 
@@ -421,19 +385,7 @@ class Store:
         with self._writing() as session:
             row = locked_sweep(session, sweep_id)
             now = self._database.moment(session)
-            if row.owner is not None and row.owner != owner and _is_held(row, now, is_alive):
-                raise SweepBusy(sweep_id, row.owner)
-            attended = lease_seconds is None
-            ready = row.state not in (SweepState.DONE, SweepState.CANCELLED) if attended else is_ready(row)
-            if not ready:
-                raise IllegalMove(sweep_id, "run", row.state, f"See it with `emphasis show {sweep_id}`.")
-            row.owner = owner
-            row.fence += 1
-            row.attended = attended
-            row.heartbeat_at = now
-            row.lease_expires_at = None if lease_seconds is None else now + timedelta(seconds=lease_seconds)
-            row.started_at = row.started_at or now
-            _move(session, row, SweepState.RUNNING, None, kind="started", told=f"taken up by {owner}")
+            sweep_moves.claim(session, row, owner, now, is_alive=is_alive, lease_seconds=lease_seconds)
             session.flush()
             return sweep_record(row)
 
@@ -449,9 +401,7 @@ class Store:
         """
         with self.fenced(lease)._writing() as session:
             row = locked_sweep(session, lease.sweep_id)
-            now = self._database.moment(session)
-            row.heartbeat_at = now
-            row.lease_expires_at = None if lease_seconds is None else now + timedelta(seconds=lease_seconds)
+            sweep_moves.renew(row, self._database.moment(session), lease_seconds)
             return row.state
 
     def finish_sweep(
@@ -472,8 +422,8 @@ class Store:
             raise InvalidInput(FieldError("state", str(state), "is not the end of a sweep", "Give done or failed."))
         with self._writing() as session:
             row = locked_sweep(session, sweep_id)
-            _disown(row)
-            _move(session, row, state, message, ended_at=finished_at)
+            sweep_moves.disown(row)
+            sweep_moves.move(session, row, state, message, ended_at=finished_at)
             session.flush()
             return sweep_record(row)
 
@@ -490,7 +440,7 @@ class Store:
         """
         with self._writing() as session:
             row = locked_sweep(session, sweep_id)
-            self._release(session, row, reason, died)
+            sweep_moves.release(session, row, reason, died)
             session.flush()
             return sweep_record(row)
 
@@ -515,30 +465,11 @@ class Store:
         released = []
         for each in ids:
             with self._writing() as session:
-                row, moment = session.scalars(locking(each)).one_or_none(), self._database.moment(session)
-                if row is None or row.owner is None or _is_held(row, moment, is_alive):
-                    continue
-                if may_sleep is not None and row.attended and row.state is SweepState.RUNNING and may_sleep(row.owner):
-                    continue
-                # Where it was only silent, the process may well have been asleep, and have ended since as it should.
-                expired = row.lease_expires_at is not None and row.lease_expires_at < moment
-                died = not expired and not is_alive(row.owner, utc_now())
-                silent = "has long been silent" if row.lease_expires_at is None else "let its lease run out"
-                reason = f"the process that ran it {'was killed' if died else silent}"
-                self._release(session, row, reason, died)
-                session.flush()
-                released.append(sweep_record(row))
+                row, now = session.scalars(locking(each)).one_or_none(), self._database.moment(session)
+                if row is not None and sweep_moves.release_if_lost(session, row, now, is_alive, may_sleep):
+                    session.flush()
+                    released.append(sweep_record(row))
         return released
-
-    def _release(self, session: Session, row: Sweep, reason: str, died: bool) -> None:
-        _release_trials(session, row.id, reason)
-        _disown(row)
-        row.deaths += died
-        state = once_stopped(row.state, row.attended)
-        if state is SweepState.QUEUED and row.deaths >= MOST_DEATHS:
-            state = SweepState.FAILED
-            reason = f"{reason}, {row.deaths} times in a row before a trial could finish"
-        _move(session, row, state, reason, level="warning" if died else "info")
 
     def delete_sweep(self, sweep_id: str) -> None:
         """Delete a sweep with all its trials and log; its MLflow runs are marked to be deleted too.
@@ -608,32 +539,10 @@ class Store:
         }
         with self._writing() as session:
             locked_sweep(session, sweep_id)
-            existing = session.scalars(
-                select(Trial).where(
-                    Trial.sweep_id == sweep_id,
-                    Trial.phase == phase,
-                    Trial.configuration == configuration,
-                    Trial.repeat == repeat,
-                )
-            ).one_or_none()
+            existing = existing_trial(session, sweep_id, phase, configuration, repeat, given)
             if existing is not None:
-                different = {name: value for name, value in given.items() if getattr(existing, name) != value}
-                if different:
-                    raise InvalidInput(
-                        *(
-                            FieldError(
-                                name,
-                                value,
-                                f"trial {existing.id} of this phase, configuration and repeat has "
-                                f"{getattr(existing, name)!r}",
-                                "Use another configuration or repeat number.",
-                            )
-                            for name, value in different.items()
-                        )
-                    )
-                return trial_record(existing, _attempt_count(session, existing.id))
-            last = session.scalar(select(func.max(Trial.number)).where(Trial.sweep_id == sweep_id))
-            number = 0 if last is None else last + 1
+                return trial_record(existing, attempt_count(session, existing.id))
+            number = next_number(session, sweep_id)
             row = Trial(
                 id=f"{sweep_id}-{number:04d}",
                 sweep_id=sweep_id,
@@ -657,30 +566,8 @@ class Store:
             TrialFinished: The trial has its result already.
         """
         with self._writing() as session:
-            row = _locked_trial(session, trial_id)
-            locked_sweep(session, row.sweep_id)
-            if row.state.finished:
-                raise TrialFinished(trial_id, f"it cannot be started again, it is {row.state}")
-            now = utc_now()
-            number = _attempt_count(session, trial_id) + 1
-            _end_running_attempts(
-                session, [trial_id], AttemptState.LOST, f"attempt {number} took its place", now
-            )
-            row.state = TrialState.RUNNING
-            row.started_at = row.started_at or now
-            attempt = Attempt(
-                trial_id=trial_id,
-                number=number,
-                host=host,
-                pid=pid,
-                state=AttemptState.RUNNING,
-                started_at=now,
-            )
-            session.add(attempt)
-            session.flush()
-            told = "started" if number == 1 else f"started again (attempt {number})"
-            _add_event(session, row.sweep_id, "trial_started", told, trial_id, data=row.hyperparameters)
-            return attempt_record(attempt)
+            row = locked_trial(session, trial_id)
+            return attempt_record(trial_moves.start(session, row, host, pid))
 
     def record_epochs(self, trial_id: str, epochs: Sequence[EpochRecord]) -> None:
         """Record epochs of a trial; an epoch that is recorded already is replaced.
@@ -689,28 +576,12 @@ class Store:
             TrialFinished: The trial has its result already.
             InvalidInput: An epoch belongs to another trial.
         """
-        for epoch in epochs:
-            if epoch.trial_id != trial_id:
-                raise InvalidInput(
-                    FieldError(
-                        "trial_id",
-                        epoch.trial_id,
-                        f"this epoch was given for trial {trial_id}",
-                        "Record it for its own trial.",
-                    )
-                )
-        # The last report of an epoch wins, also inside one call: SQL refuses to replace a row twice at once.
-        rows = {
-            epoch.epoch: {
-                name: finite(value) if isinstance(value, float) else value for name, value in asdict(epoch).items()
-            }
-            for epoch in epochs
-        }
+        rows = epoch_rows(trial_id, epochs)
         with self._writing() as session:
-            row = _locked_trial(session, trial_id)
+            row = locked_trial(session, trial_id)
             if row.state.finished:
                 raise TrialFinished(trial_id, f"no epochs can be added, it is {row.state}")
-            insert_or_replace(session, Epoch, list(rows.values()))
+            insert_or_replace(session, Epoch, rows)
 
     def finish_trial(
         self,
@@ -761,33 +632,9 @@ class Store:
             **accuracy_columns("best", best),
         }
         with self._writing() as session:
-            row = _locked_trial(session, trial_id)
-            if row.state.finished:
-                for name, value in result.items():
-                    if getattr(row, name) != value:
-                        raise TrialFinished(
-                            trial_id, f"{name} is {getattr(row, name)!r} and cannot become {value!r}"
-                        )
-            else:
-                now = utc_now()
-                for name, value in result.items():
-                    setattr(row, name, value)
-                row.finished_at = now
-                outcome = AttemptState.FAILED if state is TrialState.FAILED else AttemptState.DONE
-                _end_running_attempts(session, [trial_id], outcome, row.reason, now)
-                sweep = locked_sweep(session, row.sweep_id)
-                sweep.deaths = 0
-                session.flush()
-                _add_event(
-                    session,
-                    row.sweep_id,
-                    "trial_finished",
-                    f"{state}" + (f": {row.reason}" if row.reason else ""),
-                    trial_id,
-                    level="warning" if state is TrialState.FAILED else "info",
-                    data={"state": str(state), "objective": row.objective, "train_seconds": row.train_seconds},
-                )
-            return trial_record(row, _attempt_count(session, trial_id))
+            row = locked_trial(session, trial_id)
+            trial_moves.finish(session, row, result)
+            return trial_record(row, attempt_count(session, trial_id))
 
     def release_trial(self, trial_id: str, reason: str) -> TrialRecord:
         """The trial's process is gone without a result: its attempt is lost and the trial waits again.
@@ -795,16 +642,10 @@ class Store:
         A trial that is waiting or finished stays as it is.
         """
         with self._writing() as session:
-            row = _locked_trial(session, trial_id)
+            row = locked_trial(session, trial_id)
             if row.state is TrialState.RUNNING:
-                _end_running_attempts(
-                    session, [trial_id], AttemptState.LOST, storable_text(reason), utc_now()
-                )
-                row.state = TrialState.WAITING
-                locked_sweep(session, row.sweep_id)
-                session.flush()
-                _add_event(session, row.sweep_id, "trial_released", reason, trial_id, level="warning")
-            return trial_record(row, _attempt_count(session, trial_id))
+                trial_moves.release(session, row, reason)
+            return trial_record(row, attempt_count(session, trial_id))
 
     def release_running(self, sweep_id: str, reason: str) -> list[TrialRecord]:
         """Every running trial of a sweep waits again, its attempt lost; for a sweep whose driver is gone.
@@ -814,8 +655,8 @@ class Store:
         """
         with self._writing() as session:
             locked_sweep(session, sweep_id)
-            rows = _release_trials(session, sweep_id, reason)
-            return [trial_record(row, _attempt_count(session, row.id)) for row in rows]
+            rows = trial_moves.release_running(session, sweep_id, reason)
+            return [trial_record(row, attempt_count(session, row.id)) for row in rows]
 
     def trial(self, trial_id: str) -> TrialRecord:
         """One trial by its id.
@@ -824,9 +665,9 @@ class Store:
             InvalidInput: There is no such trial.
         """
         with self._reading() as session:
-            found = session.execute(_trials_with_attempts().where(Trial.id == trial_id)).one_or_none()
+            found = session.execute(trials_with_attempts().where(Trial.id == trial_id)).one_or_none()
             if found is None:
-                raise _no_trial(trial_id)
+                raise no_trial(trial_id)
             return trial_record(*found)
 
     def trials(
@@ -848,7 +689,7 @@ class Store:
         Raises:
             InvalidInput: There is no such sweep.
         """
-        query = _trials_with_attempts().where(Trial.sweep_id == sweep_id, Trial.number > after)
+        query = trials_with_attempts().where(Trial.sweep_id == sweep_id, Trial.number > after)
         query = query.order_by(Trial.number).limit(limit)
         if state is not None:
             query = query.where(Trial.state == state)
@@ -871,25 +712,15 @@ class Store:
         with self._reading() as session:
             # One look into the index each costs less than ranking all trials of all these sweeps.
             for sweep_id in dict.fromkeys(sweep_ids):
-                found = session.execute(_BEST_TRIAL, {"sweep_id": sweep_id}).one_or_none()
+                found = session.execute(BEST_TRIAL, {"sweep_id": sweep_id}).one_or_none()
                 if found is not None:
                     best[sweep_id] = trial_record(*found)
         return best
 
     def baselines_of(self, sweep_ids: Iterable[str]) -> dict[str, float]:
         """Mean objective that CCE has reached beside each of many sweeps so far; those without one are left out."""
-        reached: dict[str, list[float]] = {}
         with self._reading() as session:
-            for some in _in_turn(list(dict.fromkeys(sweep_ids))):
-                query = (
-                    select(Trial.sweep_id, Trial.objective)
-                    .where(Trial.sweep_id.in_(some), Trial.phase == Phase.BASELINE, Trial.supervision == "cce")
-                    .order_by(Trial.sweep_id, Trial.number)
-                )
-                for sweep_id, objective in session.execute(query):
-                    if objective is not None:
-                        reached.setdefault(sweep_id, []).append(objective)
-        return {sweep_id: fmean(objectives) for sweep_id, objectives in reached.items()}
+            return baseline_means(session, list(dict.fromkeys(sweep_ids)))
 
     def epochs(self, trial_id: str, after: int = 0) -> list[EpochRecord]:
         """What a trial reported so far, by epoch: of those after ``after``."""
@@ -909,18 +740,8 @@ class Store:
 
     def progress_of(self, sweep_ids: Iterable[str]) -> dict[str, Progress]:
         """Progress of many sweeps in one query, for lists; a sweep without trials has all zeros."""
-        wanted = list(dict.fromkeys(sweep_ids))
-        counts: dict[str, dict[str, int]] = {sweep_id: {} for sweep_id in wanted}
         with self._reading() as session:
-            for some in _in_turn(wanted):
-                query = (
-                    select(Trial.sweep_id, Trial.state, func.count())
-                    .where(Trial.sweep_id.in_(some))
-                    .group_by(Trial.sweep_id, Trial.state)
-                )
-                for sweep_id, state, count in session.execute(query):
-                    counts[sweep_id][state.value] = count
-        return {sweep_id: Progress(**by_state) for sweep_id, by_state in counts.items()}
+            return progress_by_sweep(session, list(dict.fromkeys(sweep_ids)))
 
     # Events
 
@@ -944,7 +765,7 @@ class Store:
         """
         with self._writing() as session:
             locked_sweep(session, sweep_id)
-            return event_record(_add_event(session, sweep_id, "log", message, trial_id, level, data))
+            return event_record(event_log.add(session, sweep_id, "log", message, trial_id, level, data))
 
     def events(self, sweep_id: str, *, after: int = 0, limit: int | None = None) -> list[EventRecord]:
         """A sweep's log, oldest first.
@@ -968,7 +789,7 @@ class Store:
     def last_event_number(self, sweep_id: str) -> int:
         """The number of the newest event in a sweep's log; 0 without one."""
         with self._reading() as session:
-            return session.scalar(_last_event_number(sweep_id)) or 0
+            return session.scalar(event_log.last_number(sweep_id)) or 0
 
     # Transactions
 
@@ -981,174 +802,3 @@ class Store:
     def _writing(self) -> Iterator[Session]:
         with leased_writing(self._database, self._lease) as session:
             yield session
-
-
-# Rows
-
-
-def _no_trial(trial_id: str) -> InvalidInput:
-    return InvalidInput(
-        FieldError("trial", trial_id, "there is no such trial", "See a sweep's trials with `emphasis show`.")
-    )
-
-
-def _is_held(row: Sweep, now: datetime, is_alive: IsAlive) -> bool:
-    if row.owner is None:
-        return False
-    if row.lease_expires_at is None:
-        return is_alive(row.owner, row.heartbeat_at or now)
-    # A lease that runs is as good as a fresh heartbeat; a process of this machine can be seen to be dead before.
-    return row.lease_expires_at >= now and is_alive(row.owner, utc_now())
-
-
-def _disown(row: Sweep) -> None:
-    row.owner = row.heartbeat_at = row.lease_expires_at = None
-
-
-def _move(
-    session: Session,
-    row: Sweep,
-    state: SweepState,
-    message: str | None,
-    *,
-    kind: str = "state",
-    level: str = "info",
-    told: str | None = None,
-    ended_at: datetime | None = None,
-) -> None:
-    """Set a sweep's state and say so in its log."""
-    if not (row.state is state and state.ended):
-        row.finished_at = (ended_at or utc_now()) if state.ended else None
-    row.state = state
-    row.message = storable_text(message)
-    reopen(session, row.id)
-    level = "error" if state is SweepState.FAILED else level
-    told = told or (f"{state}: {message}" if message else str(state))
-    _add_event(session, row.id, kind, told, level=level, data={"state": str(state)})
-
-
-def _last_event_number(sweep_id: str) -> Select[int | None]:
-    return select(func.max(Event.number)).where(Event.sweep_id == sweep_id)
-
-
-def _add_event(
-    session: Session,
-    sweep_id: str,
-    kind: str,
-    message: str,
-    trial_id: str | None = None,
-    level: str = "info",
-    data: Mapping[str, Any] | None = None,
-) -> Event:
-    # Called with the sweep locked: numbers have no gap, and a reader that has seen one has seen those before it.
-    last = session.scalar(_last_event_number(sweep_id)) or 0
-    row = Event(
-        sweep_id=sweep_id,
-        number=last + 1,
-        at=utc_now(),
-        level=level,
-        kind=kind,
-        message=storable_text(message) or "",
-        trial_id=trial_id,
-        data=plain_json("data", data or {}),
-    )
-    session.add(row)
-    session.flush()
-    return row
-
-
-def _release_trials(session: Session, sweep_id: str, reason: str) -> Sequence[Trial]:
-    rows = session.scalars(
-        select(Trial)
-        .where(Trial.sweep_id == sweep_id, Trial.state == TrialState.RUNNING)
-        .order_by(Trial.number)
-        .with_for_update(key_share=True)
-    ).all()
-    _end_running_attempts(session, [row.id for row in rows], AttemptState.LOST, storable_text(reason), utc_now())
-    for row in rows:
-        row.state = TrialState.WAITING
-        _add_event(session, sweep_id, "trial_released", reason, row.id)
-    session.flush()
-    return rows
-
-
-def _request_hash(request: Mapping[str, Any], priority: int) -> str:
-    text = json.dumps([_sorted(request), priority], default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sorted(value: Any) -> Any:
-    """The value with its mappings in one order; whether it is any use is found out later."""
-    if isinstance(value, Mapping):
-        return sorted(((str(key), _sorted(each)) for key, each in value.items()), key=lambda item: item[0])
-    return [_sorted(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _requested(session: Session, submitter: str, request_key: str, request_hash: str) -> Sweep | None:
-    same_key = select(Sweep).where(Sweep.submitter == submitter, Sweep.request_key == request_key)
-    found = session.scalars(same_key).one_or_none()
-    if found is not None and found.request_hash != request_hash:
-        raise RequestKeyUsed(request_key, found.id)
-    return found
-
-
-def _locked_trial(session: Session, trial_id: str) -> Trial:
-    row = session.scalars(
-        select(Trial).where(Trial.id == trial_id).with_for_update(key_share=True)
-    ).one_or_none()
-    if row is None:
-        raise _no_trial(trial_id)
-    return row
-
-
-def _end_running_attempts(
-    session: Session, trial_ids: Sequence[str], state: AttemptState, reason: str | None, moment: datetime
-) -> None:
-    for some in _in_turn(trial_ids):
-        session.execute(
-            update(Attempt)
-            .where(
-                Attempt.trial_id.in_(some),
-                Attempt.state == AttemptState.RUNNING,
-            )
-            .values(state=state, reason=reason, finished_at=moment)
-        )
-
-
-def _attempt_count(session: Session, trial_id: str) -> int:
-    return session.scalar(select(func.count()).select_from(Attempt).where(Attempt.trial_id == trial_id)) or 0
-
-
-def _trials_with_attempts() -> Select[Trial, int]:
-    attempts = select(func.count()).select_from(Attempt).where(Attempt.trial_id == Trial.id).scalar_subquery()
-    return select(Trial, attempts)
-
-
-_Seed = aliased(Trial)
-# Built once: a list of sweeps asks it of each.
-_BEST_TRIAL = (
-    _trials_with_attempts()
-    .where(
-        Trial.sweep_id == bindparam("sweep_id"),
-        Trial.state == TrialState.DONE,
-        Trial.phase == Phase.SEARCH,
-        # A grid may hold cells of other supervisions, CCE for one: beside the search, not of it.
-        Trial.supervision == select(Sweep.supervision).where(Sweep.id == bindparam("sweep_id")).scalar_subquery(),
-        Trial.objective.is_not(None),
-        # Of what was given up no seed counts, however well it did.
-        ~exists().where(
-            _Seed.sweep_id == Trial.sweep_id,
-            _Seed.phase == Trial.phase,
-            _Seed.configuration == Trial.configuration,
-            _Seed.state == TrialState.PRUNED,
-        ),
-    )
-    .order_by(Trial.objective.desc(), Trial.number)
-    .limit(1)
-)
-
-
-def _in_turn(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many at a time as one query may name."""
-    for start in range(0, len(ids), _IDS_PER_QUERY):
-        yield ids[start : start + _IDS_PER_QUERY]

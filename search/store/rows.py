@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
 from dataclasses import fields
 from typing import Any
 
@@ -86,6 +88,32 @@ def accuracies(row: Trial, prefix: str) -> Accuracies | None:
     values = {field.name: getattr(row, f"{prefix}_{field.name}") for field in fields(Accuracies)}
     epoch = values.pop("epoch")
     return None if epoch is None else Accuracies(epoch, **{name: or_nan(value) for name, value in values.items()})
+
+
+def epoch_rows(trial_id: str, epochs: Sequence[EpochRecord]) -> list[dict[str, Any]]:
+    """Epochs of a trial as rows, one for each epoch.
+
+    Raises:
+        InvalidInput: An epoch belongs to another trial.
+    """
+    for epoch in epochs:
+        if epoch.trial_id != trial_id:
+            raise InvalidInput(
+                FieldError(
+                    "trial_id",
+                    epoch.trial_id,
+                    f"this epoch was given for trial {trial_id}",
+                    "Record it for its own trial.",
+                )
+            )
+    # The last report of an epoch wins, also inside one call: SQL refuses to replace a row twice at once.
+    rows = {
+        epoch.epoch: {
+            name: finite(value) if isinstance(value, float) else value for name, value in asdict(epoch).items()
+        }
+        for epoch in epochs
+    }
+    return list(rows.values())
 
 
 def sweep_record(row: Sweep) -> SweepRecord:

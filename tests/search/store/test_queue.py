@@ -32,7 +32,7 @@ from search.store import Verb
 from search.store import utc_now
 from search.store.models import Process
 from search.store.models import Sweep
-from search.store.repository import MOST_DEATHS
+from search.store.sweep_moves import MOST_DEATHS
 from trainers.errors import InvalidInput
 
 WORKER, OTHER = "here:1:100", "there:2:200"
