@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from search.newest_recommendations import recommend
-    from search.orchestrator import SweepOutcome
     from search.orchestrator import resume_sweep
     from search.orchestrator import run_sweep
     from search.recommendation import Recommendation
     from search.service.client import Client
     from search.spec import SweepSpec
     from search.spec_reading import parse_specs
+    from search.sweep_session import SweepOutcome
 
 __all__ = [
     "Client",
@@ -35,7 +35,7 @@ __all__ = [
 _WHERE = {
     "Client": "search.service.client",
     "Recommendation": "search.recommendation",
-    "SweepOutcome": "search.orchestrator",
+    "SweepOutcome": "search.sweep_session",
     "SweepSpec": "search.spec",
     "parse_specs": "search.spec_reading",
     "recommend": "search.newest_recommendations",

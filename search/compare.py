@@ -17,8 +17,6 @@ from search.errors import SweepFailed
 from search.home import Home
 from search.naming import label
 from search.objective import SearchObjective
-from search.orchestrator import OnStatus
-from search.orchestrator import OnStuck
 from search.orchestrator import run_sweep
 from search.recommendation import defaults_standing
 from search.recommendation import pick
@@ -35,10 +33,12 @@ from search.standings import is_baseline
 from search.standings import paired_differences
 from search.standings import standings
 from search.standings import told_apart
+from search.status import OnStatus
 from search.store import Phase
 from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
+from search.sweep_session import OnStuck
 from search.task import TaskSettings
 from search.task import file_hashes
 from trainers.errors import FieldError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from search.leaderboard import LeaderboardRow
@@ -38,3 +39,6 @@ class SweepStatus:
     elapsed_seconds: float
     remaining_seconds: float | None
     message: str
+
+
+OnStatus = Callable[[SweepStatus], None]

@@ -1,4 +1,4 @@
-"""From a checked spec to a sweep on record: what `emphasis run`, the queue, the API and Python all begin with."""
+"""From a checked spec to a sweep on record, and back: what `emphasis run`, the queue, the API and Python begin with."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from search.settled_rate import SettledRate
 from search.settled_rate import settle_noise_rate
 from search.spec import UNKNOWN
 from search.spec import SweepSpec
+from search.spec_reading import parse_specs
 from search.store import Store
 from search.store import SweepRecord
 from search.task import PreparedTask
@@ -77,6 +78,12 @@ def settle_sweep(
     settled = resolved(spec, prepared, rate.value)
     store.settle(sweep.id, spec=settled.to_json_dict(), noise_rate=rate.value, facts=rate.facts)
     return settled
+
+
+def spec_of(sweep: SweepRecord, **given: Any) -> SweepSpec:
+    """A recorded sweep's spec, with other values of some fields where given."""
+    (spec,) = parse_specs({**sweep.spec, **given})
+    return spec
 
 
 def new_id(dataset: str, rate: SettledRate | None) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from typing import Protocol
 
-# Read by Ray when it is imported: our record is our own, and Ctrl-C is handled by the orchestrator.
+# Read by Ray when it is imported: our record is our own, and Ctrl-C is handled by `Interruption`.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")

@@ -34,11 +34,11 @@ from trainers.errors import EmphasisError
 
 if TYPE_CHECKING:
     from search.cluster_resources import Nodes
-    from search.orchestrator import OnStatus
-    from search.orchestrator import OnStuck
-    from search.orchestrator import SweepOutcome
     from search.preflight import Submission
     from search.spec import SweepSpec
+    from search.status import OnStatus
+    from search.sweep_session import OnStuck
+    from search.sweep_session import SweepOutcome
 
 
 @options.takes_sweep()

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -30,6 +31,7 @@ from search.owner import is_alive
 from search.owner import is_elsewhere
 from search.owner import living
 from search.owner import this_process
+from search.parent_summary import summarise
 from search.service.cluster_probe import ClusterProbe
 from search.service.fate_sharing import sharing_fate
 from search.service.logs import LogFormat
@@ -39,7 +41,6 @@ from search.store import ProcessKind
 from search.store import ProcessRecord
 from search.store import Store
 from search.store import SweepRecord
-from search.tracking import ParentSummary
 from search.tracking import Recorder
 from trainers.errors import FieldError
 
@@ -280,13 +281,8 @@ class Worker:
 
     def _recorder(self, store: Store) -> Recorder:
         home = self._settings.home
-
-        def summarise(sweep_id: str) -> ParentSummary | None:
-            from search.orchestrator import summarise as what_was_found
-
-            return what_was_found(store, home, sweep_id)
-
-        return Recorder(store, home.tracking_uri, artifact_root=home.artifact_root, summarise=summarise)
+        summary = partial(summarise, store, home)
+        return Recorder(store, home.tracking_uri, artifact_root=home.artifact_root, summarise=summary)
 
     def _record(self, store: Store, recorder: Recorder) -> None:
         """Have MLflow told of sweeps that no process records; by one worker, since one is enough."""

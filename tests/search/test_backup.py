@@ -40,10 +40,10 @@ from search.cli import app
 from search.export import export
 from search.home import Home
 from search.newest_recommendations import recommendations
-from search.orchestrator import summarise
 from search.owner import is_alive
 from search.owner import state_now
 from search.owner import this_process
+from search.parent_summary import summarise
 from search.reports.figures import write_figures
 from search.store import Store
 from search.store import SweepState

@@ -11,11 +11,11 @@ from PIL import Image
 from search.cluster_resources import ClusterResources
 from search.cluster_resources import Nodes
 from search.errors import SweepWarning
-from search.orchestrator import _Session
 from search.preflight import DISK_FOR_A_SWEEP
 from search.preflight import check
 from search.preflight import check_submission
 from search.spec import SweepSpec
+from search.sweep_session import SweepSession
 from trainers.datasets import Dataset
 from trainers.datasets import load_dataset
 from trainers.errors import FieldError
@@ -280,7 +280,7 @@ def test_published_weights_are_fetched_before_anything_starts_or_said_to_be_miss
 
 
 def test_python_is_warned_as_the_command_line_is(tmp_path: Path) -> None:
-    with _Session(tmp_path, None) as session, pytest.warns(SweepWarning, match=r"noise_rate = 0\.9"):
+    with SweepSession(tmp_path, None) as session, pytest.warns(SweepWarning, match=r"noise_rate = 0\.9"):
         session.check(spec_of(noise_rate=0.9))
 
 

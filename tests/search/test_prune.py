@@ -21,9 +21,9 @@ from typer.testing import Result
 from search import prune as prune_module
 from search.cli import app
 from search.home import Home
-from search.orchestrator import summarise
 from search.owner import is_alive
 from search.owner import this_process
+from search.parent_summary import summarise
 from search.prune import parse_age
 from search.prune import prunable
 from search.prune import remove

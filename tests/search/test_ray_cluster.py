@@ -24,11 +24,11 @@ from search.cluster import ray_cluster
 from search.cluster_resources import ClusterResources
 from search.cluster_resources import Nodes
 from search.home import Home
-from search.orchestrator import _Session
 from search.preflight import check
 from search.spec import SweepSpec
 from search.store import Store
 from search.store import TrialState
+from search.sweep_session import SweepSession
 from trainers.errors import InvalidInput
 
 ONE_CPU = "1 CPU: Ray has none now"
@@ -187,7 +187,7 @@ def test_a_cluster_is_looked_at_node_by_node_and_says_what_it_may_have(nodes: Ra
         with pytest.raises(InvalidInput, match="no node of Ray has more than 1 CPU"):
             check(spec_of(resources={"cpus": 2}), clusters=[found])
         # A worker's sweep was accepted by somebody who may have seen more: it waits.
-        with _Session(tmp_path, nodes.address, alone=False) as session:
+        with SweepSession(tmp_path, nodes.address, alone=False) as session:
             session.check(spec_of(resources={"cpus": 2}))
         # As an autoscaler tells it, if it does; Ray's own does not.
         groups = [NodeGroupConfig(resources={"CPU": 8, "GPU": 1}, max_count=3)]

@@ -20,7 +20,6 @@ import pytest
 from search import tuning
 from search.home import Home
 from search.interruption import Interruption
-from search.orchestrator import _SweepRun
 from search.owner import this_process
 from search.packing import Packing
 from search.packing import lanes_fused
@@ -29,6 +28,7 @@ from search.store import Store
 from search.store import TrialRecord
 from search.store import TrialState
 from search.submission import record_sweep
+from search.sweep_run import SweepRun
 from search.task import TaskSettings
 
 EPOCHS = 2
@@ -62,8 +62,8 @@ class PackedSweep:
         prepared = TaskSettings.of(spec, home).load()
         sweep = record_sweep(store, spec, prepared, attended=True)
         lease = store.claim_sweep(sweep.id, this_process(), is_alive=lambda name, seen: True).lease
-        session: Any = SimpleNamespace(home=Home(home), recorder=SimpleNamespace(notify=lambda sweep_id: None))
-        self.run = _SweepRun(session, store.fenced(lease), sweep, lambda status: None, Interruption())
+        recorder: Any = SimpleNamespace(notify=lambda sweep_id: None)
+        self.run = SweepRun(store.fenced(lease), sweep, Home(home), recorder, None, Interruption())
         self.run.take_spec(spec, prepared)
         self.run.cluster = SimpleNamespace(loss=lambda: None)  # type: ignore[assignment]
         self.run.packing = Packing(spec.concurrency or lanes, lanes)
@@ -263,7 +263,7 @@ def test_figures_that_cannot_be_imported_are_tried_once_meanwhile_and_disturb_no
 ) -> None:
     (tmp_path / "broken_figures.py").write_text(f"open({str(tmp_path / 'tries')!r}, 'a').write('x')\nraise OSError")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("search.orchestrator._FIGURES", "broken_figures")
+    monkeypatch.setattr("search.sweep_run._FIGURES", "broken_figures")
     unhandled: list[object] = []
     monkeypatch.setattr(threading, "excepthook", unhandled.append)
     before = set(threading.enumerate())

@@ -15,7 +15,7 @@ from serving import GatedMlflow
 from serving import served
 
 from search.home import Home
-from search.orchestrator import summarise
+from search.parent_summary import summarise
 from search.reports.figures import write_figures
 from search.service.allowed_hosts import AllowedHosts
 from search.service.guard import Guard
