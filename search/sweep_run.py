@@ -6,7 +6,6 @@ import importlib
 import math
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -15,8 +14,6 @@ from dataclasses import asdict
 from datetime import UTC
 from datetime import datetime
 from functools import partial
-from statistics import fmean
-from statistics import median
 from typing import Any
 
 from search.cluster import Cluster
@@ -26,20 +23,16 @@ from search.errors import StoreUnavailable
 from search.errors import SweepFailed
 from search.home import Home
 from search.interruption import Interruption
-from search.leaderboard import LeaderboardRow
-from search.leaderboard import best_so_far
 from search.objective import SearchObjective
 from search.packing import Packing
 from search.plan import Pause
 from search.plan import SweepPlan
 from search.spec import SweepSpec
-from search.standings import is_baseline
 from search.status import OnStatus
-from search.status import SweepStatus
+from search.status_reporter import StatusReporter
 from search.store import Accuracies
 from search.store import EpochRecord
 from search.store import Phase
-from search.store import Progress
 from search.store import Store
 from search.store import SweepRecord
 from search.store import SweepState
@@ -76,17 +69,10 @@ class SweepRun:
     ) -> None:
         self.store, self.sweep = store, sweep
         self._home, self._recorder = home, recorder
-        self._on_status = on_status or (lambda status: None)
+        self._reporter = StatusReporter(on_status)
         self.spec = spec_of(sweep)
         self._interruption = interruption
-        self._started = time.monotonic()
         self._error: Exception | None = None
-        self._message = ""
-        self._best: LeaderboardRow | None = None
-        self._best_is_known, self._best_is_due = True, 0.0
-        self._began: dict[str, float] = {}
-        self._durations: list[float] = []
-        self._at_once = 1
         self._deaths: Counter[tuple[str, bool]] = Counter()
         self._figures_imported = False
         self._objective = SearchObjective.recorded(sweep.spec, sweep.noise_rate, sweep.facts)
@@ -170,9 +156,7 @@ class SweepRun:
 
     def tell(self, message: str, state: SweepState = SweepState.RUNNING) -> None:
         """Show how the sweep stands."""
-        if message != self._message:
-            self._best_is_due = 0.0
-        self._message = message
+        self._reporter.message = message
         self._show(state)
 
     def _guarded(self, action: Callable[[], Any], otherwise: Any) -> Any:
@@ -216,12 +200,10 @@ class SweepRun:
 
     def _start_attempt(self, trial_id: str) -> None:
         self.store.start_attempt(trial_id, os.uname().nodename, os.getpid())
-        # By this process's clock: a trial that an earlier one left behind may have begun days ago.
-        self._began[trial_id] = time.monotonic()
+        self._reporter.take_start(trial_id)
         trial = self.store.trial(trial_id)
         self.plan.update(trial)
         self._recorder.notify(self.sweep.id)
-        self._at_once = max(self._at_once, self._running())
         self.tell("confirming" if trial.phase is Phase.CONFIRM else "searching")
 
     def _running(self) -> int:
@@ -229,10 +211,10 @@ class SweepRun:
 
     def _look(self) -> None:
         reason = self.waiting.reason(running=self._running() > 0)
-        if reason is not None and reason != self._message:
+        if reason is not None and reason != self._reporter.message:
             self.tell(reason)
             self._recorder.notify(self.sweep.id)  # no trial may have told MLflow of it yet
-        elif not self._best_is_known and time.monotonic() >= self._best_is_due:
+        elif self._reporter.best_is_due:
             self._show()
 
     def _take_death(self, trial_id: str, with_its_node: bool, alone: bool, said: str | None) -> None:
@@ -307,12 +289,9 @@ class SweepRun:
             computed_by=ending.get("computed_by"),
         )
         checkpoint_path(self._home.checkpoints(self.sweep.id), trial_id).unlink(missing_ok=True)
-        # What was stopped early says nothing of those that are trained to the end.
-        if trial_id in self._began and state is not TrialState.PRUNED:
-            self._durations.append(time.monotonic() - self._began[trial_id])
+        self._reporter.take_end(trial)
         self.plan.update(trial)
         self._record_given_up()
-        self._best_is_known = False
         self._show()
 
     def _record_given_up(self) -> None:
@@ -321,39 +300,7 @@ class SweepRun:
 
     def _show(self, state: SweepState = SweepState.RUNNING) -> None:
         trials = list(self.plan.trials()) if hasattr(self, "plan") else self.store.trials(self.sweep.id)
-        started = time.monotonic()
-        if not self._best_is_known and started >= self._best_is_due:
-            self._best, self._best_is_known = best_so_far(self.sweep, trials), True
-            # It takes longer the more trials there are: two per cent of the time at most.
-            self._best_is_due = started + 50 * (time.monotonic() - started)
-        progress = Progress.of(trials)
-        planned = progress.total
-        if state is not SweepState.DONE:
-            # Fewer than are asked for may be left to confirm.
-            planned = max(self.spec.number_of_trials().total, planned)
-        left = planned - progress.finished
-        # Trials of one sweep cost much the same, but the first of each process waits for its start.
-        remaining = median(self._durations) * left / self._at_once if self._durations else None
-        baselines = [
-            trial.objective
-            for trial in trials
-            if trial.phase is Phase.BASELINE and is_baseline(trial) and trial.objective is not None
-        ]
-        self._on_status(
-            SweepStatus(
-                sweep_id=self.sweep.id,
-                dataset=self.sweep.dataset,
-                noise_rate=self.sweep.noise_rate,
-                state=state,
-                progress=progress,
-                planned=planned,
-                best=self._best,
-                baseline_objective=fmean(baselines) if baselines else None,
-                elapsed_seconds=time.monotonic() - self._started,
-                remaining_seconds=remaining,
-                message=self._message,
-            )
-        )
+        self._reporter.show(self.sweep, self.spec, trials, state)
 
 
 def _import_quietly(module: str) -> None:
