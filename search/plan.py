@@ -129,7 +129,8 @@ class SweepPlan:
     def ready(self) -> int:
         """How many trials `next` would give one after the other, whatever becomes of those that run."""
         planned = self._spec.number_of_trials()
-        new = (self._spec.number_of_configurations - len(self._configurations)) * self._spec.repeats
+        left = self._spec.number_of_configurations - len(self._configurations)
+        new = max(left, 0) * self._spec.repeats
         beside = planned.baseline + planned.defaults
         if not self._of_phase(Phase.BASELINE, complete=beside):
             new += beside

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC
 from datetime import datetime
 from typing import Any
@@ -82,7 +83,13 @@ def settle_sweep(
 
 def spec_of(sweep: SweepRecord, **given: Any) -> SweepSpec:
     """A recorded sweep's spec, with other values of some fields where given."""
-    (spec,) = parse_specs({**sweep.spec, **given})
+    fields = {**sweep.spec, **given}
+    with suppress(ValueError):  # of another version: what is wrong with it is said below
+        space = SweepSpec.recorded(fields).searched_space
+        if space.grid() is None and space.size is not None and fields.get("trials"):
+            # An early release went through ranges of whole numbers more than once.
+            fields["trials"] = min(fields["trials"], space.size)
+    (spec,) = parse_specs(fields)
     return spec
 
 

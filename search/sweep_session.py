@@ -77,7 +77,7 @@ class SweepOutcome:
         stopped_early: How many of its trials were given up by its early-stopping rule.
         figures: Folder of its figures and tables.
         tracking_behind: Why MLflow does not have all of it yet, and what completes its record; None when it has.
-        interrupted: Whether Ctrl-C cut that recording short: it has finished, but nothing else is to be begun.
+        interrupted: Whether Ctrl-C came once it was finished, or cut that recording short: nothing else is to be begun.
     """
 
     sweep: SweepRecord
@@ -178,35 +178,42 @@ class SweepSession:
         )
         # Ray is left last, since leaving a Ray that has died may take long or fail: the store knows by then. Not while
         # figures are drawn: Ray resets SIGTERM as it goes, and a process that is asked to stop would die of it.
-        with ExitStack() as ray, interruption, lookout:
+        with ExitStack() as ray:
+            with interruption, lookout:
+                try:
+                    run.store.release_running(sweep.id, "the process that ran the sweep ended")
+                    run.take_spec(*prepare(run))
+                    run.tell("starting Ray")
+                    cluster = ray.enter_context(ray_cluster(self._ray_address, _import_slow_ones, self._may_grow_to))
+                    run.cluster, run.waiting = cluster, Waiting(run.spec.resources, cluster.resources)
+                    interruption.listen()
+                    lookout.find_loss = cluster.loss
+                    resources = cluster.resources()
+                    if self._alone:
+                        check(run.spec, clusters=[resources])
+                    fused = lanes_fused(run.spec, run.prepared.task)
+                    run.packing = packing(run.spec, resources, fused, max_trials)
+                    run.plan = run.planned()
+                    run.tell("searching")
+                    self._tune(run)
+                    run.raise_if_failed()
+                    lookout.find_loss = lambda: None  # all that is left can do without Ray
+                    run.tell("writing figures")
+                    finished_at = utc_now()
+                    problem = self._write_figures(sweep.id, run.prepared, finished_at)
+                    interruption.settle()
+                    run.store.finish_sweep(sweep.id, SweepState.DONE, problem, finished_at)
+                except BaseException as error:
+                    interruption.settle()
+                    raise self._stopped(run, error) from error
+            # What was found is on record, and is shown, whatever is asked for from here on.
+            interrupted = interruption.reason == interruption.by_signal
             try:
-                run.store.release_running(sweep.id, "the process that ran the sweep ended")
-                run.take_spec(*prepare(run))
-                run.tell("starting Ray")
-                cluster = ray.enter_context(ray_cluster(self._ray_address, _import_slow_ones, self._may_grow_to))
-                run.cluster, run.waiting = cluster, Waiting(run.spec.resources, cluster.resources)
-                interruption.listen()
-                lookout.find_loss = cluster.loss
-                resources = cluster.resources()
-                if self._alone:
-                    check(run.spec, clusters=[resources])
-                fused = lanes_fused(run.spec, run.prepared.task)
-                run.packing = packing(run.spec, resources, fused, max_trials)
-                run.plan = run.planned()
-                run.tell("searching")
-                self._tune(run)
-                run.raise_if_failed()
-                lookout.find_loss = lambda: None  # all that is left can do without Ray
-                run.tell("writing figures")
-                finished_at = utc_now()
-                problem = self._write_figures(sweep.id, run.prepared, finished_at)
-                interruption.settle()
-                run.store.finish_sweep(sweep.id, SweepState.DONE, problem, finished_at)
-            except BaseException as error:
-                interruption.settle()
-                raise self._stopped(run, error) from error
+                ray.close()
+            except KeyboardInterrupt:
+                interrupted = True
         shutil.rmtree(self.home.checkpoints(sweep.id), ignore_errors=True)
-        return self._outcome(run)
+        return self._outcome(run, interrupted)
 
     def _write_figures(
         self, sweep_id: str, prepared: PreparedTask | None = None, finished_at: datetime | None = None
@@ -231,11 +238,11 @@ class SweepSession:
         self.store.finish_sweep(sweep.id, SweepState.DONE, self._write_figures(sweep.id))
         return self._outcome(run)
 
-    def _outcome(self, run: SweepRun) -> SweepOutcome:
+    def _outcome(self, run: SweepRun, interrupted: bool = False) -> SweepOutcome:
         sweep = self.store.sweep(run.sweep.id)
         self.recorder.notify(sweep.id)
         run.tell("recording in MLflow", SweepState.DONE)
-        behind, interrupted = self._record(sweep.id)
+        behind, cut_short = self._record(sweep.id)
         trials = self.store.trials(sweep.id)
         run.tell("done", SweepState.DONE)
         return SweepOutcome(
@@ -245,7 +252,7 @@ class SweepSession:
             stopped_early=Progress.of(trials).pruned,
             figures=self.home.figures(sweep.id),
             tracking_behind=behind,
-            interrupted=interrupted,
+            interrupted=interrupted or cut_short,
         )
 
     def _record(self, sweep_id: str) -> tuple[str | None, bool]:

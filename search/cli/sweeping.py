@@ -192,7 +192,7 @@ def _run_each(
         except (SweepFailed, SweepCancelled) as error:
             complain(with_home(str(error), given_home(ctx)))
             failed = True
-        except SweepInterrupted:
+        except (SweepInterrupted, KeyboardInterrupt):
             if left := [later.shown_noise_rate for later in specs[number + 1 :]]:
                 complain(f"Not started: noise rate {', '.join(left)}.")
             raise

@@ -20,6 +20,8 @@ from search.spec_reading import parse_specs
 from search.store import Phase
 from search.store import Store
 from search.store import TrialRecord
+from search.store import TrialState
+from search.submission import spec_of
 from spaces import kappa_of
 
 # As 0.1.0 wrote them with `resolved(spec, task).to_json_dict()`.
@@ -101,3 +103,29 @@ def test_a_recorded_sweep_that_knew_no_early_stopping_goes_on_without_it(
     trial = plan.next()
     assert isinstance(trial, TrialRecord)
     assert plan.judged_epochs(trial) == []
+
+
+def test_ranges_of_whole_numbers_that_were_to_be_gone_through_again_and_again_are_gone_through_once(
+    record_sweep: RecordSweep,
+) -> None:
+    space = {"kind": "box", "beta": [8, 8], "lam": [0.5, 0.5]}
+    sweep = record_sweep("whole", spec={**SPECS["kappa"], "space": space, "trials": 3})
+    sweep.searched((8, 0.5), 0.9, params={"beta": 8, "lam": 0.5})
+    first = sweep.trials[0]
+    again = sweep.store.add_trial(
+        sweep.id, phase=Phase.SEARCH, configuration=1, repeat=0, supervision="gr",
+        hyperparameters=first.hyperparameters, params=first.params, noise_rate=0.4,
+        seed=first.seed, noise_seed=first.noise_seed,
+    )  # fmt: skip
+    sweep.store.start_attempt(again.id, "here", 1)
+    sweep.store.finish_trial(again.id, TrialState.DONE, objective=0.9, final=first.final, best=first.best)
+    spec = spec_of(sweep.record)
+    assert (spec.trials, SweepSpec.recorded(sweep.record.spec).trials) == (1, 3)
+    plan = planned(sweep.store, sweep, spec)
+    counts = spec.number_of_trials()
+    assert plan.ready() == counts.baseline
+    handed_out = [plan.next() for _ in range(counts.fresh)]
+    assert [trial.phase for trial in handed_out if isinstance(trial, TrialRecord)] == [
+        *[Phase.BASELINE] * counts.baseline,
+        *[Phase.CONFIRM] * counts.confirm,
+    ]

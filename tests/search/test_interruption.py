@@ -10,7 +10,9 @@ import sys
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from search import cluster
 from search import compare
 from search import interruption
+from search import sweep_session
 from search.cli import app
 from search.cluster import Cluster
 from search.errors import LeaseLost
@@ -243,6 +246,28 @@ def test_ctrl_c_while_mlflow_does_not_answer_shows_what_was_found_and_waits_for_
     assert f"`emphasis --home {tmp_path} resume done`" in stopped.stderr
     assert (stopped.stderr.splitlines()[-1], stopped.exit_code) == ("Interrupted.", 1)
     assert waits == [0.0]
+
+
+def test_ctrl_c_while_ray_is_left_shows_what_was_found_and_begins_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def left_with_ctrl_c(*given: Any) -> Iterator[Cluster]:
+        with ray_cluster(*given) as found:
+            yield found
+        signal.raise_signal(signal.SIGINT)
+
+    ray_cluster = sweep_session.ray_cluster
+    monkeypatch.setattr(sweep_session, "ray_cluster", left_with_ctrl_c)
+    options = ["--trials", "1", "--epochs", "1", "--confirm-seeds", "1", "--noise-rate", "0.2", "--noise-rate", "0.4"]
+
+    stopped = CliRunner().invoke(app, ["--home", str(tmp_path), "run", "--dataset", "digits", *options])
+
+    assert "Recommended: beta" in stopped.stdout
+    assert stopped.stderr.splitlines()[-2:] == ["Not started: noise rate 0.4.", "Interrupted."]
+    assert stopped.exit_code == 1
+    with Store.open(Home(tmp_path).store_url) as store:
+        assert [sweep.state for sweep in store.sweeps()] == [SweepState.DONE]
 
 
 def test_a_comparison_goes_no_further_once_ctrl_c_has_cut_short_what_records_a_sweep(
