@@ -863,4 +863,38 @@ def test_who_is_not_logged_in_is_asked_for_a_token_and_comes_back(
         expect(page.get_by_label("Dataset")).to_have_value("digits")
         expect(page.get_by_label("Fetch missing files")).to_be_visible()
         expect(page.get_by_label("Fetch missing files")).to_be_checked()
+
+        # But not for the next who logs in here.
+        page.get_by_label("Dataset").fill("cifar10")
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url(re.compile("/login"))
+        page.get_by_label("Token").fill(service.token("eve"))
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("eve", exact=True)).to_be_visible()
+        page.goto(at(service, "new"))
+        expect(page.get_by_label("Supervision", exact=True).get_by_role("option")).not_to_have_count(1)
+        expect(page.get_by_label("Dataset")).to_have_value("")
         page.close()
+
+
+def test_what_was_sent_without_an_answer_is_no_second_sweep_after_a_reload(
+    service: Served, store: Store, open_page: OpenPage
+) -> None:
+    page = open_page(at(service, "new"), ours=False)
+    page.get_by_label("Dataset").fill("digits")
+    page.get_by_label("Noise rate").fill("0.4")
+
+    def lose_the_answer(route: Any) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/v1/sweeps", lose_the_answer)
+    page.get_by_role("button", name="Submit the sweep").click()
+    expect(page.get_by_role("alert").get_by_role("heading")).to_have_text("No answer")
+    assert len(store.sweeps()) == 1
+    page.unroute("**/api/v1/sweeps")
+    page.reload()
+    expect(page.get_by_label("Dataset")).to_have_value("digits")
+    page.get_by_role("button", name="Submit the sweep").click()
+    page.wait_for_url(re.compile("/#/sweeps/"))
+    assert len(store.sweeps()) == 1

@@ -136,7 +136,8 @@ export function showSweep(view, id, leaving) {
 
   /** Where there is no such sweep, say so in place of everything, and stop asking. */
   function left(problem) {
-    if (problem.status === 404) {
+    // The answer may come once another view is there: that of all sweeps, when this one was deleted here.
+    if (problem.status === 404 && !signal.aborted) {
       gone.abort();
       view.replaceChildren(
         element("div", { class: "heading" }, element("h1", {}, "No such sweep")),
