@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -11,6 +13,11 @@ from pathlib import Path
 import pytest
 from compose_file import FOLDER
 from compose_file import Dockerfile
+
+from search.home import Home
+from search.owner import this_process
+from search.store import ProcessKind
+from search.store import Store
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -32,6 +39,19 @@ def test_image_runs_as_a_user_with_a_fixed_number_that_is_not_root() -> None:
 def test_every_program_of_the_image_can_be_run() -> None:
     for program in (FOLDER / "bin").iterdir():
         assert program.stat().st_mode & 0o111, program
+
+
+def test_a_worker_is_healthy_while_it_says_that_it_lives(tmp_path: Path) -> None:
+    def status() -> int:
+        environment = {**os.environ, "EMPHASIS_HOME": str(tmp_path)}
+        return subprocess.run([sys.executable, FOLDER / "bin" / "worker-is-alive"], env=environment).returncode
+
+    with Store.open(Home(tmp_path).store_url) as store:
+        assert status() == 1
+        store.processes.say("elsewhere:1:2.0", ProcessKind.WORKER, {"host": "elsewhere"})
+        assert status() == 1
+        store.processes.say(this_process(), ProcessKind.WORKER, {"host": socket.gethostname()})
+        assert status() == 0
 
 
 def test_what_goes_into_the_image_is_named() -> None:
