@@ -231,11 +231,11 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Computation:
-    """What computed an epoch: the same numbers to rounding, whichever it was.
+    """What computed an epoch. Engines agree to rounding; it is the precision that decides how much is rounded.
 
     Attributes:
         engine: "solo", "graph" or "fused".
-        device: "cpu", or the GPU's name as torch has it.
+        device: A GPU's name as torch has it, else the type of the device, e.g. "cpu".
         precision: "bf16" where matrix products and convolutions were taken in it, else "fp32".
     """
 

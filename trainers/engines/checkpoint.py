@@ -78,8 +78,8 @@ def checkpoint_path(folder: Path, lane_id: str) -> Path:
     return folder / f"{lane_id}.pt"
 
 
-# Seconds: a file server may be restarting, or others may have all the files open that there can be.
-_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+# Seconds before each try: a file server may be restarting, or others may have all the files open that there can be.
+_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class CheckpointWarning(UserWarning):
@@ -132,18 +132,16 @@ class LaneCheckpoint:
 
     def _content(self) -> bytes | None:
         """What is in the file; None where there is none, or it could not be read for long."""
-        for pause in (*_PAUSES, None):
+        for pause in _PAUSES:
+            time.sleep(pause)
             try:
                 return self._path.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:
-                if pause is None:
-                    why = error.strerror or error
-                    text = f"The checkpoint {self._path} cannot be read ({why}); the lane starts over."
-                    warnings.warn(text, CheckpointWarning, stacklevel=3)
-                    return None
-                time.sleep(pause)
+                why = error.strerror or error
+        text = f"The checkpoint {self._path} cannot be read ({why}); the lane starts over."
+        warnings.warn(text, CheckpointWarning, stacklevel=3)
         return None
 
     def _refusal(self, problem: str, remedy: str) -> InvalidInput:
